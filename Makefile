@@ -5,6 +5,8 @@ BIN := $(VENV)/bin
 # One more than there are cores: tests in a browser and of servers wait for other processes.
 WORKERS = $(shell $(PYTHON) -c "import os; print((os.cpu_count() or 1) + 1)")
 # Python compiles a module when it is first imported: most of PyTorch's never are, and compiling them takes a minute.
+# It must keep what it compiled, which some containers forbid: each of the processes to come would compile it again.
+unexport PYTHONDONTWRITEBYTECODE
 INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check --no-compile
 
 .PHONY: demo test test-long gallery check bench promises docs clean
@@ -38,7 +40,7 @@ gallery: $(VENV)/.dev  ## every claim of examples/, as the median of three seeds
 check: $(VENV)/.dev  ## formatting, lint, docstrings, types, layers
 	$(BIN)/ruff format --check src tests benchmarks examples docs/*.py
 	$(BIN)/ruff check src tests benchmarks examples docs/*.py
-	$(BIN)/pydoclint --quiet $$($(BIN)/python docs/docstrings.py)
+	$(BIN)/python docs/docstrings.py
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 

@@ -29,7 +29,9 @@ ALL = (
     "studio",
     "tasks",
     "anomaly",
+    "speech",
     "locate",
+    "detect",
     "gpu",
     "promises",
 )

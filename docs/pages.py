@@ -29,12 +29,15 @@ MOVED = {"README.md": "index.md", "CHANGELOG.md": "changes.md", "CONTRIBUTING.md
 """Pages that lie outside docs/, and their places in the site."""
 
 REFERENCE = {
-    "tasks": ("tasks.task", "tasks.reading", "tasks.classification", "tasks.multilabel", "tasks.ordinal",
-              "tasks.regression", "tasks.anomaly", "tasks.losses", "tasks.predictions"),
-    "train": ("train.config", "train.loop", "train.optimisers", "train.schedules", "train.regularisers"),
+    "tasks": ("tasks.task", "tasks.task_parts", "tasks.target_reader", "tasks.export_parity", "tasks.reading",
+              "tasks.classification", "tasks.multilabel", "tasks.ordinal", "tasks.regression", "tasks.angle_units",
+              "tasks.anomaly", "tasks.losses", "tasks.predictions"),
+    "train": ("train.config", "train.choices", "train.option_field", "train.loop",
+              "train.optimisers", "train.schedules", "train.regularisers"),
     "models": ("models.zoo", "models.registry", "models.base", "models.anatomy", "models.initialization",
                "models.layers", "models.network", "models.anomaly_model"),
     "data": ("data.dataset", "data.inputs", "data.sources.read", "data.audit", "data.splits", "data.pixels",
+             "data.pixel_format", "data.axes",
              "data.geometry", "data.augment", "data.sound"),
     "classical": ("classical.filters", "classical.matching", "classical.colour", "classical.hog",
                   "classical.encodings", "classical.surf"),
@@ -44,11 +47,12 @@ REFERENCE = {
                    "tasks.regression_evaluation", "tasks.anomaly_evaluation", "evaluation.localisation",
                    "evaluation.ood", "evaluation.paired", "evaluation.tta"),
     "localisation": ("localisation.locate", "localisation.detections", "localisation.maps", "localisation.windows"),
-    "understanding": ("result", "predictor", "explanation.explain", "explanation.gradients", "feature_vis.visualize",
-                      "attacks.gradient", "attacks.curve", "attacks.fooling", "evaluation.robustness",
-                      "retrieval.index"),
+    "understanding": ("result", "predictor", "bundle.image_reader", "explanation.explain", "explanation.gradients",
+                      "feature_vis.visualize", "attacks.gradient", "attacks.curve", "attacks.fooling",
+                      "evaluation.robustness", "retrieval.index"),
     "derivatives": ("derivatives.objective", "derivatives.slices", "derivatives.curvature",
-                    "derivatives.gradient_correlation", "derivatives.convolution", "diagnosis.gradient_check"),
+                    "derivatives.gradient_correlation", "derivatives.convolution", "diagnosis.gradient_check",
+                    "diagnosis.layer_gradients"),
 }  # fmt: skip
 """Pages of the reference, and the modules each describes."""
 

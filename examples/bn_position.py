@@ -1,7 +1,7 @@
-"""Whether batch normalisation stands before or after the activation matters less than that it is there.
+"""Whether batch normalisation comes before or after the activation matters less than whether it is used at all.
 
-The paper puts it before, so that the activation sees a signal of mean 0; others found it a little better after, so
-that the next layer does. Here either wins against none at all.
+The paper puts it before, so that the activation sees a signal of mean 0; others found it slightly better after, so that
+the next layer does. Here either is better than none.
 
 Source: Ioffe, Szegedy 2015, arXiv:1502.03167, section 3.2; Mishkin, Sergievskiy, Matas 2017, arXiv:1606.02228,
 section 3.2. On the digits, with a chain of seven convolutions (ResNet-8 without its shortcuts).
@@ -45,10 +45,10 @@ def study(short: bool, seed: int) -> Found:
         figure,
         {f"held-out loss, {place}": f"{np.mean(v):.3f} ± {np.std(v, ddof=1):.3f}" for place, v in losses.items()},
         {
-            "either place is better than none, for every seed": all(
+            "either position is better than none, for every seed": all(
                 max(b, a) < n for b, a, n in zip(*losses.values(), strict=True)
             ),
-            "having it gains more, as a ratio of losses, than the choice of place": gained > between,
+            "normalising gains more, as a ratio of losses, than the choice of position": gained > between,
         },
     )
 

@@ -1,7 +1,7 @@
-"""Batch normalisation allows learning rates many times as large.
+"""Batch normalisation allows much larger learning rates.
 
-Without it a step that is too long makes the next activations too large, and the loss explodes. With it the size of
-the weights no longer matters to what a layer gives out, so a long step is made up for.
+Without it, a step that is too large makes the next activations too large, and the loss explodes. With it, the scale of
+the weights does not affect the output of a layer, so large steps do no harm.
 
 Source: Ioffe, Szegedy 2015, arXiv:1502.03167, sections 3.3 and 4.2; Bjorck et al. 2018, arXiv:1806.02375. On the
 digits, with a VGG-like chain of seven convolutions (ResNet-8 without its shortcuts).
@@ -45,8 +45,8 @@ def study(short: bool, seed: int) -> Found:
         {f"held-out accuracy at {r:g}, {'with' if n else 'without'}": f"{percent(v)}" for (n, r), v in reached.items()}
         | {"largest rate that works, with": f"{largest[True]:g}", "and without": f"{largest[False]:g}"},
         {
-            "with normalisation a rate of 1 works": largest[True] >= 1,
-            "without it a smaller one works, and none within a factor of three of that": 0 < largest[False] < 1 / 3,
+            "with normalisation, a rate of 1 works": largest[True] >= 1,
+            "without it, only rates at least three times smaller work": 0 < largest[False] < 1 / 3,
         },
     )
 

@@ -1,7 +1,7 @@
 """Correlation slides a kernel as it is, convolution slides it flipped; only convolution is associative.
 
-So a chain of convolutions can be joined into one kernel, and the picture stays the same away from the border, where
-the second filter meets the padding of a filtered picture rather than the filtered padding of the picture.
+So a chain of convolutions can be joined into one kernel. The result is the same except at the border, where the second
+filter sees padding that has not been filtered.
 
 Source: Szeliski 2022, Computer Vision, 2nd edition, section 3.2; Goodfellow, Bengio, Courville 2016, section 9.1.
 """
@@ -45,16 +45,16 @@ def study(short: bool, seed: int) -> Found:
     return Found(
         figure,
         {
-            "largest difference inside, joined against one by one": f"{inside:.1e}",
+            "largest difference inside, joined kernel against two filters": f"{inside:.1e}",
             "largest difference at the border": f"{gap.max():.2f}",
             "convolution against correlation with the flipped kernel": f"{flipped:.1e}",
-            "correlation, grouped left against right": f"{np.abs(left - right).max():.1f}",
+            "correlation, grouped from the left against from the right": f"{np.abs(left - right).max():.1f}",
         },
         {
             "convolution is correlation with the kernel turned by 180 degrees": flipped < 1e-12,
-            "for an odd kernel such as sobel-x that is the opposite sign": opposite < 1e-12,
-            "convolution is associative away from the border, to rounding": inside < 1e-12,
-            "and not at the border": gap.max() > 0.01,
+            "for an antisymmetric kernel such as sobel-x this only changes the sign": opposite < 1e-12,
+            "convolution is associative away from the border, up to rounding": inside < 1e-12,
+            "but not at the border": gap.max() > 0.01,
             "correlation is not associative": np.abs(left - right).max() > 1,
         },
     )

@@ -1,9 +1,9 @@
-"""A convolution needs a tiny part of a dense layer's weights, and still knows what it learned when it has moved.
+"""A convolution needs a tiny fraction of a dense layer's weights, and still recognises a pattern that has moved.
 
 From 28x28 pixels to 6 maps of 24x24: a dense layer has one weight for each pair, 2.7 million; a 5x5 convolution has
-156, because it looks at a neighbourhood and uses the same weights everywhere. So what is learned in one place is
-known in all: at about as many weights a network with convolutions is right far more often on images moved two pixels
-down and to the right, with black behind them, which neither saw.
+156, because it looks at a neighbourhood and uses the same weights everywhere. So what is learned in one place applies
+everywhere: with the same number of weights, a network with convolutions is far more accurate on images moved two pixels
+down and to the right, which neither network was trained on.
 
 Source: LeCun, Bottou, Bengio, Haffner 1998, Gradient-based learning applied to document recognition, section II. On
 Fashion-MNIST.
@@ -60,16 +60,16 @@ def study(short: bool, seed: int) -> Found:
     return Found(
         figure,
         {
-            "weights from 28x28 to 6 x 24x24, dense": f"{dense:,}",
-            "and by a 5x5 convolution": f"{shared:,}",
-            "weights: convolutions, dense": f"{mine[0]:,}, {theirs[0]:,}",
-            "held-out accuracy: convolutions, dense": f"{percent(mine[1])}, {percent(theirs[1])}",
-            "moved by two pixels: convolutions, dense": f"{percent(mine[2])}, {percent(theirs[2])}",
+            "weights of a dense layer from 28x28 to 6 x 24x24": f"{dense:,}",
+            "and of a 5x5 convolution": f"{shared:,}",
+            "weights: convolutional, dense": f"{mine[0]:,}, {theirs[0]:,}",
+            "held-out accuracy: convolutional, dense": f"{percent(mine[1])}, {percent(theirs[1])}",
+            "moved by two pixels: convolutional, dense": f"{percent(mine[2])}, {percent(theirs[2])}",
         },
         {
             "dense: (28² + 1) · 6 · 24²; convolution: (25 + 1) · 6": (dense, shared) == (785 * 6 * 576, 26 * 6),
-            "the two networks have as many weights, to within a twentieth": abs(mine[0] / theirs[0] - 1) < 0.05,
-            "on moved images the one of convolutions is right more often, by seven points or more": mine[2]
+            "the two networks have the same number of weights, within 5 %": abs(mine[0] / theirs[0] - 1) < 0.05,
+            "on moved images the convolutional one is more accurate by at least seven points": mine[2]
             > theirs[2] + 0.07,
         },
     )

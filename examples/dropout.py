@@ -1,7 +1,7 @@
-"""Dropout keeps a network too large for its data from fitting it so closely, and lowers its loss on other images.
+"""Dropout reduces the overfitting of a network that is too large for its data, and lowers its loss on other images.
 
-Each unit is left out of half the steps, so that none may rely on another. The network then fits the training images
-less well and the held-out ones better.
+Each unit is left out in half of the steps, so that no unit can rely on another. The network then fits the training
+images less well and the held-out loss is lower.
 
 Source: Srivastava et al. 2014, JMLR 15, sections 1 and 6. On few images of Fashion-MNIST, with far more weights than
 pixels; all losses are those of the whole network, with dropout switched off.
@@ -45,8 +45,8 @@ def study(short: bool, seed: int) -> Found:
         {f"held-out loss, second half, dropout {s:g}": f"{loss:.3f}" for s, loss in late.items()}
         | {f"training loss, dropout {s:g}": f"{loss:.4f}" for s, loss in fitted.items()},
         {
-            "with dropout the training images are fitted less well": fitted[0.5] > fitted[0.0],
-            "and the held-out ones better": late[0.5] < 0.95 * late[0.0],
+            "with dropout, the training loss is higher": fitted[0.5] > fitted[0.0],
+            "and the held-out loss is lower": late[0.5] < 0.95 * late[0.0],
         },
     )
 

@@ -1,8 +1,8 @@
-"""Features on different scales make gradient descent slow; brought to one scale, it needs a fraction of the steps.
+"""Features on different scales make gradient descent slow; standardised, they need a fraction of the steps.
 
-The number of steps grows with the condition number of the Hessian, its largest curvature over its least: descent has
-to keep its rate below 2 over the largest, and then crawls along the least. Two features of digits, a logistic
-regression between ones and fives: how much ink there is (0 to 255), and how far the image is from its mirror image (0
+The number of steps grows with the condition number of the Hessian, the ratio of its largest to its smallest curvature:
+the rate must stay below 2 over the largest curvature, so progress along the smallest is slow. Here a logistic
+regression distinguishes ones and fives by two features: the amount of ink (0 to 255), and the asymmetry of the image (0
 to 1).
 
 Source: LeCun, Bottou, Orr, Müller 1998, Efficient BackProp, section 4.3; the features are those of Abu-Mostafa,
@@ -54,9 +54,9 @@ def study(short: bool, seed: int) -> Found:
         values = [[loss(np.array([a, b]), x) for a in grid[0]] for b in grid[1]]
         axis.contour(*grid, values, levels=15, colors="#b9bec4", linewidths=0.8)
         axis.plot(*path.T, ".-", color=colour, markersize=4, linewidth=1)
-        ended = "" if steps[name] < most else ", not there yet"
+        ended = "" if steps[name] < most else ", not converged"
         axis.set_title(f"{name} features: {steps[name]:,} steps{ended}")
-        axis.set(xlabel="weight of ink", ylabel="weight of lopsidedness")
+        axis.set(xlabel="weight of ink", ylabel="weight of asymmetry")
         axis.grid(False)
 
     return Found(
@@ -64,8 +64,9 @@ def study(short: bool, seed: int) -> Found:
         {f"condition number, {name}": f"{value:,.1f}" for name, value in conditions.items()}
         | {f"steps, {name}": f"{value:,}" for name, value in steps.items()},
         {
-            "raw features are a thousand times worse conditioned": conditions["raw"] > 1000 * conditions["scaled"],
-            "scaled ones need less than a tenth of the steps": steps["scaled"] < steps["raw"] / 10,
+            "the condition number is a thousand times larger for raw features": conditions["raw"]
+            > 1000 * conditions["scaled"],
+            "scaled features need less than a tenth of the steps": steps["scaled"] < steps["raw"] / 10,
         },
     )
 

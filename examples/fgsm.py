@@ -1,4 +1,4 @@
-"""Ten of 255 gray levels in the direction of the gradient turn answers that twenty in a random one leave alone.
+"""Ten of 255 gray levels along the gradient change predictions that twenty in a random direction do not.
 
 FGSM moves every pixel by epsilon in the direction of the gradient's sign. The loss is close to linear around an
 image, so the small changes of hundreds of pixels add up.
@@ -58,14 +58,14 @@ def study(short: bool, seed: int) -> Found:
     return Found(
         figure,
         {
-            f"right at epsilon {epsilon}/255: FGSM, random": f"{percent(a)}, {percent(b)}"
+            f"accuracy at epsilon {epsilon}/255: FGSM, random": f"{percent(a)}, {percent(b)}"
             for epsilon, a, b in zip(epsilons, *right.values(), strict=True)
         },
         {
-            "twenty gray levels along the gradient turn a third of the right answers or more": right["FGSM"][-1]
+            "twenty gray levels along the gradient change a third of the correct predictions": right["FGSM"][-1]
             < right["FGSM"][0] * 2 / 3,
-            "ten turn a tenth of them or more": right["FGSM"][list(epsilons).index(10)] < 0.9 * right["FGSM"][0],
-            "twenty at random turn fewer than one in twenty": right["random signs"][-1]
+            "ten change at least a tenth of them": right["FGSM"][list(epsilons).index(10)] < 0.9 * right["FGSM"][0],
+            "twenty in a random direction change fewer than one in twenty": right["random signs"][-1]
             > 0.95 * right["random signs"][0],
         },
     )

@@ -1,10 +1,10 @@
-"""A pattern is found in a crowd by sliding it over every place; correlation must be normalised to be right.
+"""Sliding a pattern over an image finds it only if the correlation is normalised.
 
 The raw sum of products is largest where the picture is bright. The normalised coefficient, the cosine of template and
-window after each has lost its mean, does not change with brightness or contrast, and finds the one true place.
+window after their means are subtracted, does not change with brightness or contrast, and finds the correct place.
 
 Source: Lewis 1995, Fast normalized cross-correlation; Gonzalez, Woods 2018, Digital Image Processing, section 12.3.
-The crowd is made of scikit-learn's digits, in light that grows from left to right, with noise.
+The image consists of scikit-learn's digits; it gets brighter from left to right and is noisy.
 """
 
 import numpy as np
@@ -40,12 +40,12 @@ def study(short: bool, seed: int) -> Found:
         )
         axes[0].plot([], [], color=colour, label=word)
     axes[0].legend(loc="upper center", bbox_to_anchor=(0.5, -0.02), ncol=2)
-    axes[0].set_title("the crowd, and where each way finds the pattern", fontsize=10)
+    axes[0].set_title("the image, and where each method finds the pattern", fontsize=10)
     inset = axes[0].inset_axes((-0.13, 0.7, 0.1, 0.25))
     inset.imshow(chosen[number])
     drawn = axes[1].imshow(example.scores, cmap="RdBu_r", vmin=-1, vmax=1)
     axes[1].plot(example.column, example.row, "o", color="black", fillstyle="none", markersize=12)
-    axes[1].set_title("normalised correlation of every place, and the largest", fontsize=10)
+    axes[1].set_title("normalised correlation at every place, and the largest", fontsize=10)
     figure.colorbar(drawn, ax=axes[1], shrink=0.6)
     for axis in (*axes, inset):
         axis.set_xticks([])
@@ -57,7 +57,7 @@ def study(short: bool, seed: int) -> Found:
         {f"patterns found, {way}": f"{n} of {tries}" for way, n in right.items()}
         | {"score of the example": f"{example.score:.3f}"},
         {
-            "normalised correlation finds nine patterns of ten or more": right["normalised"] >= 0.9 * tries,
+            "normalised correlation finds at least nine of ten patterns": right["normalised"] >= 0.9 * tries,
             "raw correlation misses most": right["raw"] < tries / 2,
         },
     )

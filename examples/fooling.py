@@ -1,11 +1,11 @@
-"""Noise can be optimised until a classifier gives it 99 % for any class; an OOD detector flags most of it.
+"""Noise can be optimised until a classifier assigns it to any class with 99 %; an OOD detector flags most of it.
 
-Softmax divides a probability of 1 among the known classes, and an image far from all it learned from can still lie deep
-on one side of every boundary. How far an image is from the known ones says so.
+Softmax divides a probability of 1 among the known classes, so an image far from all training images can still get a
+probability near 1. The distance from the known images reveals it.
 
 Source: Nguyen, Yosinski, Clune 2015, arXiv:1412.1897 (fooling images); Sun, Ming, Zhu, Li 2022, arXiv:2204.06507
-(distance to the nearest known features). A run of `cs.fit` on three quarters of the digits, and the outlier score it
-chose by leaving classes out; the real digits are the last quarter, which the run never saw.
+(distance to the nearest known features). A run of `cs.fit` on three quarters of the digits, with the OOD score it chose
+by leaving classes out; the real digits are the remaining quarter.
 """
 
 import tempfile
@@ -51,9 +51,9 @@ def study(short: bool, seed: int) -> Found:
             "fooling images flagged as OOD": f"{percent(caught.mean(), 0)}",
         },
         {
-            "every class has an image of noise at 99 %": bool((made.probabilities > 0.99).all()),
-            "the OOD detector flags most of them": caught.mean() >= 0.7,
-            "and at most one real digit in ten": flagged.mean() <= 0.1,
+            "every class has a noise image with a probability of 99 %": bool((made.probabilities > 0.99).all()),
+            "the OOD detector flags most of these images": caught.mean() >= 0.7,
+            "and at most one in ten real digits": flagged.mean() <= 0.1,
         },
     )
 

@@ -1,13 +1,13 @@
-"""What the scripts of the gallery share: options, real images, training in one line, the style of figures, the verdict.
+"""Code shared by the gallery's scripts: options, real images, training in one line, the style of figures, the verdict.
 
 A script states a claim in its docstring, and has one function, `study(short, seed) -> Found`. Run it:
 
     python examples/residual.py                     a minute at most on two cores; writes residual.png
     python examples/residual.py --seeds 3           three times that; `make gallery` does so with every script
-    python examples/residual.py --short --out pics  seconds: little data, few epochs, for the figure; no verdict
+    python examples/residual.py --short --out pics  seconds: little data, few epochs; figure only, no verdict
 
-It prints what was measured and whether each claim holds, and ends with exit code 1 where one does not. A claim is a
-difference beyond a margin; of several seeds it must hold for more than half, which is to say, in the median.
+It prints the measurements and whether each claim holds, and exits with code 1 if one does not. A claim is a difference
+beyond a margin; with several seeds it must hold for more than half of them, that is, in the median.
 """
 
 from __future__ import annotations
@@ -34,8 +34,10 @@ from clearsight.data.loader import to_float
 from clearsight.data.sources import builtin
 from clearsight.errors import TrainingError
 from clearsight.models.network import InputLayer
+from clearsight.predictor import Predictor
 from clearsight.tasks import Classification, read
 from clearsight.train.config import TrainConfig
+from clearsight.train.fit import fit
 from clearsight.train.loop import Examples, Trained, train_network
 from clearsight.train.resolve import resolve
 
@@ -76,9 +78,13 @@ def main(study: Study, arguments: list[str] | None = None) -> int:
     assert module.__doc__
     assert module.__file__
     parser = argparse.ArgumentParser(description=module.__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--short", action="store_true", help="little data and few epochs, for the figure: seconds")
+    parser.add_argument(
+        "--short",
+        action="store_true",
+        help="draw the figure from little data and few epochs (seconds), without a verdict",
+    )
     parser.add_argument("--out", type=Path, default=Path(), help="folder for the figure (default: here)")
-    parser.add_argument("--seed", type=int, default=0, help="of all that is random (default: 0)")
+    parser.add_argument("--seed", type=int, default=0, help="random seed (default: 0)")
     parser.add_argument("--seeds", type=int, default=1, help="number of seeds, counted from --seed (default: 1)")
     asked = parser.parse_args(arguments)
     name = Path(module.__file__).stem
@@ -179,6 +185,12 @@ def learn(
     )  # fmt: skip
     groups = [{"params": list(network.parameters()), "lr": lr}]
     return network, train_network(network, data, resolve(config), groups)
+
+
+def trained(images: Any, targets: Any, seed: int = 0, **options: Any) -> Predictor:
+    """A model that `clearsight train` makes of images and what they show: classes, or numbers (N, T)."""
+    config = TrainConfig.from_options(seed=seed, device="cpu", **options)
+    return Predictor(fit(read((images, targets), task=config.data.task), config, find_issues=False).bundle)
 
 
 def accuracy_or_chance(body: nn.Module, data: Examples, **how: Any) -> float:

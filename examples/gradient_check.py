@@ -1,8 +1,8 @@
-"""The numerical gradient confirms the analytic one, if its step is neither too long nor too short.
+"""The numerical gradient confirms the analytic one, if its step is neither too large nor too small.
 
-A difference on one side is off by h, a central one by h². Below some h rounding takes over, as two losses that are
-nearly alike are subtracted: the error has the shape of a V, and its best h is about the third root of the rounding
-error. A backward pass with a mistake is off by percents at every h that would confirm a right one.
+The error of a one-sided difference is of order h, that of a central one of order h². For small h rounding dominates, as
+two nearly equal losses are subtracted: the error curve is V-shaped, and the best h is about the cube root of the
+rounding error. An incorrect backward pass is off by percents at every h that confirms a correct one.
 
 Source: Nocedal, Wright 2006, Numerical Optimization, section 8.1; the checks of layers are those of
 `clearsight.diagnosis.check_gradients`. A network of sigmoids on the digits, in float64.
@@ -95,10 +95,10 @@ def study(short: bool, seed: int) -> Found:
     figure, axis = plt.subplots()
     axis.loglog(STEPS, errors["one-sided"], color=ORANGE, label="one-sided difference")
     axis.loglog(STEPS, errors["central"], color=BLUE, label="central difference")
-    axis.loglog(STEPS, off["wrong"], color=PLUM, linestyle="--", label="central, a wrong backward pass")
-    axis.axhline(1e-4, color=GRAY, linestyle=":", label="what the check allows")
+    axis.loglog(STEPS, off["wrong"], color=PLUM, linestyle="--", label="central, incorrect backward pass")
+    axis.axhline(1e-4, color=GRAY, linestyle=":", label="tolerance of the check")
     axis.set(
-        xlabel="h, how far weights (of the wrong pass, pixels) are moved", ylabel="relative error", ylim=(1e-13, 10)
+        xlabel="h, the step in weights (in pixels for the incorrect pass)", ylabel="relative error", ylim=(1e-13, 10)
     )
     axis.legend(ncol=2, fontsize=9)
 
@@ -109,23 +109,23 @@ def study(short: bool, seed: int) -> Found:
     confirms = off["right"] < 1e-4
     return Found(
         figure,
-        {f"error grows as h to the power, {name}": f"{value:.2f}" for name, value in power.items()}
+        {f"the error grows as h to the power, {name}": f"{value:.2f}" for name, value in power.items()}
         | {
             "best h, central": f"{best:.1e}, with an error of {errors['central'].min():.1e}",
             "largest error in LeNet-5": f"{whole.worst.error:.1e} of {len(whole.rows)} tensors",
-            "error of the wrong backward pass, by the check": f"{percent(broken.worst.error)}",
+            "error of the incorrect backward pass in the check": f"{percent(broken.worst.error)}",
             f"and at the {confirms.sum()} h that confirm the right one": (
                 f"{percent(off['wrong'][confirms].min())} to {percent(off['wrong'][confirms].max())}"
             ),
         },
         {
-            "one-sided differences are off by h": abs(power["one-sided"] - 1) < 0.1,
-            "central ones by h squared": abs(power["central"] - 2) < 0.1,
-            "both are worse where h is tiny": min(values[0] for values in errors.values())
+            "the error of one-sided differences is of order h": abs(power["one-sided"] - 1) < 0.1,
+            "that of central differences is of order h squared": abs(power["central"] - 2) < 0.1,
+            "both errors grow if h is tiny": min(values[0] for values in errors.values())
             > 100 * errors["central"].min(),
             "every layer of LeNet-5 passes": whole.ok,
-            "the wrong backward pass does not": not broken.ok,
-            "at every h that confirms the right one it is off by percents": confirms.sum() > 10
+            "the incorrect backward pass fails": not broken.ok,
+            "at every h that confirms the correct one its error is several percent": confirms.sum() > 10
             and off["wrong"][confirms].min() > 0.02,
         },
     )

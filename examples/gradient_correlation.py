@@ -1,8 +1,8 @@
-"""With depth, gradients of neighbouring inputs come to resemble white noise; skip connections keep them alike.
+"""With depth, gradients of neighbouring inputs come to resemble white noise; skip connections keep them similar.
 
-Inputs lie side by side on a line, and at each the gradient of the output is taken. In a shallow network neighbours
-have similar gradients, as the places of a Brownian path; in a network of fifty normalised layers they have nothing in
-common, so what helps one input says nothing of the next.
+The gradient of the output is computed at inputs along a line. In a shallow network neighbours have similar gradients,
+like the points of a Brownian path; in a network of fifty normalised layers they are unrelated, so a step that helps one
+input need not help the next.
 
 Source: Balduzzi et al. 2017, arXiv:1702.08591, figures 1 and 2. The networks are the paper's, dense, of width 200,
 before training, so there are no images.
@@ -35,7 +35,7 @@ def study(short: bool, seed: int) -> Found:
         cell.plot(paths[kind, depth], color=COLOURS[kind], linewidth=1)
         cell.set_title(f"{depth} layers, {KINDS[kind]}", fontsize=9)
         cell.set_yticks([])
-    cell.set_xlabel("place on the line of inputs")
+    cell.set_xlabel("position on the line of inputs")
     right.suptitle("gradients", fontsize=10)
 
     return Found(
@@ -43,10 +43,11 @@ def study(short: bool, seed: int) -> Found:
         {f"{depth} hidden layers, {KINDS[kind]}": f"{value:.2f}" for (kind, depth), value in near.items()}
         | {"a Brownian path, white noise": f"{found.brownian[1]:.2f}, {found.white[1]:.2f}"},
         {
-            "shallow networks of every kind are like a Brownian path": min(near[k, 2] for k in KINDS) > 0.85,
-            "fifty normalised layers are like white noise": abs(near["bn", 50]) < 0.15,
-            "with skips neighbours stay far more alike": near["residual", 50] > near["bn", 50] + 0.2,
-            "and with small blocks more so": near["scaled", 50] > near["residual", 50],
+            "gradients of all shallow networks resemble a Brownian path": min(near[k, 2] for k in KINDS) > 0.85,
+            "those of fifty normalised layers resemble white noise": abs(near["bn", 50]) < 0.15,
+            "with skip connections, neighbouring gradients stay far more similar": near["residual", 50]
+            > near["bn", 50] + 0.2,
+            "and even more with small blocks": near["scaled", 50] > near["residual", 50],
         },
     )
 

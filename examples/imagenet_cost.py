@@ -1,12 +1,12 @@
-"""From AlexNet to ViT the error on ImageNet fell below a trained human's, and what costs more may still err more.
+"""From AlexNet to ViT the ImageNet error fell below a trained human's, but a costlier network may be less accurate.
 
 Multiply-adds are counted here, layer by layer, from the networks themselves; a multiply-add is two operations. Errors
 are published ones on ImageNet's validation images, of the weights named beside each. A trained annotator who took a
 minute an image was wrong in 5.1 % of 1,500 of the test images [Russakovsky et al. 2015, arXiv:1409.0575, section 6.4],
-the five best guesses counting as one answer.
+with five guesses per image.
 
 Source: Canziani, Paszke, Culurciello 2016, arXiv:1605.07678, figure 2, continued. Years are those of the networks, not
-of the weights. ViT's were trained on ImageNet-21k first, some ten times as many images.
+of the weights. ViT was pretrained on ImageNet-21k, about ten times as many images.
 """
 
 import numpy as np
@@ -58,9 +58,9 @@ def study(short: bool, seed: int) -> Found:
             "fontsize": 8,
         }
         axis.annotate(f"{NAMES.get(name, name)} ’{TOP5_ERROR[name][1] % 100}", (cost[name], error[name]), **words)
-    axis.set(xscale="log", yscale="log", xlim=(0.25, 34), xlabel="multiply-adds of one image (thousand millions)")
+    axis.set(xscale="log", yscale="log", xlim=(0.25, 34), xlabel="multiply-adds per image (billions)")
     axis.set(
-        ylabel="wrong in five guesses (% of images)",
+        ylabel="top-5 error (%)",
         title="area of a dot: number of weights; ResNet-50 has 25.6 million",
     )
     axis.set_xticks([0.3, 1, 3, 10, 30], ["0.3", "1", "3", "10", "30"])
@@ -73,14 +73,12 @@ def study(short: bool, seed: int) -> Found:
         figure,
         {name: f"{cost[name]:6.2f} G  {error[name]:4.1f} % wrong  [{TOP5_ERROR[name][2]}]" for name in names},
         {
-            "AlexNet of 2012 was wrong more than three times as often as the human": error["alexnet_grouped"]
-            > 3 * HUMAN,
-            "of these weights two are wrong less often: SE-ResNet-50's later ones, and ViT's, which saw more images": (
-                below == {"seresnet50", "vit_b_16"}
-            ),
-            "VGG-19 costs more than ResNet-152 and is wrong more often": cost["vgg19"] > cost["resnet152"]
+            "AlexNet (2012) had more than three times the error of the human": error["alexnet_grouped"] > 3 * HUMAN,
+            "two have a smaller error than the human: SE-ResNet-50 "
+            "with later weights, and ViT, trained on more images": (below == {"seresnet50", "vit_b_16"}),
+            "VGG-19 costs more than ResNet-152 and has a larger error": cost["vgg19"] > cost["resnet152"]
             and error["vgg19"] > error["resnet152"],
-            "EfficientNet-Lite0 costs less than AlexNet, at less than half its error": (
+            "EfficientNet-Lite0 costs less than AlexNet and has less than half its error": (
                 cost["efficientnet_lite0"] < cost["alexnet_grouped"]
                 and error["efficientnet_lite0"] < 0.5 * error["alexnet_grouped"]
             ),

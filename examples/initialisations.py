@@ -1,7 +1,8 @@
-"""Weights must start at the right size: He's keep the signal alive through twenty layers, smaller ones do not.
+"""Initial weights need the right scale: with He's, the signal survives twenty layers; with smaller ones it vanishes.
 
-A rectifier halves the mean square of what it passes, so weights of variance 2 / inputs keep it from layer to layer.
-Glorot's rule has half that variance and loses a factor of 2 a layer; the uniform rule in use before, a factor of 6.
+A rectifier halves the mean square of its input, so weights of variance 2 / inputs preserve it from layer to layer. With
+Glorot's rule, which has half that variance, the signal loses a factor of 2 per layer; with the older uniform rule, a
+factor of 6.
 
 Source: He et al. 2015, arXiv:1502.01852, section 2.2; Glorot, Bengio 2010; Saxe et al. 2013 for orthogonal weights.
 The signals are those of the digits.
@@ -45,12 +46,12 @@ def study(short: bool, seed: int) -> Found:
     factor = {init: (values[-1] / values[4]) ** (2 / (DEPTH - 5)) for init, values in sizes.items()}
     return Found(
         figure,
-        {f"mean square, factor a layer, {init}": f"{value:.2f}" for init, value in factor.items()}
+        {f"mean square, factor per layer, {init}": f"{value:.2f}" for init, value in factor.items()}
         | {f"training accuracy in the last epoch, {init}": f"{percent(c[-1])}" for init, c in curves.items()},
         {
-            "He's weights keep the signal within a tenth a layer": abs(factor["he"] - 1) < 0.1,
-            "Glorot's lose half of it a layer": abs(factor["xavier"] - 0.5) < 0.1,
-            "the uniform rule loses five sixths": abs(factor["uniform"] - 1 / 6) < 0.05,
+            "with He's weights the signal changes by less than a tenth per layer": abs(factor["he"] - 1) < 0.1,
+            "with Glorot's it loses half per layer": abs(factor["xavier"] - 0.5) < 0.1,
+            "with the uniform rule it loses five sixths": abs(factor["uniform"] - 1 / 6) < 0.05,
             "with He's and orthogonal weights twenty layers learn": min(curves["he"][-1], curves["orthogonal"][-1])
             > 0.5,
             "with the uniform rule they do not": curves["uniform"][-1] < 0.3,

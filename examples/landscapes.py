@@ -64,10 +64,10 @@ def study(short: bool, seed: int) -> Found:
         figure,
         {f"training loss, held-out accuracy, {f}": f"{a:.3f}, {percent(b)}" for f, (a, b) in reached.items()}
         | {f"rise of the loss at a distance of 1, {f}": f"{v:.1f}" for f, v in rise.items()}
-        | {f"steps out that lead down, {f}": f"{percent(v, 0)}" for f, v in backwards.items()},
+        | {f"steps away that lower the loss, {f}": f"{percent(v, 0)}" for f, v in backwards.items()},
         {
-            "with shortcuts hardly any step out leads down": backwards["resnet"] < 0.1,
-            "without them it rises more than three times as far within the weights' own length": rise["plain"]
+            "with shortcuts hardly any step away lowers the loss": backwards["resnet"] < 0.1,
+            "without them it rises more than three times as much within a distance of 1": rise["plain"]
             > 3 * rise["resnet"],
         },
     )

@@ -1,11 +1,10 @@
-"""From one layer to two hidden ones to convolutions: each step up is right more often.
+"""Accuracy rises from one layer to two hidden layers to convolutions.
 
 One layer compares the image with one template a class. Hidden layers combine templates. Convolutions look for the
 same small patterns everywhere and put them together.
 
 Source: LeCun, Bottou, Bengio, Haffner 1998, Gradient-based learning applied to document recognition, figure 9, on
-MNIST. Here on Fashion-MNIST, which has MNIST's size and form, is harder, and comes as a Debian package; MNIST does
-not.
+MNIST. Here on Fashion-MNIST, which has the same format, is harder, and is available as a Debian package.
 """
 
 import torch
@@ -48,7 +47,7 @@ def study(short: bool, seed: int) -> Found:
     percent_axis(axis.xaxis)
     axis.margins(x=0.2)
     axis.grid(False, axis="y")
-    beside.suptitle("the one layer's templates", fontsize=10)
+    beside.suptitle("templates of the single layer", fontsize=10)
     for name, template, cell in zip(class_names(), templates, beside.subplots(2, 5).flat, strict=True):
         most = abs(template).max()
         cell.imshow(template, cmap="RdBu_r", vmin=-most, vmax=most)
@@ -63,9 +62,9 @@ def study(short: bool, seed: int) -> Found:
             for word, s in right.items()
         },
         {
-            "two hidden layers are right more often than one layer": two > one,
-            "convolutions more often still": convolutions > two,
-            "and beyond the interval more often than one layer": spans["convolutions"][0] > spans["one layer"][1],
+            "two hidden layers are more accurate than one layer": two > one,
+            "convolutions are even more accurate": convolutions > two,
+            "and their interval lies above that of one layer": spans["convolutions"][0] > spans["one layer"][1],
         },
     )
 

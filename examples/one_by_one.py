@@ -1,7 +1,7 @@
 """A 1x1 convolution is one small dense layer at every pixel; a bottleneck of two makes a 3x3 convolution affordable.
 
-It mixes channels and looks at no neighbour. In ResNet-50, 1x1 takes 256 maps down to 64, the 3x3 works there, and 1x1
-goes back up: 69,632 weights, where two 3x3 convolutions between 256 maps would have 1,179,648.
+It mixes channels without looking at neighbouring pixels. In ResNet-50, 1x1 takes 256 maps down to 64, the 3x3 works
+there, and 1x1 goes back up: 69,632 weights, where two 3x3 convolutions between 256 maps would have 1,179,648.
 
 Source: Lin, Chen, Yan 2013, arXiv:1312.4400, section 3.1; He et al. 2015, arXiv:1512.03385, figure 5. The pixels are
 those of a photograph.
@@ -56,7 +56,7 @@ def study(short: bool, seed: int) -> Found:
         {
             "both give the same pixels": gap < 1e-6,
             "the bottleneck has 256·64 + 9·64² + 64·256 weights": bottleneck == 2 * 256 * 64 + 9 * 64**2,
-            "two 3x3 have sixteen times as many": plain > 16 * bottleneck,
+            "two 3x3 layers have sixteen times as many": plain > 16 * bottleneck,
         },
     )
 

@@ -1,10 +1,10 @@
-"""A penalty on the weights, neither too weak nor too strong, makes a classifier of few images better.
+"""With few training images, a weight penalty of the right strength improves a classifier.
 
-L2 makes all weights small; L1 makes many of them nothing, and shows which pixels count. Held-out loss has a valley
-over the strength: overfitting on its left, underfitting on its right.
+L2 makes all weights small; L1 makes many of them zero, and so shows which pixels matter. The held-out loss has a
+minimum over the strength: overfitting to its left, underfitting to its right.
 
 Source: Tibshirani 1996; Ng 2004, Feature selection, L1 vs. L2 regularization; Bishop 2006, section 3.1.4. A linear
-classifier of 200 images of Fashion-MNIST.
+classifier on 200 images of Fashion-MNIST.
 """
 
 import numpy as np
@@ -55,10 +55,10 @@ def study(short: bool, seed: int) -> Found:
     return Found(
         figure,
         {f"held-out loss, {k} {s:.2g}": f"{losses[k, s]:.3f}" for k in best for s in (weakest, best[k], strongest)}
-        | {f"weights that are nothing, best {k}": f"{percent(sparse[k, best[k]], 0)}" for k in best},
+        | {f"zero weights, best {k}": f"{percent(sparse[k, best[k]], 0)}" for k in best},
         {
-            "both penalties have a best strength between too weak and too strong": valley,
-            "L1 makes twice as many weights nothing as L2": sparse["l1", best["l1"]] > 2 * sparse["l2", best["l2"]],
+            "for both penalties the best strength lies between the extremes": valley,
+            "L1 sets twice as many weights to zero as L2": sparse["l1", best["l1"]] > 2 * sparse["l2", best["l2"]],
         },
     )
 

@@ -1,12 +1,11 @@
-"""In a ravine plain descent zigzags slowly; momentum gets through, RMSProp and Adam run along its floor.
+"""In a ravine, plain gradient descent zigzags slowly; momentum, RMSProp and Adam reach the minimum faster.
 
 On a quadratic with curvatures 1 and 100 the best rate for gradient descent shrinks the error by (k-1)/(k+1) a step, k
 = 100 being their ratio; with momentum by about (√k-1)/(√k+1). RMSProp and Adam divide each direction by the size of
-its own gradients, so the ratio hardly counts while the ravine lies along the axes.
+its own gradients, so the ratio hardly matters if the ravine is parallel to an axis.
 
 Source: Polyak 1964, Some methods of speeding up the convergence of iteration methods; Tieleman, Hinton 2012, lecture
-6.5; Kingma, Ba 2015, arXiv:1412.6980. A drawing of mathematics, so no images: the optimisers are those that training
-uses.
+6.5; Kingma, Ba 2015, arXiv:1412.6980. There are no images; the optimisers are those of training.
 """
 
 import numpy as np
@@ -59,7 +58,7 @@ def study(short: bool, seed: int) -> Found:
     map_.set(xlabel="flat direction", ylabel="steep direction", title="the first 60 steps")
     map_.legend(loc="lower right", fontsize=9)
     map_.grid(False)
-    curve.set(xlabel="step", ylabel="distance from the bottom", yscale="log", ylim=(1e-4, 10))
+    curve.set(xlabel="step", ylabel="distance from the minimum", yscale="log", ylim=(1e-4, 10))
 
     def frame(step):
         for line, name in zip(lines, RUNS, strict=True):
@@ -71,13 +70,14 @@ def study(short: bool, seed: int) -> Found:
     shrink = (errors["gradient descent"][200] / errors["gradient descent"][100]) ** 0.01
     return Found(
         figure,
-        {f"steps until there, {name}": f"{steps}" if steps < most else "never" for name, steps in arrived.items()}
-        | {"error's factor a step, gradient descent": f"{shrink:.5f}, theory {(STEEP - 1) / (STEEP + 1):.5f}"},
+        {f"steps to converge, {name}": f"{steps}" if steps < most else "never" for name, steps in arrived.items()}
+        | {"error factor per step, gradient descent": f"{shrink:.5f}, theory {(STEEP - 1) / (STEEP + 1):.5f}"},
         {
-            "gradient descent shrinks the error as theory says": abs(shrink - (STEEP - 1) / (STEEP + 1)) < 1e-4,
-            "momentum needs less than a fourth of its steps": arrived["momentum"] < arrived["gradient descent"] / 4,
+            "gradient descent shrinks the error as theory predicts": abs(shrink - (STEEP - 1) / (STEEP + 1)) < 1e-4,
+            "momentum needs less than a quarter of the steps of gradient descent": arrived["momentum"]
+            < arrived["gradient descent"] / 4,
             "Adam needs less than half": arrived["Adam"] < arrived["gradient descent"] / 2,
-            "in 30 steps descent goes ten times as far across the ravine as RMSProp and Adam": across[
+            "in 30 steps gradient descent moves ten times as far across the ravine as RMSProp and Adam": across[
                 "gradient descent"
             ]
             > 10 * max(across["RMSProp"], across["Adam"]),

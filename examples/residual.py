@@ -1,7 +1,7 @@
 """Without shortcuts a network of 56 layers trains worse than one of 20; with shortcuts it does not.
 
-The deeper plain network could copy the shallow one and let its other layers do nothing, yet gradient descent does not
-find that. It is worse on the very images it learns from, so this is no overfitting.
+The deeper plain network could represent the shallow one with identity layers in between, but gradient descent does not
+find this. It is worse on the training images themselves, so this is not overfitting.
 
 Source: He, Zhang, Ren, Sun 2015, arXiv:1512.03385, sections 1 and 4.2, figure 6. There on CIFAR-10, here on digits of
 8x8 pixels and with Adam; the networks are the paper's, with batch normalisation.
@@ -40,11 +40,12 @@ def study(short: bool, seed: int) -> Found:
         figure,
         {f"training loss of {name}": f"{value:.3f}" for name, value in last.items()},
         {
-            f"without shortcuts the deeper network has {MARGIN:g} times the loss or more": last["plain56"]
+            f"without shortcuts the deeper network has at least {MARGIN:g} times the loss": last["plain56"]
             > MARGIN * last["plain20"],
             f"with shortcuts the deeper one's loss is higher by less than {NEAR:g} nats, if at all": last["resnet56"]
             < last["resnet20"] + NEAR,
-            f"and leaves its plain twin's behind by {MARGIN:g} times": last["resnet56"] * MARGIN < last["plain56"],
+            f"and lower than that of the plain deep network by a factor of {MARGIN:g}": last["resnet56"] * MARGIN
+            < last["plain56"],
         },
     )
 

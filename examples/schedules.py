@@ -1,7 +1,7 @@
-"""A rate that falls ends lower than one that stays.
+"""A decaying learning rate reaches a lower loss than a constant one.
 
-A large rate gets far quickly, but its steps are too long to settle: the loss keeps bouncing above the bottom. Every
-schedule that ends near zero lets it settle.
+A large rate makes fast progress at first, but its steps are too large to converge: the loss keeps fluctuating above the
+minimum. With every schedule that ends near zero, it converges.
 
 Source: Robbins, Monro 1951, conditions on the steps; Loshchilov, Hutter 2017, arXiv:1608.03983 (cosine); Smith, Topin
 2018, arXiv:1708.07120 (one-cycle). On Fashion-MNIST, one hidden layer, batches of 16; the schedules are those of
@@ -46,7 +46,7 @@ def study(short: bool, seed: int) -> Found:
         {f"training loss in the last epoch, {s}": f"{e.train_loss:.3f}" for s, e in last.items()}
         | {f"held-out accuracy, {s}": f"{percent(e.val_accuracy)}" for s, e in last.items()},
         {
-            f"{sched} ends lower than constant": last[sched].train_loss < last["constant"].train_loss
+            f"{sched} ends with a lower loss than constant": last[sched].train_loss < last["constant"].train_loss
             for sched in last
             if sched != "constant"
         },

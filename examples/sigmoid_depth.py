@@ -1,8 +1,8 @@
-"""Sigmoids stop a deep network from learning, rectifiers do not.
+"""A deep network does not learn with sigmoids, but does with rectifiers.
 
-The slope of a sigmoid is 1/4 at most, so each layer makes the gradient on its way back several times smaller. A
-rectifier's slope is 1 wherever it is on. With eight hidden layers the first one of a sigmoid network gets almost no
-gradient.
+The slope of a sigmoid is at most 1/4, so each layer makes the backpropagated gradient several times smaller. A
+rectifier's slope is 1 wherever it is active. With eight hidden layers, the first layer of a sigmoid network gets almost
+no gradient.
 
 Source: Glorot, Bordes, Bengio 2011, Deep sparse rectifier neural networks; Bengio, Simard, Frasconi 1994. On the
 digits; every network starts from Glorot's weights for sigmoids, from He's for rectifiers.
@@ -37,7 +37,7 @@ def study(short: bool, seed: int) -> Found:
     for activation, colour in (("relu", BLUE), ("sigmoid", ORANGE)):
         axes[0].plot(range(1, depths[-1] + 1), gradients[activation, depths[-1]], "o-", color=colour, label=activation)
         axes[1].plot(depths, [reached[activation, d] for d in depths], "o-", color=colour, label=activation)
-    axes[0].set(xlabel="hidden layer, from the image on", ylabel="length of the gradient", yscale="log")
+    axes[0].set(xlabel="hidden layer, counted from the image", ylabel="norm of the gradient", yscale="log")
     axes[0].set_title(f"{depths[-1]} hidden layers, before training")
     axes[1].set(xlabel="hidden layers", ylabel="held-out accuracy", ylim=(0, 1.02), title=f"after {epochs} epochs")
     percent_axis(axes[1].yaxis)

@@ -1,9 +1,9 @@
-"""Two 3x3 convolutions see as far as one 5x5, three as far as one 7x7, with fewer weights and more bends.
+"""Two 3x3 convolutions have the receptive field of one 5x5, three that of one 7x7, with fewer weights.
 
 Between C maps, 2 · 9 C² weights stand against 25 C², and 27 C² against 49 C²; and each layer adds a rectifier.
 
-Source: Simonyan, Zisserman 2014, arXiv:1409.1556, section 2.3. Counted by Clearsight's anatomy of the networks, and
-by asking which pixels a unit's gradient reaches; then both are trained, on Fashion-MNIST.
+Source: Simonyan, Zisserman 2014, arXiv:1409.1556, section 2.3. Weights and receptive fields are those of Clearsight's
+anatomy, checked by the pixels that a unit's gradient reaches; then both kinds of networks are trained on Fashion-MNIST.
 """
 
 import torch
@@ -68,11 +68,11 @@ def study(short: bool, seed: int) -> Found:
         {f"{name}: weights, receptive field": f"{weights[name]:,}, {seen[name][0]} pixels" for name in STACKS}
         | {f"{name}: held-out accuracy": f"{percent(value)}" for name, value in reached.items()},
         {
-            "the fields are 5, 5, 7 and 7, and gradients reach exactly that far": list(seen.values())
+            "the receptive fields are 5, 5, 7 and 7, and gradients reach exactly that far": list(seen.values())
             == [(5, 5), (5, 5), (7, 7), (7, 7)],
             "two 3x3 need 18/25 of the weights of one 5x5": weights["two 3x3"] * 25 == weights["one 5x5"] * 18,
-            "three 3x3 need 27/49 of those of one 7x7": weights["three 3x3"] * 49 == weights["one 7x7"] * 27,
-            "with them the networks are no worse, to within three points": reached["two 3x3"]
+            "three 3x3 need 27/49 of the weights of one 7x7": weights["three 3x3"] * 49 == weights["one 7x7"] * 27,
+            "with small filters the networks are no worse, within three points": reached["two 3x3"]
             > reached["one 5x5"] - 0.03
             and reached["three 3x3"] > reached["one 7x7"] - 0.03,
         },

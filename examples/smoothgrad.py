@@ -1,7 +1,7 @@
-"""A gradient of one noisy copy is noise itself; SmoothGrad's falls as 1 / √n, and maps of fifty copies agree.
+"""The gradient of one noisy copy is noisy too; SmoothGrad's noise falls as 1 / √n, and maps from fifty copies agree.
 
-The gradient at one image jumps from pixel to pixel. Averaged over n noisy copies it settles; two maps of n copies
-each, drawn apart, come to agree.
+The gradient of one image varies strongly from pixel to pixel. Averaged over n noisy copies it converges; two maps of n
+independent copies each agree.
 
 Source: Smilkov et al. 2017, arXiv:1706.03825, section 3.2 and figure 4. EfficientNet-Lite0 with ImageNet's weights, a
 photograph of a cat, noise of 10 % of the image's range.
@@ -53,7 +53,7 @@ def study(short: bool, seed: int) -> Found:
     axis = right.subplots()
     axis.loglog(counts, apart, "o-", color=BLUE, label="two maps of n copies")
     axis.loglog(counts, apart[0] / np.sqrt(counts), ":", color=GRAY, label="1 / √n")
-    axis.set(xlabel="n, noisy copies in a map", ylabel="difference over mean")
+    axis.set(xlabel="n, noisy copies per map", ylabel="difference over mean")
     axis.set_xticks(counts, [str(n) for n in counts])
     plain_log(axis.yaxis)
     axis.minorticks_off()
@@ -64,7 +64,7 @@ def study(short: bool, seed: int) -> Found:
         figure,
         {
             "answer": f"{classes[int(top)].split(',')[0]}, {percent(float(probabilities[top]), 0)}",
-            "difference over n, power": f"{slope:.2f}",
+            "difference over n, exponent": f"{slope:.2f}",
             **{f"correlation of two maps of {n}": f"{r:.2f}" for n, r in zip(counts, alike, strict=True)},
         },
         {

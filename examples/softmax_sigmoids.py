@@ -1,8 +1,8 @@
-"""Independent sigmoids distinguish an image of all labels from one of none; a softmax, which sums to 1, cannot.
+"""Independent sigmoids distinguish an image with all labels from one with none; a softmax, which sums to 1, cannot.
 
-A softmax divides a probability of 1 among the labels: those that are there share it, and so do all of them where none
-is there. With four labels and two of them at most in an image, a threshold between 1/4 and 1/2 still parts the cases.
-With two labels, both and neither are the same answer. Sigmoids ask one question a label.
+A softmax divides a probability of 1 among the labels: those that are present share it; if none is present, all of them
+do. With four labels and at most two of them in an image, a threshold between 1/4 and 1/2 still separates the cases.
+With two labels, both and neither give the same output. Sigmoids make one binary prediction per label.
 
 Source: Bishop 2006, Pattern Recognition and Machine Learning, sections 4.2 and 5.2; Wei et al. 2014, arXiv:1406.5726.
 Scenes of two places, in which none, one or two of the labels stand, digits of scikit-learn's; two other digits, or
@@ -81,14 +81,14 @@ def study(short: bool, seed: int) -> Found:
         cell.set_title(" and ".join(map(str, there)) or "none", loc="center", fontsize=10)
         cell.set_axis_off()
     axes = right.subplots(1, 2, sharey=True)
-    for axis, labels, title in zip(axes, sets, ("labels 0 to 3, two at most", "labels 0 and 1"), strict=True):
+    for axis, labels, title in zip(axes, sets, ("labels 0 to 3, at most two", "labels 0 and 1"), strict=True):
         for k, (link, (_, colour)) in enumerate(LINKS.items()):
             bars = axis.bar(np.arange(3) + 0.4 * k, exact[labels, link], 0.38, color=colour, label=link)
             axis.bar_label(bars, [f"{percent(v, 0)}" for v in exact[labels, link]], padding=2, fontsize=8)
         axis.set_xticks(np.arange(3) + 0.2, ["none", "one", "two"])
         axis.set(xlabel="labels in the image", title=title, ylim=(0, 1.2))
         axis.grid(False, axis="x")
-    axes[0].set(ylabel="given exactly its labels", yticks=np.linspace(0, 1, 6))
+    axes[0].set(ylabel="share with exactly the right labels", yticks=np.linspace(0, 1, 6))
     percent_axis(axes[0].yaxis)
     axes[0].legend(ncol=2, loc="upper center", fontsize=9)
 
@@ -101,19 +101,19 @@ def study(short: bool, seed: int) -> Found:
             for (labels, link), values in exact.items()
         },
         {
-            "with two labels sigmoids are right about most images of neither, of one and of both": min(
+            "with two labels, sigmoids are right about most images with neither, one and both": min(
                 exact[2, "sigmoids"]
             )
             > 0.5,
-            "softmax gives both and neither one answer: it is right about next to none of one of them": min(
+            "softmax gives the same output for both and neither: it is wrong about nearly all images of one kind": min(
                 exact[2, "softmax"]
             )
             < 0.1,
-            "with four labels, two at most in an image, softmax too is right about half of each or more": min(
+            "with four labels, at most two per image, softmax is right about at least half of each kind": min(
                 exact[4, "softmax"]
             )
             > 0.5,
-            "but sigmoids on average more often": np.mean(exact[4, "sigmoids"]) > np.mean(exact[4, "softmax"]),
+            "but sigmoids are more accurate on average": np.mean(exact[4, "sigmoids"]) > np.mean(exact[4, "softmax"]),
         },
     )
 

@@ -1,4 +1,4 @@
-"""Squeeze-and-excitation costs next to no multiply-adds, and its gates separate the classes in deep layers.
+"""Squeeze-and-excitation adds almost no multiply-adds, and its gates separate the classes in deep layers.
 
 A block's maps are averaged, two small dense layers turn the averages into a gate between 0 and 1 for each map. In
 ResNet-50 that adds a tenth of the weights and less than a thousandth of the multiply-adds, counted in convolutions and
@@ -44,7 +44,9 @@ def study(short: bool, seed: int) -> Found:
 
     figure, axes = plt.subplots(1, 2, figsize=(10, 4), width_ratios=(1, 1.3))
     axes[0].plot(range(1, len(share) + 1), share, "o-", color=BLUE)
-    axes[0].set(xlabel="block, from the image on", ylabel="share of the gates' variance between classes", ylim=(0, 1))
+    axes[0].set(
+        xlabel="block, counted from the image", ylabel="share of the gates' variance between classes", ylim=(0, 1)
+    )
     drawn = axes[1].imshow(classes[-1].numpy(), aspect="auto", cmap="viridis", vmin=0, vmax=1)
     axes[1].set(xlabel="map of the last block", ylabel="digit", yticks=range(10), title="mean gate")
     axes[1].grid(False)
@@ -62,8 +64,8 @@ def study(short: bool, seed: int) -> Found:
             "share between classes, last three blocks": f"{np.mean(share[-3:]):.2f}",
         },
         {
-            "gates add about a tenth of the weights": 0.08 < more_weights < 0.12,
-            "and less than a thousandth of these multiply-adds": more_work < 1e-3,
+            "gates add about a tenth to the weights": 0.08 < more_weights < 0.12,
+            "and less than a thousandth to the multiply-adds": more_work < 1e-3,
             "late gates separate classes better than early ones": np.mean(share[-3:]) > np.mean(share[:3]) + 0.1,
         },
     )

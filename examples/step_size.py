@@ -1,8 +1,8 @@
 """Gradient descent on a quadratic converges below the rate 2/M and diverges above it, M being the largest curvature.
 
-A step of rate a multiplies the error along an eigenvector of the Hessian by 1 - a h, h its eigenvalue. That shrinks
-for all of them if and only if a < 2/M. The quadratic is real: the squared error of a linear classifier on the digits.
-M is found by Lanczos iteration, from products of the Hessian with vectors alone.
+A step of rate a multiplies the error along an eigenvector of the Hessian by 1 - a h, h its eigenvalue. All errors
+shrink if and only if a < 2/M. The quadratic is real: the squared error of a linear classifier on the digits. M is found
+by Lanczos iteration, from products of the Hessian with vectors alone.
 
 Source: Nesterov 2004, Introductory Lectures on Convex Optimization, section 1.2.3; LeCun, Bottou, Orr, Müller 1998,
 Efficient BackProp, section 5.
@@ -46,12 +46,12 @@ def study(short: bool, seed: int) -> Found:
     return Found(
         figure,
         {
-            "M by Lanczos, and by decomposing the matrix": f"{found.largest:.6f}, {direct:.6f}",
-            "products with the Hessian that it took": f"{found.steps}",
+            "M by Lanczos, and by eigendecomposition": f"{found.largest:.6f}, {direct:.6f}",
+            "products with the Hessian needed": f"{found.steps}",
             **{f"loss after {steps} steps at {share:g} of 2/M": f"{c[-1]:.4g}" for share, c in curves.items()},
         },
         {
-            "both ways find the same M": abs(found.largest / direct - 1) < 1e-4,
+            "both methods find the same M": abs(found.largest / direct - 1) < 1e-4,
             "below 2/M the loss falls at every step": all(
                 (np.diff(curves[s]) <= 1e-12).all() for s in (0.1, 0.5, 0.98)
             ),

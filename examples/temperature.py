@@ -1,7 +1,8 @@
-"""A network trained to the end is too sure; dividing its logits by one number corrects that and changes no prediction.
+"""A fully trained network is overconfident; dividing its logits by one number corrects that and changes no prediction.
 
-Training goes on lowering the loss of images that are right already, by making logits larger. One temperature, fitted
-on images held out, calibrates the probabilities: predictions with a confidence of 80 % are correct in 80 % of cases.
+Training keeps lowering the loss of images that are already classified correctly, by making logits larger. One
+temperature, fitted on images held out, calibrates the probabilities: predictions with a confidence of 80 % are correct
+in 80 % of cases.
 
 Source: Guo, Pleiss, Sun, Weinberger 2017, arXiv:1706.04599, sections 2 and 4.2. On Fashion-MNIST; the temperature is
 fitted on one half of the held-out images and evaluated on the other.
@@ -51,20 +52,20 @@ def study(short: bool, seed: int) -> Found:
         axis.set(xlim=(0.15, 1.03), ylim=(0.15, 1.03))
         percent_axis(axis.xaxis)
         percent_axis(axis.yaxis)
-    axes[0].set_ylabel("share that is right")
+    axes[0].set_ylabel("share of correct predictions")
 
     before, after = gaps.values()
     return Found(
         figure,
         {
             "temperature": f"{temperature:.3f}",
-            "right, before and after": f"{percent(right[0])}, {percent(right[1])}",
+            "accuracy, before and after": f"{percent(right[0])}, {percent(right[1])}",
             "expected calibration error, before and after": f"{percent(before, 2)}, {percent(after, 2)}",
         },
         {
-            "the network was too sure, its temperature is above 1": temperature > 1.1,
+            "the network was overconfident: its temperature is above 1": temperature > 1.1,
             "the calibration error falls to less than half": after < 0.5 * before,
-            "not one answer changes": right[0] == right[1],
+            "no prediction changes": right[0] == right[1],
         },
     )
 

@@ -1,8 +1,8 @@
-"""What a network learned from photographs serves other photographs at once; other kinds of images it serves less.
+"""Features learned from photographs transfer to other photographs directly, and less well to other kinds of images.
 
-A network trained on ImageNet gives features at every depth. Few images that are photographs too: a linear classifier
-of features is right at once, and far ahead of a small network trained from random weights on the same images. Of
-another kind of images, few or many, the small network is ahead, and is far cheaper to run.
+A network trained on ImageNet gives features at every depth. On a few other photographs, a linear classifier of features
+is far more accurate than a small network trained from random weights. On another kind of images, few or many, the small
+network is more accurate, and far cheaper to run.
 
 Source: Yosinski et al. 2014, arXiv:1411.1792; the four quadrants are those of Karpathy's CS231n notes, Transfer
 learning. EfficientNet-Lite0 with ImageNet's weights, at the depth that cross-validation on the training images
@@ -102,7 +102,7 @@ def study(short: bool, seed: int) -> Found:
             axis.set(title=f"{amount} data ({amounts[amount]}), {relation}", xlim=(0, 1.12), ylim=(2.6, -0.6))
             axis.grid(False, axis="y")
             percent_axis(axis.xaxis)
-    figure.supxlabel("held-out accuracy: linear classifier of features, and a small residual network", fontsize=10)
+    figure.supxlabel("held-out accuracy: linear classifier on features, and a small residual network", fontsize=10)
 
     ahead = {
         key: reached[*key, depth] - reached[*key, "from scratch"] for key, depth in taken.items()
@@ -115,10 +115,11 @@ def study(short: bool, seed: int) -> Found:
             for (kind, amount), value in ahead.items()
         },
         {
-            "little, similar: features beat a network from scratch": ahead["similar", "little"] > 0.05,
-            "little, different: it beats them": ahead["different", "little"] < 0,
-            "more, similar: they do no worse than from scratch, to within a point": ahead["similar", "more"] >= -0.01,
-            "more, different: from scratch beats them": ahead["different", "more"] < 0,
+            "few similar images: features beat a network from scratch": ahead["similar", "little"] > 0.05,
+            "few different images: the network from scratch beats features": ahead["different", "little"] < 0,
+            "more similar images: features are no worse than from scratch, within a point": ahead["similar", "more"]
+            >= -0.01,
+            "more different images: the network from scratch beats features": ahead["different", "more"] < 0,
         },
     )
 

@@ -1,12 +1,11 @@
-"""Desert or beach: the two most common colours of an image may be enough to recognise where it was taken.
+"""Desert or beach: the two most common colours of an image can be enough to recognise where it was taken.
 
-Each picture becomes eight numbers, its two commonest colours and their shares; the nearest neighbour among those
-known answers. It works as long as the scenes differ in colour, and knows nothing else: in half the light, in gray, or
-with red and blue exchanged it is worth far less.
+Each picture is described by eight numbers, its two most common colours and their shares, and gets the class of its
+nearest neighbour. This works if the scenes differ in colour, but uses nothing else: at half the brightness, in gray, or
+with red and blue exchanged it is far less accurate.
 
-Source: Swain, Ballard 1991, Color indexing. No pictures of deserts and beaches come with Python's packages, so crops
-of six real photographs stand for six places, those from the left half of each to learn from and from the right half
-to be asked.
+Source: Swain, Ballard 1991, Color indexing. No pictures of deserts and beaches come with Python's packages, so six
+photographs represent six places: crops of their left halves for training, and of their right halves for testing.
 """
 
 import numpy as np
@@ -46,8 +45,8 @@ def study(short: bool, seed: int) -> Found:
         return float((labels[torch.cdist(one, other).argmin(1).numpy()] == labels).mean())
 
     accuracy = {
-        "as they are": right(asked),
-        "in half the light": right(asked / 2),
+        "unchanged": right(asked),
+        "at half the brightness": right(asked / 2),
         "red and blue exchanged": right(asked.flip(1)),
         "in gray": right(asked.mean(1, keepdim=True).expand(-1, 3, -1, -1)),
     }
@@ -72,12 +71,13 @@ def study(short: bool, seed: int) -> Found:
         {f"right of {len(labels)} crops, {word}": f"{percent(share)}" for word, share in accuracy.items()}
         | {"by chance": f"{percent(chance)}"},
         {
-            "two colours identify most places": accuracy["as they are"] > 3 * chance,
-            "in half the light, half as many at best": accuracy["in half the light"] <= accuracy["as they are"] / 2,
-            "in gray, or with red and blue exchanged, two thirds as many at best": max(
+            "two colours identify most places": accuracy["unchanged"] > 3 * chance,
+            "at half the brightness, at most half as many": accuracy["at half the brightness"]
+            <= accuracy["unchanged"] / 2,
+            "in gray, or with red and blue exchanged, at most two thirds as many": max(
                 accuracy["in gray"], accuracy["red and blue exchanged"]
             )
-            <= accuracy["as they are"] * 2 / 3,
+            <= accuracy["unchanged"] * 2 / 3,
         },
     )
 

@@ -1,8 +1,8 @@
-"""Under batch normalisation the scale of the weights changes nothing but the learning rate.
+"""With batch normalisation, the scale of the weights only changes the effective learning rate.
 
-BN(a W x) = BN(W x): weights a times as large give the same answers, and gradients 1/a times as large. So training
-from weights a times as large, at a rate a² times as high, goes the same way step by step; and weights that grow
-during training lower the rate that counts, rate / |W|², by themselves.
+BN(a W x) = BN(W x): weights scaled by a give the same outputs, and gradients scaled by 1/a. So training from weights
+scaled by a, at a rate scaled by a², is the same step by step; and growing weights lower the effective rate, rate /
+|W|², by themselves.
 
 Source: Ioffe, Szegedy 2015, arXiv:1502.03167, section 3.3; van Laarhoven 2017, arXiv:1706.05350, section 2. On the
 digits; in float64 and with the normalisation's epsilon near 0, as both statements are exact without it.
@@ -54,7 +54,7 @@ def study(short: bool, seed: int) -> Found:
 
     figure, axes = plt.subplots(1, 2)
     axes[0].plot(list(gradients), list(gradients.values()), "o-", color=BLUE)
-    axes[0].set(xscale="log", yscale="log", xlabel="all kernels multiplied by", ylabel="length of the gradient")
+    axes[0].set(xscale="log", yscale="log", xlabel="all kernels multiplied by", ylabel="norm of the gradient")
     axes[0].set_title("first step")
     for (scale, curve), colour, wide in zip(curves.items(), (GRAY, BLUE, ORANGE), (7, 4, 1.5), strict=True):
         axes[1].plot(curve, color=colour, linewidth=wide, label=f"weights × {scale:g}, rate × {scale**2:g}")
@@ -72,9 +72,9 @@ def study(short: bool, seed: int) -> Found:
             "largest difference of losses in 15 steps": f"{drift:.1e}",
         },
         {
-            "the answers do not depend on the scale": apart < 1e-8,
+            "the outputs do not depend on the scale": apart < 1e-8,
             "the gradient falls as 1 / scale": abs(slope + 1) < 1e-6,
-            "with the rate times its square, training goes the same way": drift < 1e-6,
+            "with the rate times its square, training is the same": drift < 1e-6,
         },
     )
 

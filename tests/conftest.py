@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import io
 import json
@@ -36,6 +37,8 @@ from clearsight.ood import probes
 from clearsight.predictor import Predictor
 from clearsight.runs.load import load_predictor
 from clearsight.tasks import Multilabel, Regression, read
+
+sys.modules["openvino_telemetry"] = None  # as `openvino_without_telemetry`, for tests that import OpenVINO themselves
 
 TASKS = {
     "labels": Multilabel.unfitted(("cat", "dog", "fox")),
@@ -202,14 +205,19 @@ def digits_run(once: Once) -> Path:
 
 @pytest.fixture(scope="session")
 def photos_run(once: Once, photos: Path) -> Path:
-    """A finished run on the photographs, which lie beside it: a head on frozen EfficientNet-Lite0 features."""
-    from clearsight.api.fit import fit
+    """A finished run on the photographs, which lie beside it: a head on frozen EfficientNet-Lite0 features. It was
+    trained by the command line, without a name; what that printed is `train.json` beside the folder `runs`.
+    """
+    from clearsight.cli.main import main
 
     def make(folder: Path) -> None:
         data = shutil.copytree(photos, folder / "data" / "photos")  # the run names where its images are
-        fit(data, out=folder / "photos", img_size=96)
+        printed = io.StringIO()
+        with contextlib.chdir(folder), contextlib.redirect_stdout(printed):
+            assert main(["train", str(data), "--img-size", "96", "--json"]) == 0
+        (folder / "train.json").write_text(printed.getvalue())
 
-    return once("photos-run", make) / "photos"
+    return once("photos-run", make) / "runs" / "photos"
 
 
 @pytest.fixture(scope="session")

@@ -68,7 +68,7 @@ def test_scratches_are_found_in_pictures_of_walls(walls):
     assert test["false_alarms"] <= 0.25
     decided = {d["what"]: d for d in run.metrics["recipe"]}
     assert decided["method"]["choice"].split(":")[0] in ("padim", "patchcore")
-    assert "pasted elsewhere" in decided["method"]["why"]
+    assert "with a pasted patch" in decided["method"]["why"]
     assert "60 normal images" in decided["threshold"]["why"] or "59 normal" in decided["threshold"]["why"]
 
 
@@ -214,10 +214,10 @@ def test_sounds_are_heard(tmp_path, capsys):
     assert capsys.readouterr().out.split()[1] == "anomaly"
     (tmp_path / "cut.wav").write_bytes(hum(7)[:-500])
     assert main(["predict", str(tmp_path / "run"), str(tmp_path / "cut.wav")]) == 2
-    assert "cut.wav is cut off" in capsys.readouterr().err
+    assert "cut.wav is truncated" in capsys.readouterr().err
     Image.fromarray(np.zeros((64, 64), np.uint8)).save(tmp_path / "seen.png")
     assert main(["predict", str(tmp_path / "run"), str(tmp_path / "seen.png")]) == 2
-    assert "seen.png is no sound; found a model that learned from sounds; expected WAV files" in capsys.readouterr().err
+    assert "seen.png is no sound; found a model trained on sounds; expected WAV files" in capsys.readouterr().err
 
 
 def test_sounds_are_called_sounds(hearing_run, tones, capsys):
@@ -257,33 +257,39 @@ def test_sounds_have_classes_too(tmp_path):
 def test_what_cannot_be_done_says_so(walls, digit_images, tmp_path, capsys):
     run, _ = walls
     X, y = digit_images
-    for what in (cs.attack, cs.robustness, cs.visualize):
+    for what in (cs.attack, cs.robustness, cs.landscape):
         with pytest.raises(ModelError, match="one class per image; found a model of anomaly"):
             what(run.folder)
-    with pytest.raises(ConfigError, match="--quantize int8 is not for models of the task anomaly"):
+    with pytest.raises(ConfigError, match="--quantize int8 does not support models of the task anomaly"):
         cs.export(run.folder, quantize="int8")
     for options, error, message in (
-        ({"normal": "0"}, ConfigError, "--normal is about anomalies: add --task anomaly"),
-        ({"task": "anomaly"}, DataError, "the normal classes are not stated"),
+        ({"normal": "0"}, ConfigError, "--normal applies only to anomaly detection: add --task anomaly"),
+        ({"task": "anomaly"}, DataError, "the normal classes are not specified"),
         ({"task": "anomaly", "normal": "zero"}, DataError, "unknown normal class 'zero'"),
-        ({"task": "anomaly", "normal": "0", "model": "hog+svm"}, ConfigError, "is for classification"),
+        ({"task": "anomaly", "normal": "0", "model": "hog+svm"}, ConfigError, "only supports classification"),
         ({"task": "anomaly", "normal": 0, "model": "resnet8"}, ConfigError, "found one normal class, 0"),
-        ({"task": "anomaly", "normal": "0", "adversarial": "pgd"}, ConfigError, "--adversarial: for classes alone"),
+        (
+            {"task": "anomaly", "normal": "0", "adversarial": "pgd"},
+            ConfigError,
+            "--adversarial: only for classification",
+        ),
         (
             {"task": "anomaly", "normal": "0", "resize_mode": "auto"},
             ConfigError,
-            "--resize-mode auto: for classes alone",
+            "--resize-mode auto: only for classification",
         ),
     ):
         with pytest.raises(error, match=message):
             cs.fit(X[:200], y[:200], out=tmp_path / "no", **options)
-    with pytest.raises(DataError, match=r"lists of labels are no classes; found .*; expected one class per image"):
+    with pytest.raises(DataError, match=r"lists of labels are not classes; found .*; expected one class per image"):
         cs.fit(X[:40], [["a", "b"], ["a"]] * 20, task="anomaly", normal="a", out=tmp_path / "no")
     with pytest.raises(DataError, match="too few normal images"):
         cs.fit(X[:9], ["zero"] * 9, task="anomaly", out=tmp_path / "no")
     assert not (tmp_path / "no").exists()
     assert main(["tune", "digits", "--task", "anomaly"]) == 2
-    assert "this is for models that give one class per image; found --task anomaly" in capsys.readouterr().err
+    assert "the normal classes are not specified" in capsys.readouterr().err
+    assert main(["tune", "digits", "--task", "anomaly", "--normal", "0"]) == 2
+    assert "there is nothing to search: an anomaly model has no validation score" in capsys.readouterr().err
 
 
 DOCS = (Path(__file__).parent.parent / "docs" / "anomaly.md").read_text()

@@ -107,7 +107,7 @@ def test_predict_says_the_labels(labelled, tmp_path, capsys, scenes):
 
 def test_reports_show_what_is_far_off(labelled, turned):
     labels, numbers = labelled.report.read_text(), turned[0].report.read_text()
-    assert "Given exactly its labels" in labels
+    assert "Exactly the right labels" in labels
     assert "Average precision" in labels
     assert "median error" in numbers
     assert 'id="scores-chart-1-title"' in numbers
@@ -175,39 +175,42 @@ def test_known_images_are_found_with_their_numbers(turned, tmp_path):
 
 def test_what_is_for_classes_alone_says_so(labelled, turned, tmp_path, scenes, pointers, capsys):
     run = turned[0]
-    for what in (cs.attack, cs.robustness, cs.visualize):
+    for what in (cs.attack, cs.robustness, cs.landscape):
         with pytest.raises(ModelError, match="one class per image; found a model of regression"):
             what(run.folder)
-    with pytest.raises(ModelError, match="gives numbers, not probabilities"):
+    with pytest.raises(ModelError, match="predicts numbers, not probabilities"):
         run.predictor.predict_proba(np.zeros((1, 16, 16), np.uint8))
     images, labels = scenes(100)
     for options, message in (
-        ({"loss": "focal"}, "--loss focal is not for multilabel; expected bce, mse"),
-        ({"model": "hog+svm"}, "is for classification"),
-        ({"class_weights": "balanced", "adversarial": "pgd"}, "--class-weights, --adversarial: for classes alone"),
-        ({"angle": "degrees"}, "--angle is about numbers"),
+        ({"loss": "focal"}, "--loss focal does not suit the task multilabel; expected bce, mse"),
+        ({"model": "hog+svm"}, "only supports classification"),
+        (
+            {"class_weights": "balanced", "adversarial": "pgd"},
+            "--class-weights, --adversarial: only for classification",
+        ),
+        ({"angle": "degrees"}, "--angle applies to numbers"),
     ):
         with pytest.raises(ConfigError, match=message):
             cs.fit(images, labels, out=tmp_path / "no", **options)
-    with pytest.raises(DataError, match="no radians"):
+    with pytest.raises(DataError, match="not in radians"):
         cs.fit(*pointers(60), angle="radians", out=tmp_path / "no")
-    for words in ("compare", "tune", "doctor"):
+    for words in ("compare", "doctor"):
         assert main([words, str(turned[1] / "pictures.csv")]) == 2
-        assert f"{words} is for data that gives one class per image; found columns of num" in capsys.readouterr().err
+        assert f"{words} needs data with one class per image; found columns of num" in capsys.readouterr().err
 
 
 def test_evaluate_knows_another_unit(turned):
     run, folder = turned
     table = pd.read_csv(folder / "pictures.csv").head(60)
     table.assign(heading=np.radians(table.heading)).to_csv(folder / "radians.csv", index=False)
-    with pytest.raises(DataError, match=r"hardly degrees; found values up to 6\.\d+; expected degrees"):
+    with pytest.raises(DataError, match=r"probably not in degrees; found values up to 6\.\d+; expected degrees"):
         cs.evaluate(run.folder, folder / "radians.csv")
 
 
 def test_numbers_that_fill_a_turn_are_not_taken_for_plain_without_a_word(pointers, tmp_path):
     run = cs.fit(*pointers(120), epochs=1, within=(0, 360), out=tmp_path / "run")
     text = {d["what"]: d["why"] for d in run.metrics["recipe"]}["numbers"]
-    assert text == "'value' fills a full turn: if it is an angle, say --angle degrees"
+    assert text == "'value' covers a full turn: if it is an angle, use --angle degrees"
 
 
 def test_audit_reports_what_train_refuses(tmp_path, scenes, capsys):

@@ -39,10 +39,12 @@ here.
 """
 
 NOT_NEEDED = {
-    **dict.fromkeys(("num_classes", "n_classes", "nc", "n_out"), "the classes are those of the data"),
-    **dict.fromkeys(("in_chans", "in_channels", "n_channels"), "the channels are those of the images"),
-    **dict.fromkeys(("workers", "num_workers", "n_jobs"), "images are decoded once, by all cores"),
-    **dict.fromkeys(("val_split", "validation_split", "valid_pct"), "`folds` says how many parts validate in turn"),
+    **dict.fromkeys(("num_classes", "n_classes", "nc", "n_out"), "the classes are given by the data"),
+    **dict.fromkeys(("in_chans", "in_channels", "n_channels"), "the channels are given by the images"),
+    **dict.fromkeys(("workers", "num_workers", "n_jobs"), "images are decoded once, on all cores"),
+    **dict.fromkeys(
+        ("val_split", "validation_split", "valid_pct"), "`folds` sets the number of cross-validation folds"
+    ),
 }
 """Options that other libraries have and training here does not need, and why."""
 
@@ -103,7 +105,7 @@ class ArgumentError(ConfigError, TypeError):
 def known_arguments(function: Function) -> Function:
     """A decorator: an argument that the function does not have raises an ArgumentError that gives the nearest name."""
     parameters = inspect.signature(function).parameters
-    assert not any(p.kind is p.VAR_KEYWORD for p in parameters.values()), "what takes any option checks it itself"
+    assert not any(p.kind is p.VAR_KEYWORD for p in parameters.values()), "options are checked when they are used"
     known = [name for name, p in parameters.items() if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
     options = [name for name in known if name != "self"]
 

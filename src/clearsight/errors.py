@@ -39,11 +39,11 @@ class ClearsightError(Exception):
 
 
 class ConfigError(ClearsightError, ValueError):
-    """An option has a value it cannot have, or two options contradict each other."""
+    """An option has an invalid value, or two options contradict each other."""
 
 
 class DataError(ClearsightError, ValueError):
-    """The images or labels cannot be used as they are."""
+    """The images or labels are invalid."""
 
 
 class ImageError(DataError):
@@ -51,19 +51,19 @@ class ImageError(DataError):
 
 
 class ModelError(ClearsightError, ValueError):
-    """A network does not exist, cannot be built so, or its weights cannot be had."""
+    """A network does not exist, cannot be built with these options, or its weights are not available."""
 
 
 class UnsuitedError(ModelError):
-    """What is asked makes no sense for models of this task."""
+    """The operation is not defined for models of this task."""
 
 
 class BundleError(ClearsightError, ValueError):
-    """A saved run cannot be read or does not fit what is asked of it."""
+    """A saved run cannot be read or does not fit the operation."""
 
 
 class TrainingError(ClearsightError, RuntimeError):
-    """Training cannot go on, a loss that is not a number above all."""
+    """Training cannot continue, for example because the loss is not a number."""
 
 
 class CheckpointError(ClearsightError, ValueError):
@@ -71,7 +71,7 @@ class CheckpointError(ClearsightError, ValueError):
 
 
 class ExportError(ClearsightError, RuntimeError):
-    """An exported file does not say what its model says."""
+    """The outputs of an exported file differ from those of the model."""
 
 
 class OutputError(ClearsightError, OSError):

@@ -26,8 +26,8 @@ class Result(ABC):
     """The result of a verb. Subclasses are frozen dataclasses with `repr=False`, and keep no file open.
 
     Example:
-        >>> found = cs.attack("runs/photos")  # doctest: +SKIP
-        >>> found.save("attacked/")  # doctest: +SKIP
+        >>> found = cs.attack("runs/digits", images=8, steps=2)
+        >>> folder = found.save("attacked/")
     """
 
     display: ClassVar[str] = DISPLAY
@@ -43,7 +43,7 @@ class Result(ABC):
 
     @abstractmethod
     def text(self) -> str:
-        """The numbers as plain text: what the command line prints.
+        """The result as plain text, as printed by the command line.
 
         Returns:
             Text of one or several lines.
@@ -70,7 +70,7 @@ class Result(ABC):
             return Path(renderer.write(place))
 
     def plot(self) -> Any:
-        """A matplotlib figure; a PIL image where the result is pictures.
+        """A matplotlib figure, or a PIL image if the result consists of pictures.
 
         Returns:
             A matplotlib figure or a PIL image.
@@ -84,7 +84,7 @@ class Result(ABC):
         return "\n".join(lines)
 
     def _repr_html_(self) -> str:
-        """What a notebook shows: a fragment of HTML that loads nothing and runs no script, for light and dark pages."""
+        """The notebook display: a fragment of HTML that loads nothing and runs no script, for light and dark pages."""
         return str(_renderer(self).fragment())
 
 
@@ -103,7 +103,7 @@ def refuse_existing(folder: str | Path, names: Iterable[str], allow: str = "pass
     for name in names:
         if (place / name).exists():
             raise OutputError(
-                f"{place / name} exists and is not overwritten",
+                f"{place / name} exists",
                 fix=f"choose another folder, or {allow}",
             )
 

@@ -95,7 +95,7 @@ def test_no_command_is_given_where_no_option_cures(tmp_path, monkeypatch, capsys
 
     test = {"n": 9, "accuracy": 1, "accuracy_interval": [0, 1], "mean_confidence": 1, "ece": 0, "ece_uncalibrated": 0}
     metrics = {"task": "classification", "test": test, "train_seconds": 1}
-    predictor = SimpleNamespace(bundle=SimpleNamespace(thing="image", task=Classification(("0", "1"))))
+    predictor = SimpleNamespace(bundle=SimpleNamespace(thing="image", data={}, task=Classification(("0", "1"))))
     run = Run(tmp_path, predictor, metrics, tmp_path / "report.html", Diagnosis((mend, lower), {}))
     monkeypatch.setattr("clearsight.api.fit.train", lambda *_, **__: run)
     assert main(["train", "digits"]) == 0

@@ -59,7 +59,7 @@ def test_parameters_are_kept_as_they_were_given():
 
 def test_what_has_no_effect_here_is_refused(arrays):
     x, y = arrays
-    with pytest.raises(ConfigError, match="--out, --auto-fix, --task regression: no effect in ImageClassifier"):
+    with pytest.raises(ConfigError, match="--out, --auto-fix, --task regression: not an option of ImageClassifier"):
         cs.ImageClassifier(out="here", auto_fix=True, task="regression").fit(x[:40], y[:40])
 
 

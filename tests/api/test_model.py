@@ -230,7 +230,7 @@ def test_what_a_killed_process_left_is_removed_and_what_is_used_is_not(here):
 
 @pytest.mark.parametrize("group", ["site=A", {}, {"site": "A", "camera": "B"}])
 def test_a_group_is_one_column_and_a_value(digits_run, group):
-    with pytest.raises(ConfigError, match="group names one column and a value; found"):
+    with pytest.raises(ConfigError, match="group must be one column and a value; found"):
         cs.load(digits_run).predict(np.zeros((8, 8), np.uint8), group=group)
 
 
@@ -254,7 +254,7 @@ def test_groups_of_the_table_are_known_after_training(tmp_path, capsys):
     assert "are in every set" in small._repr_html_()
     capsys.readouterr()
     assert main(["predict", str(tmp_path / "run"), image, "--group", "site=B", "--coverage", "0.99"]) == 0
-    assert "fewer than the 99 that a coverage of 99 % needs: every set holds all classes" in capsys.readouterr().err
+    assert "fewer than the 99 that a coverage of 99 % needs: every set contains all classes" in capsys.readouterr().err
     assert main(["predict", str(tmp_path / "run"), image, "--group", "site=C"]) == 2
     assert "no calibration image has site 'C'; found A, B" in capsys.readouterr().err
 

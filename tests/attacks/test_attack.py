@@ -5,11 +5,13 @@ import re
 
 import numpy as np
 import pytest
+from PIL import Image
 
 import clearsight as cs
-from clearsight.attacks import attack, fool
+from clearsight.attacks import attack, attack_one, fool
 from clearsight.cli.main import main
 from clearsight.errors import ConfigError, ModelError
+from clearsight.runs.load import load_predictor
 
 
 @pytest.fixture(scope="module")
@@ -120,9 +122,9 @@ def test_command(digits_run, tmp_path, capsys):
     assert len(answer["fooling"]) == 10
     page = (tmp_path / "attack" / "attack.html").read_text()
     assert re.search(r"attacked by \w+( \(\d+ steps\))?( towards \w+)?\. Epsilon", page)
-    assert "epsilon (steps drawn evenly)" in page
-    assert "Images that turned" in page
-    assert "Images that fool it" in page
+    assert "epsilon (not to scale)" in page
+    assert "Images with a changed prediction" in page
+    assert "Fooling images" in page
     assert "The OOD detector flags 10 of the 10 that fool it." in page
     assert all(answer["fooling_is_ood"].values())
     assert np.load(tmp_path / "attack" / "fooling.npz")["pixels"].shape == (10, 1, 8, 8)
@@ -134,3 +136,26 @@ def test_command(digits_run, tmp_path, capsys):
     assert "unknown class 'dog'" in capsys.readouterr().err
     assert main([*words[:4], "--images", "0"]) == 2
     assert "--images 0" in capsys.readouterr().err
+
+
+def test_one_picture_from_the_command_line(digits_run, digits_arrays, tmp_path, capsys):
+    """The prediction before and after each epsilon, as `attack_one` and the predictor give them."""
+    images, _ = digits_arrays
+    file, out = tmp_path / "digit.png", tmp_path / "out"
+    Image.fromarray(images[3, 0]).save(file)
+    command = ["attack", str(digits_run), str(file), "--epsilon", "0.01,0.3", "--steps", "5", "--out", str(out)]
+    assert main([*command, "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    predictor = load_predictor(digits_run)
+    own = predictor.predict(file)[0]
+    assert [one["epsilon"] for one in found["single"]] == [0.01, 0.3]
+    assert {one["before"] for one in found["single"]} == {own.label}
+    assert all(one["largest_change"] <= one["epsilon"] + 1e-6 for one in found["single"])
+    expected = attack_one(predictor, images[3] / np.float32(255), 0.3, steps=5)
+    assert found["single"][1]["after"] == expected.after.label != own.label
+    assert found["single"][1]["probability_after"] == pytest.approx(expected.after.probability, abs=1e-4)
+    assert "One image, whose own prediction" in (out / "attack.html").read_text()
+    assert main([*command, "--target", own.label]) == 2
+    assert f"is already predicted as {own.label}" in capsys.readouterr().err
+    assert main(command) == 0
+    assert f"epsilon 0.3     {expected.after.label} " in capsys.readouterr().out

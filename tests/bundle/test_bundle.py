@@ -61,9 +61,9 @@ def test_others_may_read_it(digits_run):
 @pytest.mark.parametrize(
     ("spoil", "text"),
     [
-        (lambda m: (m / "card.json").write_text("{"), "holds a broken model; found JSONDecodeError"),
-        (lambda m: (m / "card.json").unlink(), "holds no model"),
-        (lambda m: (m / "weights.safetensors").write_bytes(b"x" * 40), "holds a broken model"),
+        (lambda m: (m / "card.json").write_text("{"), "contains a damaged model; found JSONDecodeError"),
+        (lambda m: (m / "card.json").unlink(), "contains no model"),
+        (lambda m: (m / "weights.safetensors").write_bytes(b"x" * 40), "contains a damaged model"),
         (
             lambda m: (m / "card.json").write_text(
                 (m / "card.json").read_text().replace(f'"format": {FORMAT}', '"format": 99')
@@ -72,7 +72,7 @@ def test_others_may_read_it(digits_run):
         ),
         (
             lambda m: (m / "weights.safetensors").write_bytes((m / "weights.safetensors").read_bytes()[:-100]),
-            "holds a broken model",
+            "contains a damaged model",
         ),
     ],
 )
@@ -93,8 +93,14 @@ def test_a_damaged_folder_is_named(digits_run, tmp_path, spoil, text):
         (lambda c, n: c.update(groups={"site": "A"}), "found 1 for groups by site; expected {n}, as many as labels"),
         (lambda c, n: c["lac"].pop(), "found {less} for lac; expected {n}, as many as labels"),
         (lambda c, n: c["aps"].append(0.5), "found {more} for aps; expected {n}, as many as labels"),
-        (lambda c, n: c["labels"].__setitem__(0, 77), "classes that it does not have; found 77; expected 0 to 9"),
-        (lambda c, n: c["labels"].__setitem__(0, "cat"), "classes that it does not have; found cat; expected 0 to 9"),
+        (
+            lambda c, n: c["labels"].__setitem__(0, 77),
+            "calibration images of unknown classes; found 77; expected 0 to 9",
+        ),
+        (
+            lambda c, n: c["labels"].__setitem__(0, "cat"),
+            "calibration images of unknown classes; found cat; expected 0 to 9",
+        ),
     ],
 )
 def test_a_card_whose_lists_disagree_says_which(digits_run, tmp_path, change, text):
@@ -129,7 +135,7 @@ def test_files_of_a_model_lie_in_its_folder(digits_run, tmp_path, name, by):
         Bundle.load(run)
     if by in ("link", "folder"):
         assert "is a symbolic link out of its folder" in str(message.value)
-        assert "put a copy of the file in the link's place" in str(message.value)
+        assert "replace the link with a copy of the file" in str(message.value)
 
 
 def test_a_run_that_is_a_link_itself_is_loaded(digits_run, tmp_path):
@@ -165,7 +171,7 @@ def test_what_is_written_whole_follows_no_link(tmp_path):
 
 
 def test_a_missing_folder_is_named(tmp_path):
-    with pytest.raises(BundleError, match=r"nothing holds no model; found no such folder"):
+    with pytest.raises(BundleError, match=r"nothing contains no model; found no such folder"):
         Bundle.load(tmp_path / "nothing")
 
 

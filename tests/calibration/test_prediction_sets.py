@@ -166,7 +166,7 @@ def test_coverage_within_each_group():
 def test_unknown_groups_are_refused():
     p, labels = drawn(100, 0)
     scores = ConformalScores.of(p, labels).with_groups({"site": np.array(["A", "B"] * 50)})
-    with pytest.raises(ConfigError, match="no groups by 'sit'; found site"):
+    with pytest.raises(ConfigError, match="no groups for the column 'sit'; found site"):
         scores.sets(p, 0.9, group=("sit", "A"))
     with pytest.raises(ConfigError, match="no calibration image has site 'C'; found A, B"):
         scores.sets(p, 0.9, group=("site", "C"))
@@ -207,7 +207,7 @@ def test_bad_input():
     for coverage in (0, 1, 1.5, float("nan")):
         with pytest.raises(ConfigError, match="between 0 and 1"):
             scores.threshold(coverage)
-    with pytest.raises(DataError, match="two classes or more; found 20 images, 1 classes"):
+    with pytest.raises(DataError, match="at least two classes; found 20 images, 1 classes"):
         ConformalScores.of(np.ones((20, 1)), np.zeros(20, int))
     with pytest.raises(DataError, match="found 0 images"):
         ConformalScores.of(p[:0], labels[:0])

@@ -67,7 +67,7 @@ def test_the_same_words_elsewhere_have_the_same_bag_and_another_pyramid():
 
 
 def test_too_few_descriptors():
-    with pytest.raises(DataError, match="too few different descriptors for 5 words; found 2"):
+    with pytest.raises(DataError, match="too few distinct descriptors for 5 words; found 2"):
         learn_words(np.repeat(np.eye(2, dtype=np.float32), 9, 0), 5, seed=0)
 
 

@@ -28,6 +28,32 @@ def test_zero_padding_equals_scipys_signal_processing():
     np.testing.assert_allclose(correlate(PICTURE, k), signal.correlate2d(PICTURE, k, mode="same"), atol=1e-12)
 
 
+def test_without_padding_the_usual_example_by_hand():
+    """3x3 on 5x5 gives 3x3, and its first value is 4: the ones under the cross of ones."""
+    picture = [[1, 1, 1, 0, 0], [0, 1, 1, 1, 0], [0, 0, 1, 1, 1], [0, 0, 1, 1, 0], [0, 1, 1, 0, 0]]
+    cross = [[1, 0, 1], [0, 1, 0], [1, 0, 1]]
+    found = correlate(picture, cross, "valid")
+    np.testing.assert_array_equal(found, [[4, 3, 4], [2, 4, 3], [2, 3, 4]])
+    assert found[0, 0] == 4
+
+
+@pytest.mark.parametrize("shape", [(3, 3), (5, 3), (4, 4), (1, 7), (17, 23)])
+def test_without_padding_both_equal_scipy(shape):
+    k = RNG.normal(size=shape)
+    np.testing.assert_allclose(correlate(PICTURE, k, "valid"), signal.correlate2d(PICTURE, k, "valid"), atol=1e-12)
+    np.testing.assert_allclose(convolve(PICTURE, k, "valid"), signal.convolve2d(PICTURE, k, "valid"), atol=1e-12)
+    colour = np.stack([PICTURE, PICTURE], axis=2)
+    assert correlate(colour, k, "valid").shape == (18 - shape[0], 24 - shape[1], 2)
+
+
+def test_without_padding_joined_kernels_do_what_both_do_everywhere():
+    first, second = RNG.normal(size=(3, 3)), RNG.normal(size=(5, 5))
+    once = convolve(PICTURE, joined(first, second), "valid")
+    np.testing.assert_allclose(once, convolve(convolve(PICTURE, first, "valid"), second, "valid"), atol=1e-12)
+    with pytest.raises(DataError, match=r"larger than the image.*found 17x23 pixels and a kernel of 18x3"):
+        correlate(PICTURE, np.ones((18, 3)), "valid")
+
+
 def test_colour_planes_are_filtered_one_by_one():
     colour = RNG.random((9, 8, 3))
     found = correlate(colour, KERNELS["sharpen"], "replicate")
@@ -91,7 +117,7 @@ def test_kernels_can_be_typed():
 @pytest.mark.parametrize(
     ("arguments", "error", "words"),
     [
-        ((np.zeros((2, 2)), np.ones((9, 9)), "reflect"), DataError, "smaller than the kernel reaches"),
+        ((np.zeros((2, 2)), np.ones((9, 9)), "reflect"), DataError, "smaller than the kernel"),
         ((np.zeros((2, 2, 2, 2)), np.ones((3, 3))), DataError, "this is not an image"),
         ((PICTURE, np.ones(3)), ConfigError, "this is not a kernel"),
         ((PICTURE, np.ones((3, 3)), "wrap"), ConfigError, "unknown padding 'wrap'"),

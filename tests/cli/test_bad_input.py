@@ -43,7 +43,7 @@ def test_one_class(tmp_path, capsys, digit_folders):
     for c in (1, 2):
         (digit_folders / f"digit {c}").rename(tmp_path / f"away{c}")
     text = fails(capsys, "train", digit_folders, "--out", tmp_path / "run")
-    assert "a classifier needs two classes or more; found 1 class (digit 0); expected at least 2" in text
+    assert "a classifier needs at least two classes; found 1 class (digit 0); expected at least 2" in text
     assert not (tmp_path / "run").exists()
 
 
@@ -105,7 +105,7 @@ def test_split_folders_whose_classes_differ(tmp_path, capsys, digit_folders):
 def test_csv_with_missing_files(tmp_path, capsys, digit_folders):
     (tmp_path / "labels.csv").write_text("image_path,label\ndata/digit 0/0.png,a\nnothere.png,b\n")
     text = fails(capsys, "train", tmp_path / "labels.csv", "--out", tmp_path / "run")
-    assert "1 of 2 images named by" in text
+    assert "1 of 2 images named in" in text
     assert "nothere.png" in text
 
 
@@ -134,7 +134,7 @@ def test_a_full_disk_while_the_cache_is_written(tmp_path, capsys, digit_folders,
     usage = type("Usage", (), {"free": 10})
     monkeypatch.setattr("clearsight.data.cache.shutil.disk_usage", lambda path: usage)
     text = fails(capsys, "train", digit_folders, "--out", tmp_path / "run")
-    assert "has no room" in text
+    assert "is full" in text
     assert "CLEARSIGHT_CACHE" in text
     assert not (tmp_path / "run").exists()
 
@@ -168,9 +168,9 @@ def test_a_loss_that_is_not_a_number(tmp_path, capsys, digit_folders):
         (("--model", "timm/resnet19"), "timm has no network 'resnet19'. Did you mean"),
         (("--test-fraction", "2", "--folds", "1"), "--test-fraction 2.0 must lie in (0, 1); --folds 1 must be"),
         (("--img-size", "2"), "images are too small for resnet8; found 2x2 pixels"),
-        (("--model", "lenet5", "--freeze", "all"), "and they would be random"),
+        (("--model", "lenet5", "--freeze", "all"), "which are random"),
         (("--model", "lenet5", "--pretrained"), "no weights are published for lenet5"),
-        (("--model", "resnet18", "--pretrained", "--model-arg", "width=32"), "its published weights fit no longer"),
+        (("--model", "resnet18", "--pretrained", "--model-arg", "width=32"), "its published weights do not fit"),
     ],
 )
 def test_bad_options(tmp_path, capsys, digit_folders, option, text):
@@ -191,7 +191,7 @@ def test_images_that_cannot_be_predicted_are_named_and_the_others_answered(tmp_p
 def test_a_run_that_was_never_finished(tmp_path, capsys):
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "config.json").write_text("{}")
-    assert "holds no model" in fails(capsys, "predict", tmp_path / "run", "x.png")
+    assert "contains no model" in fails(capsys, "predict", tmp_path / "run", "x.png")
 
 
 @pytest.mark.parametrize(
@@ -202,7 +202,7 @@ def test_a_run_that_was_never_finished(tmp_path, capsys):
         (["robustness", "RUN", "--images", "0"], "--images 0 must be 1 or more"),
         (["visualize", "RUN", "--seed", "-1"], "--seed -1 must be 0 or more"),
         (["gradient-correlation", "--seed", "-1"], "--seed -1 must be 0 or more"),
-        (["gradient-correlation", "--img-size", "8"], "--img-size is of the images that named networks see"),
+        (["gradient-correlation", "--img-size", "8"], "--img-size only affects named networks"),
     ],
 )
 def test_numbers_out_of_range(words, text, digits_run, capsys):

@@ -39,15 +39,18 @@ def test_json_and_the_usual_place(digits_run, capsys):
         (["--format", ".XML"], "--format openvino writes .xml files"),
         (["--format", "PyTorch"], "Did you mean torch?"),
         (["--quantize", "int4"], "--quantize int4 is not known; expected int8"),
-        (["--quantize", "int8", "--format", "torch"], "is not for the format torch; expected onnx or openvino"),
+        (
+            ["--quantize", "int8", "--format", "torch"],
+            "is not supported for the format torch; expected onnx or openvino",
+        ),
         (["--images", "0"], "--images 0 must be 1 or more"),
         (["--out", "nowhere/model.onnx"], "there is no folder nowhere. Make it first"),
-        (["--out", "model.pt"], "--out model.pt has the wrong ending; found .pt; expected .onnx. Name it model.onnx."),
+        (["--out", "model.pt"], "--out model.pt has the wrong suffix; found .pt; expected .onnx. Name it model.onnx."),
         (
             ["--out", "m.pt2"],
-            "--out m.pt2 has the wrong ending; found .pt2; expected .onnx. --format torch writes .pt2 files",
+            "--out m.pt2 has the wrong suffix; found .pt2; expected .onnx. --format torch writes .pt2 files",
         ),
-        (["--out", "m"], "--out m has the wrong ending; found none; expected .onnx. Name it m.onnx."),
+        (["--out", "m"], "--out m has the wrong suffix; found none; expected .onnx. Name it m.onnx."),
     ],
 )
 def test_what_cannot_be_asked(digits_run, words, text, capsys, tmp_path, monkeypatch):
@@ -76,8 +79,8 @@ def test_int8_without_the_training_images(tmp_path, digit_folders, capsys):
     capsys.readouterr()
     assert main(["export", run, "--format", "openvino", "--quantize", "int8"]) == 2
     text = capsys.readouterr().err
-    assert "reads ranges from the training images, which are not available; found" in text
-    assert "does not exist. Put them back where they were, or leave --quantize out" in text
+    assert "needs the training images for the ranges, and they are not available; found" in text
+    assert "does not exist. Restore them to their location, or leave --quantize out" in text
     assert main(["export", run, "--format", "openvino"]) == 0
     out = capsys.readouterr().out
     assert "not compared on real images: name some with `clearsight export RUN DATA`" in out

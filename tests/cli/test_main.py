@@ -47,10 +47,10 @@ def test_help_loads_few_modules_so_it_starts_at_once():
     assert len(loaded) < 200
 
 
-def test_train_predict_evaluate_audit_in_json(tmp_path, capsys, photos, monkeypatch):
+def test_train_predict_evaluate_audit_in_json(tmp_path, capsys, photos, photos_run, monkeypatch):
+    tmp_path = photos_run.parent.parent
     monkeypatch.chdir(tmp_path)
-    assert main(["train", str(photos), "--img-size", "96", "--json"]) == 0
-    trained = json.loads(capsys.readouterr().out)
+    trained = json.loads((tmp_path / "train.json").read_text())
     assert trained["run"] == "runs/photos"
     assert trained["model"] == "efficientnet_lite0"
     assert trained["test"]["n"] == 24
@@ -131,7 +131,7 @@ def test_wrong_arguments_give_one_line_with_the_usage(capsys):
     for words, text in (
         (["export"], "the following arguments are required: RUN; expected clearsight export RUN [DATA] [options]."),
         (["predict"], "are required: RUN, IMAGE; expected clearsight predict RUN IMAGE... [options]."),
-        (["export", "a", "b", "c"], "'c' is one too many; expected RUN [DATA]."),
+        (["export", "a", "b", "c"], "unexpected argument 'c'; expected RUN [DATA]."),
         (["export", "a", "--quantise", "int8"], "export has no option --quantise. Did you mean --quantize?"),
         (["export", "no_such_run"], "no_such_run does not exist; expected a trained model's folder."),
     ):

@@ -41,6 +41,24 @@ def test_every_kernel_and_padding_keeps_the_size(picture, tmp_path, kernel, padd
     assert "values from" in capsys.readouterr().out
 
 
+def test_a_kernel_may_begin_with_a_minus_sign(picture, tmp_path, capsys):
+    outs = []
+    for words in (["--kernel", "-1,0,1;-2,0,2;-1,0,1"], ["--kernel", "sobel-x"], ["--kernel", "-.5,0,.5"]):
+        outs.append(tmp_path / f"{len(outs)}.png")
+        assert main(["filter", str(picture), *words, "--out", str(outs[-1])]) == 0
+    np.testing.assert_array_equal(pixels(outs[0]), pixels(outs[1]))
+    assert "values from" in capsys.readouterr().out
+
+
+def test_a_filter_without_padding_shrinks_the_picture(picture, tmp_path, capsys):
+    out = tmp_path / "out.png"
+    words = ["filter", str(picture), "--kernel", "box", "--then", "gaussian:1", "--padding", "valid"]
+    assert main([*words, "--out", str(out), "--json"]) == 0
+    answer = json.loads(capsys.readouterr().out)
+    assert answer["difference_at_border"] < 1e-9
+    assert pixels(out).shape == tuple(n - 2 - 8 for n in pixels(picture).shape)
+
+
 def test_two_filters_in_one_and_where_that_differs(picture, capsys):
     assert (
         main(["filter", str(picture), "--kernel", "gaussian", "--then", "sobel-x", "--padding", "zero", "--json"]) == 0
@@ -86,7 +104,7 @@ def test_a_piece_is_found_and_drawn(picture, tmp_path, capsys):
         (["filter", "PICTURE", "--kernel", "sobl-x"], "sobel-x"),
         (["filter", "PICTURE", "--kernel", "1,2;3"], "kernel"),
         (["filter", "PICTURE", "--kernel", "gaussian:-1"], "a number above 0"),
-        (["filter", "PICTURE", "--kernel", "sobel", "--then", "box"], "joins with none"),
+        (["filter", "PICTURE", "--kernel", "sobel", "--then", "box"], "cannot be combined with another kernel"),
         (["filter", "PICTURE", "--kernel", "box", "--out", "x.nothing"], ".png"),
         (["filter", "missing.png", "--kernel", "box"], "missing.png"),
         (["filter", "TEXT", "--kernel", "box"], "note.txt"),
@@ -135,4 +153,4 @@ def test_compare_in_words_and_json(digit_folders, tmp_path, capsys, monkeypatch)
     answer = json.loads(capsys.readouterr().out)
     assert len(answer["standings"]) == 2
     assert main([*words[:2], "--candidates", ","]) == 2
-    assert "names no model" in capsys.readouterr().err
+    assert "is empty" in capsys.readouterr().err

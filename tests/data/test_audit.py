@@ -247,7 +247,7 @@ def test_rules_and_notes_are_passed_on(tmp_path):
     found = audited(tmp_path)
     assert [(f.code, f.severity) for f in found.findings] == [("pixels", "note"), ("source", "note")]
     assert found.findings[0].message == "gray images are repeated to 3 channels"
-    assert "1 file not named as images (.txt), left out" in found.findings[1].message
+    assert "1 file without an image suffix (.txt), left out" in found.findings[1].message
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])

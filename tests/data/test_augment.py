@@ -32,7 +32,7 @@ from clearsight.data.augment import (
     rand,
     warp,
 )
-from clearsight.train.config import AUGMENTATIONS
+from clearsight.train.choices import AUGMENTATIONS
 
 NAMES = sorted(AUGMENTATIONS)
 

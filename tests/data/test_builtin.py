@@ -46,7 +46,7 @@ def test_elpv():
 
 
 def test_elpv_elsewhere(tmp_path):
-    with pytest.raises(DataError, match=r"holds no solar cells; expected labels\.csv and images/"):
+    with pytest.raises(DataError, match=r"does not contain the solar cell data set; expected labels\.csv and images/"):
         read("elpv", data_dir=tmp_path)
     (tmp_path / "labels.csv").write_text("images/a.png,1.0,mono\n")
     with pytest.raises(
@@ -84,7 +84,7 @@ def test_without_a_network(name, no_network, capsys):
         read(name)
     text = str(found.value)
     assert f"{name} is not on this machine and could not be downloaded" in text
-    assert f"Place its files in {no_network}" in text
+    assert f"Put its files into {no_network}" in text
     assert "--data-dir" in text
     assert capsys.readouterr().out == ""
 
@@ -122,7 +122,7 @@ def test_fashion_mnist_names_its_classes(tmp_path):
 
 
 def test_a_folder_without_the_data(tmp_path):
-    with pytest.raises(DataError, match=r"holds no mnist; expected train-images-idx3-ubyte"):
+    with pytest.raises(DataError, match=r"does not contain mnist; expected train-images-idx3-ubyte"):
         read("mnist", data_dir=tmp_path)
 
 

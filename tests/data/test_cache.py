@@ -267,7 +267,7 @@ def test_an_interrupted_reading_leaves_nothing(folder):
 def test_no_room_is_seen_before_the_work(folder, monkeypatch):
     usage = shutil.disk_usage("/")
     monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=100))
-    with pytest.raises(OutputError, match=r"the cache in .*pixels has no room; found 0\.00 GB free.*CLEARSIGHT_CACHE"):
+    with pytest.raises(OutputError, match=r"the cache in .*pixels is full; found 0\.00 GB free.*CLEARSIGHT_CACHE"):
         load(folder)
     assert not leftovers()
 
@@ -394,7 +394,7 @@ def test_half_built_entries_left_behind_are_removed_after_a_day():
 def test_a_limit_that_is_no_number(monkeypatch, text):
     monkeypatch.setenv("CLEARSIGHT_CACHE_GB", text)
     with pytest.raises(
-        ConfigError, match=r"CLEARSIGHT_CACHE_GB cannot be used; found .*expected a number of gigabytes"
+        ConfigError, match=r"CLEARSIGHT_CACHE_GB is not a number; found .*expected a number of gigabytes"
     ):
         cache_limit()
 

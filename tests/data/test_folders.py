@@ -92,8 +92,8 @@ def test_a_test_folder_without_labels_is_left_out_and_reported(tmp_path):
     assert found.splits_given == {"train"}
     assert len(found) == 2
     assert found.losses == (
-        "test: 2 images in no class folder, left out, such as test/1.png",
-        f"{tmp_path.name}/other beside the split folders: left out",
+        "test: 2 images outside class folders, left out, such as test/1.png",
+        f"{tmp_path.name}/other next to the split folders, left out",
     )
 
 
@@ -107,7 +107,7 @@ def test_split_folders_without_train(tmp_path):
 def test_split_folders_without_classes(tmp_path):
     """Read as classes, these would train a detector of the test split."""
     with pytest.raises(
-        DataError, match=r"split folders without class folders.*expected train/CLASS/image.*name that table"
+        DataError, match=r"split folders without class folders.*expected train/CLASS/image.*pass that table"
     ):
         read(make(tmp_path, "train/1.png", "test/1.png"))
 
@@ -159,10 +159,10 @@ def test_what_is_left_out_is_reported(tmp_path):
     assert len(found) == 2
     assert found.losses == (
         f"{tmp_path.name}/c without images: no class",
-        f"1 image in no class folder, left out, such as {tmp_path.name}/title.jpg",
-        "1 image not named as images (.heic), left out, such as a/raw.heic",
+        f"1 image outside class folders, left out, such as {tmp_path.name}/title.jpg",
+        "1 image without an image suffix (.heic), left out, such as a/raw.heic",
     )
-    assert found.notes == ("3 files not named as images (.txt, no suffix), left out, such as b/README",)
+    assert found.notes == ("3 files without an image suffix (.txt, no suffix), left out, such as b/README",)
 
 
 def test_a_class_none_of_whose_images_can_be_read_is_an_error(tmp_path):
@@ -197,7 +197,7 @@ def test_split_folders_that_are_called_alike_but_for_the_split(tmp_path, train, 
 
 def test_folders_that_may_be_splits_of_a_class_are_asked_about(tmp_path):
     make(tmp_path / "flat", "cat_train/1.png", "cat_test/1.png", "dog_train/1.png", "dog_test/1.png")
-    with pytest.raises(DataError, match="may be splits of a class, or splits of the data; found cat_test, cat_train"):
+    with pytest.raises(DataError, match="may be splits of a class or of the data; found cat_test, cat_train"):
         read(tmp_path / "flat")
     make(tmp_path / "deep", "a_train/x/1.png", "a_test/x/1.png", "b_train/x/1.png", "b_test/x/1.png")
     with pytest.raises(DataError, match="expected train/CLASS/image, or CLASS/train/image"):
@@ -213,7 +213,7 @@ def test_split_folders_in_each_class(tmp_path):
     assert found.splits_given == {"train", "val", "test"}
     assert str(found.given[names(found).index("cat/Test/0.png")]) == "test"
     make(tmp_path, "dog/3.png")
-    with pytest.raises(DataError, match=r"some classes of .* have split folders, and others have images beside them"):
+    with pytest.raises(DataError, match=r"some classes of .* have split folders, and others have images next to them"):
         read(tmp_path)
 
 

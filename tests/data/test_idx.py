@@ -59,7 +59,7 @@ def test_dots_in_names(tmp_path):
     ("content", "message"),
     [
         (idx(IMAGES)[:-1], r"is cut short; found 139 bytes; expected 140 for \(7, 5, 4\)"),
-        (idx(IMAGES) + b"x", "is longer than it says; found 141 bytes"),
+        (idx(IMAGES) + b"x", "is longer than its header says; found 141 bytes"),
         (idx(IMAGES)[:9], "cannot be read as IDX"),
         (b"\0\0\x08", "is not an IDX file of bytes; found magic 000008"),
         (b"", "is not an IDX file of bytes"),
@@ -85,7 +85,7 @@ def test_broken_archives(tmp_path):
 def test_one_of_two_files(tmp_path):
     folder(tmp_path)
     (tmp_path / "t10k-labels-idx1-ubyte").unlink()
-    with pytest.raises(DataError, match=r"has t10k images or labels, not both. Add the missing IDX file"):
+    with pytest.raises(DataError, match=r"has t10k images or labels, but not both. Add the missing IDX file"):
         read(tmp_path)
 
 

@@ -335,7 +335,7 @@ def test_patterns_and_folders(tmp_path: pathlib.Path, monkeypatch: pytest.Monkey
     with pytest.raises(DataError, match=r"no file matches the pattern .*nosuch-\*\.png"):
         as_images(tmp_path / "nosuch-*.png")
     (tmp_path / "empty").mkdir()
-    with pytest.raises(DataError, match="empty holds no images"):
+    with pytest.raises(DataError, match="empty contains no images"):
         as_images(tmp_path / "empty")
     monkeypatch.setenv("HOME", str(tmp_path))
     assert names("~/sub") == ["sub/c.jpg"]
@@ -410,7 +410,7 @@ def test_shapes_with_several_readings_name_each(
     array = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
     images = torch.from_numpy(array) if as_tensor else array
     for verb in VERBS.values():
-        with pytest.raises(DataError, match=f"can be read in {len(readings)} ways") as error:
+        with pytest.raises(DataError, match=f"can be interpreted in {len(readings)} ways") as error:
             verb(model, images)
         assert all(reading in str(error.value) for reading in readings)
     _require_advice(images, str(error.value))
@@ -448,8 +448,8 @@ def test_every_shape_has_one_reading_or_an_error_with_good_advice() -> None:
             for images in (array, torch.from_numpy(array)):
                 found, text = _read(images)
                 assert found is None or found.items.size == array.size
-                assert found or "can be read in" in text or "an array holds no images" in text
-                if "can be read in" in text:
+                assert found or "can be interpreted in" in text or "an array contains no images" in text
+                if "can be interpreted in" in text:
                     asked += 1
                     _require_advice(images, text)
                 found, text = _read(images, count=shape[0])
@@ -504,8 +504,8 @@ BATCH = RGB.transpose(2, 0, 1)[None]
         ([RGB, 3], ImageError, r"#1 is not an image; found 3"),
         ([[0, 1], [1, 0]], ImageError, r"nested lists of numbers with `np.asarray"),
         ([BATCH[[0, 0]]], ImageError, "#0 is not an image.*batch alone, not in a list"),
-        (np.zeros(5, np.uint8), DataError, r"an array holds no images; found shape \(5,\).*reshape\(N, H, W\)"),
-        (np.zeros((1, 1, 1, 8, 8), np.uint8), DataError, "an array holds no images"),
+        (np.zeros(5, np.uint8), DataError, r"an array contains no images; found shape \(5,\).*reshape\(N, H, W\)"),
+        (np.zeros((1, 1, 1, 8, 8), np.uint8), DataError, "an array contains no images"),
         (np.zeros((2, 4, 8, 8), np.uint8), DataError, r"channels last: `images.transpose\(0, 2, 3, 1\)`"),
         (torch.zeros((2, 4, 8, 8)), DataError, r"channels last: `images.permute\(0, 2, 3, 1\)`"),
         (torch.zeros((6, 8, 8)), DataError, r"`images\[:, None\]` for gray images"),
@@ -518,19 +518,19 @@ BATCH = RGB.transpose(2, 0, 1)[None]
         (-RGB.astype(np.int16), DataError, r"int16 from -\d+ to -\d+.*Shift and scale"),
         (torch.zeros((3, 8, 8), dtype=torch.int64), DataError, r"`images.to\(torch.uint8\)`"),
         ([RGB, RGB.astype(np.int64)], ImageError, "#1: pixels of type int64"),
-        (RGB.astype(np.complex64), DataError, "numbers of this type are not pixels; found complex64"),
-        (RGB.astype(np.float32), DataError, r"leave the range of pixels; found \d+ to \d+; .*`images / 255`"),
-        (RGB / 127.5 - 1, DataError, "leave the range.*the model scales and normalises them itself"),
-        ([RGB / 255, np.where(RGB.max() == RGB, np.nan, 0.5)], ImageError, "#1: 1 of 1 images hold NaN"),
+        (RGB.astype(np.complex64), DataError, "numbers of this type cannot be pixels; found complex64"),
+        (RGB.astype(np.float32), DataError, r"are outside the range of pixels; found \d+ to \d+; .*`images / 255`"),
+        (RGB / 127.5 - 1, DataError, "are outside the range.*the model scales and normalises them itself"),
+        ([RGB / 255, np.where(RGB.max() == RGB, np.nan, 0.5)], ImageError, "#1: 1 of 1 images contain NaN"),
         (np.where(np.arange(6)[:, None, None] == 4, np.inf, np.full((6, 8, 8), 0.5)), DataError, "1 of 6 .*at index 4"),
         (b"", ImageError, "#0 is empty; found bytes without content"),
         (b"no image at all", ImageError, "#0 is not an image; found text"),
         (io.BytesIO(), ImageError, r"#0 is empty; found an open file.*\.seek\(0\)"),
-        (io.StringIO("text"), ImageError, r'#0 is open as text; expected bytes. Open it with mode "rb"'),
+        (io.StringIO("text"), ImageError, r'#0 is open in text mode; expected bytes. Open it with mode "rb"'),
         ("nosuch.png", ImageError, "nosuch.png cannot be read"),
         ("a\0b.png", ImageError, "cannot be read; found embedded null byte"),
-        (["nosuch-*.png"], ImageError, "a pattern alone, not in a list"),
-        (["."], ImageError, "a folder or a pattern alone"),
+        (["nosuch-*.png"], ImageError, "a pattern by itself, not in a list"),
+        (["."], ImageError, "a folder or a pattern by itself"),
         (Image.new("F", (8, 8)), ImageError, "floating-point pixels"),
         (Image.new("RGB", (0, 8)), ImageError, "#0 has no pixels"),
         (Image.fromarray(np.full((4, 4), 70_000, np.int32)), ImageError, "beyond 16 bits"),
@@ -613,7 +613,7 @@ def test_a_target_is_a_name_or_an_index(model: Predictor) -> None:
         with pytest.raises(ConfigError, match=text):
             index(wrong)
     for wrong in (None, True, 1.0, ["dog"]):
-        with pytest.raises(ConfigError, match="this is no class"):
+        with pytest.raises(ConfigError, match="there is no such class"):
             index(wrong)
     (found,) = explain(model, RGB, method="saliency", target=b"fox", faithfulness=False)
     assert found.target == "fox"
@@ -649,7 +649,7 @@ def test_gray_with_alpha_and_dark_sixteen_bits_are_not_guessed():
     with pytest.raises(DataError, match=r"fromarray\(images, 'LA'\).*16 gray images of height 12 and width 2"):
         as_images(np.zeros((16, 12, 2), np.uint8))
     dark = np.full((16, 12), 200, np.uint16)
-    with pytest.raises(DataError, match=r"16-bit pixels are as small.*at most 200.*astype\(np.uint8\)"):
+    with pytest.raises(DataError, match=r"16-bit pixels have only the values.*at most 200.*astype\(np.uint8\)"):
         as_images(dark)
     assert len(as_images([dark])) == 1
     assert len(as_images(np.zeros((16, 12), np.uint16))) == 1

@@ -41,6 +41,21 @@ def test_csv(root):
     assert all(p.is_file() for p in found.source.paths)
 
 
+def test_columns_that_are_not_used_are_named(root):
+    """Beside image, label, split and group; the other candidates for a label too."""
+    found = read(table(root, "path,label,class,camera,split,group\na.png,x,1,A,train,g\nb.png,y,2,B,val,h\n"))
+    taken, unused = found.notes
+    assert taken.endswith("not used for this: 'class'")
+    assert unused.startswith("1 column of the table not used in training: 'camera'; `evaluate --group-by COLUMN`")
+    assert read(table(root, "image_path,label\na.png,x\nb.png,y\n")).notes == ()
+    numbers = read(table(root, "path,angle,speed,site\na.png,1,2,A\nb.png,3,4,B\n"))  # both numbers are targets
+    assert numbers.notes[1].startswith("1 column of the table not used in training: 'site'")
+    wide = "image_path,label," + ",".join(f"c{i}" for i in range(20))
+    many = read(table(root, wide + "\na.png,x" + ",1" * 20 + "\nb.png,y" + ",2" * 20 + "\n"))
+    assert "20 columns" in many.notes[0]
+    assert "'c11', ...;" in many.notes[0]
+
+
 def test_csv_columns_may_be_called_otherwise(root):
     assert facts(read(table(root, "n,Filename , CLASS\n1,a.png,x\n2,b.png,y\n"))) == [
         ("a.png", "x", ""),
@@ -94,10 +109,10 @@ def test_the_separators_that_spreadsheets_write(tmp_path, separator):
         ("image_path,label,split\na.png,x,train\na.png,x,test\n", "a.png is 'train' in row 2 and 'test' in row 3"),
         (
             "image_path,label\na.png,x\nz.png,y\n",
-            "1 of 2 images named by .* do not exist; found .*z.png; expected paths",
+            "1 of 2 images named in .* do not exist; found .*z.png; expected paths",
         ),
-        ("image_path,label\n" + "z" * 5000 + ",y\n", "1 of 1 images named by"),
-        ("image_path,label\n~no-such-user/z.png,y\n", "1 of 1 images named by .* found .*~no-such-user/z.png"),
+        ("image_path,label\n" + "z" * 5000 + ",y\n", "1 of 1 images named in"),
+        ("image_path,label\n~no-such-user/z.png,y\n", "1 of 1 images named in .* found .*~no-such-user/z.png"),
         ("image_path,label\na.png,x\nb.png,\n", "1 of 2 images in .* have no label; found the first at row 3"),
         ("image_path,label\n,x\nb.png,y\n", "1 rows of .* have no image; found the first in row 2"),
         ("image_path,kind\na.png,x\n", "lacks a column; found image_path, kind; expected one of image_path, path"),
@@ -192,9 +207,9 @@ def test_files_are_found_as_tables_spell_them(root, text, name):
 def test_what_a_name_may_mean_twice_is_missing(root):
     for name in ("twice.png", "twice.jpg"):
         Image.new("L", (4, 4)).save(root / name)
-    with pytest.raises(DataError, match=r"1 of 2 images named by .* do not exist"):
+    with pytest.raises(DataError, match=r"1 of 2 images named in .* do not exist"):
         read(table(root, "image_path,label\na.png,x\ntwice,y\n"))
-    with pytest.raises(DataError, match=r"1 of 2 images named by .* are addresses; found https://example.org/1.png"):
+    with pytest.raises(DataError, match=r"1 of 2 images named in .* are addresses; found https://example.org/1.png"):
         read(table(root, "image_path,label\na.png,x\nhttps://example.org/1.png,y\n"))
 
 
@@ -213,12 +228,12 @@ def test_jsonl(root):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ('{"image_path": "a.png", "label": "x"}\n{"image_path": \n', "line 2 of .* is no JSON"),
-        ('["a.png", "x"]\n', "cannot be read as JSON lines; found line 1 is no object"),
+        ('{"image_path": "a.png", "label": "x"}\n{"image_path": \n', "line 2 of .* is not JSON"),
+        ('["a.png", "x"]\n', "cannot be read as JSON lines; found line 1 is not an object"),
         ('{"image_path": "a.png", "label": null}\n', "1 of 1 images in .* have no label; found the first at line 1"),
         ('{"image_path": "a.png"}\n', "lacks a column"),
         ("", "lacks a column"),
-        ("[" * 100_000, "cannot be read as JSON lines|is no JSON"),
+        ("[" * 100_000, "cannot be read as JSON lines|is not JSON"),
     ],
 )
 def test_faults_of_jsonl(root, text, message):

@@ -65,19 +65,19 @@ def test_every_rule_that_applies_is_recorded(tmp_path):
     put(tmp_path / "b", "film.gif", gray, save_all=True, append_images=[Image.new("L", (8, 8), 9)])
     put(tmp_path / "b", "ink.jpg", Image.new("CMYK", (8, 8)))
     assert scan(read(tmp_path)).pixel_facts()["rules"] == [
-        "what is transparent is laid over white",
-        "colour spaces become RGB",
+        "transparent pixels are laid over white",
+        "all colour spaces are converted to RGB",
         "gray images are repeated to 3 channels",
         "8-bit images are widened to 16 bits",
         "EXIF orientation is applied",
-        "of an animation the first frame is used",
+        "the first frame of an animation is used",
     ]
 
 
 def test_a_transparent_palette_is_recorded(tmp_path):
     for name in "ab":
         put(tmp_path / name, "1.png", Image.new("P", (8, 8)), transparency=0)
-    assert "what is transparent is laid over white" in scan(read(tmp_path)).pixel_facts()["rules"]
+    assert "transparent pixels are laid over white" in scan(read(tmp_path)).pixel_facts()["rules"]
 
 
 def test_nothing_readable(tmp_path):

@@ -157,13 +157,16 @@ PLAIN = written(np.rint(tone() * 32767).astype(np.int16))
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (PLAIN[:-1000], "x.wav is cut off; found 15,044 bytes; expected 16,044"),
-        (PLAIN[:30], "x.wav is cut off; found 30 bytes"),
+        (PLAIN[:-1000], "x.wav is truncated; found 15,044 bytes; expected 16,044"),
+        (PLAIN[:30], "x.wav is truncated; found 30 bytes"),
         (b"RIFF", "x.wav is not a WAV file"),
         (b"ID3 an mp3 by another name", "x.wav is not a WAV file; found a file that begins with b'ID3"),
-        (b"RIFX" + PLAIN[4:], "is not a WAV file that can be read; found Unknown wave file format"),
-        (PLAIN[:4] + struct.pack("<I", 28) + PLAIN[8:36], "is not a WAV file that can be read; found a damaged header"),
-        (written(np.zeros(0, np.int16)), "x.wav holds no sound"),
+        (b"RIFX" + PLAIN[4:], "is a WAV file of an unsupported format; found Unknown wave file format"),
+        (
+            PLAIN[:4] + struct.pack("<I", 28) + PLAIN[8:36],
+            "is a WAV file of an unsupported format; found a damaged header",
+        ),
+        (written(np.zeros(0, np.int16)), "x.wav contains no sound"),
         (written(np.full(2000, np.nan, np.float32)), "samples that are not finite"),
         (PLAIN[:20] + struct.pack("<H", 6) + PLAIN[22:], "found Unknown wave file format: ALAW"),
         (written(np.zeros(99, np.float32), 10), "impossible sampling rate; found 10 samples a second"),

@@ -58,10 +58,14 @@ def test_a_pair_of_paths(tmp_path):
         (GRAY, LABELS[:5], "images and labels differ in number; found 6 and 5"),
         (GRAY[:0], LABELS[:0], "there are no images"),
         (GRAY[:, :0], LABELS, r"there are no pixels; found an array of shape \(6, 0, 4\)"),
-        (GRAY.astype(np.float32), LABELS, r"leave the range of pixels; found 0 to 255; expected \[0, 1\]. Write `i"),
-        (np.full((6, 5, 4), np.nan), LABELS, "images hold NaN or infinite values"),
-        (GRAY.astype(np.int64), LABELS, r"type int64 do not state which value is white; found int64 from 0"),
-        (GRAY.reshape(6, 20), LABELS, r"an array holds no images; found shape \(6, 20\)"),
+        (
+            GRAY.astype(np.float32),
+            LABELS,
+            r"are outside the range of pixels; found 0 to 255; expected \[0, 1\]. Write `i",
+        ),
+        (np.full((6, 5, 4), np.nan), LABELS, "images contain NaN or infinite values"),
+        (GRAY.astype(np.int64), LABELS, r"type int64 do not define which value is white; found int64 from 0"),
+        (GRAY.reshape(6, 20), LABELS, r"an array contains no images; found shape \(6, 20\)"),
         (np.zeros((6, 4, 5, 5), np.uint8), LABELS, "with 1 or 3 channels"),
         (3, LABELS, r"these are not images; found 3 \(int\)"),
         (GRAY, np.full((6, 2), "a"), r"labels have more than one axis; found shape \(6, 2\)"),
@@ -131,19 +135,22 @@ def test_npz_that_names_its_arrays_twice_is_read_once(tmp_path):
     [
         (
             {"pictures": GRAY},
-            "holds no images and labels under known names; found pictures; expected images and labels",
+            "contains no images and labels under known names; found pictures; expected images and labels",
         ),
         ({}, "found nothing"),
-        ({"images": GRAY, "labels": LABELS[:3]}, r"images and labels do not fit; found shapes \(6, 5, 4\) and \(3,\)"),
-        ({"images": GRAY, "labels": np.eye(6)[None]}, r"do not fit; found shapes \(6, 5, 4\) and \(1, 6, 6\)"),
-        ({"images": np.array(3), "labels": LABELS}, "do not fit"),
+        (
+            {"images": GRAY, "labels": LABELS[:3]},
+            r"images and labels differ in number; found shapes \(6, 5, 4\) and \(3,\)",
+        ),
+        ({"images": GRAY, "labels": np.eye(6)[None]}, r"differ in number; found shapes \(6, 5, 4\) and \(1, 6, 6\)"),
+        ({"images": np.array(3), "labels": LABELS}, "differ in number"),
         (
             {"x_train": GRAY, "y_train": LABELS, "x_test": GRAY[:, 1:], "y_test": LABELS},
             r"images of different kinds; found \(4, 4\) uint8 and \(5, 4\) uint8",
         ),
         (
             {"images": np.array([{}] * 6), "labels": LABELS},
-            "holds Python objects, which only pickle can read",
+            "contains Python objects, which only pickle can read",
         ),
     ],
 )

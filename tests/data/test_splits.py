@@ -136,7 +136,7 @@ def test_val_alone_is_the_test_split():
     assert found.test.tolist() == list(range(12, 20))
     assert len(found.val) == 4
     assert found.carved_validation
-    assert found.rule.startswith("the stated val is the test split; validation is the first of 3 folds")
+    assert found.rule.startswith("val of the data is the test split; validation is the first of 3 folds")
     check(found, np.arange(20))
 
 
@@ -170,7 +170,7 @@ def test_copies_with_two_labels_are_one_unit():
         (
             [0, 0, 0],
             {},
-            r"needs two classes or more; found 1 class \(class 0\); expected at least 2\. Add images of another",
+            r"needs at least two classes; found 1 class \(class 0\); expected at least 2\. Add images of another",
         ),
         ([0, 0, 0, 1], {"unusable": [3]}, r"found 1 class \(class 0\)"),
         ([0, 0], {"unusable": [0, 1]}, "found no classes"),
@@ -230,8 +230,8 @@ def test_groups_that_take_a_class_away_are_refused():
 @pytest.mark.parametrize(
     ("options", "reason"),
     [
-        ({}, "of each class it is a whole number of images, at least one"),
-        ({"duplicates": np.arange(24)}, "of each class it is a whole number of images, at least one"),
+        ({}, "each class contributes a whole number of images, at least one"),
+        ({"duplicates": np.arange(24)}, "each class contributes a whole number of images, at least one"),
         ({"duplicates": np.repeat(np.arange(12), 2)}, "copies stay whole"),
         ({"groups": np.repeat(np.arange(12), 4)}, "groups stay whole"),
         ({"groups": np.repeat(np.arange(12), 4), "duplicates": np.repeat(np.arange(24), 2)}, "groups and copies stay"),

@@ -68,5 +68,7 @@ def test_names_are_missing_where_there_are_numbers_alone():
 
 def test_targets_that_are_no_finite_numbers():
     require_finite(np.zeros((2, 2)), ("x", "y"), "here")
-    with pytest.raises(DataError, match=r"1 of 2 targets in here are no finite numbers; found inf in column 'y' of im"):
+    with pytest.raises(
+        DataError, match=r"1 of 2 targets in here are not finite numbers; found inf in column 'y' of im"
+    ):
         require_finite(np.array([[1.0, 2], [3, np.inf]]), ("x", "y"), "here")

@@ -129,7 +129,7 @@ def test_the_recorded_rate_is_that_of_the_kept_epoch(digits_run, tmp_path):
         (Rates("sgd", 0.0, 0.1, 0.1), "the curvature is 1 of it, at the edge"),
         (Rates("sgd", 0.0, 0.2, 0.2), "the curvature is 2 of it, above the edge"),
         (Rates("momentum", 0.9, 0.1, 0.1), "stands 38: the curvature is 0.53 of it, below the edge"),
-        (Rates("adamw", 0.9, 0.1, 0.1), "gradient descent's bounds do not bind it"),
+        (Rates("adamw", 0.9, 0.1, 0.1), "the bound for gradient descent does not apply"),
         (None, "no rate was recorded"),
     ],
 )
@@ -188,8 +188,8 @@ def test_gradient_correlation_command(tmp_path, capsys):
     for bad, text in (
         (["--depths", "2,x"], "whole numbers"),
         (["--depths", "0"], "1 or more"),
-        (["--depths", "2", "mlp"], "has its own depth"),
-        (["--between", "a.png", "b.png"], "networks that take images"),
+        (["--depths", "2", "mlp"], "has a fixed depth"),
+        (["--between", "a.png", "b.png"], "need networks for images"),
         (["resnet21"], "resnet20"),
         (["mlp", "--between", "a.png", "b.png"], "a.png"),
     ):

@@ -1,6 +1,8 @@
 """From verdicts to commands and cures; the probe; the command line; the section of the report."""
 
 import argparse
+import contextlib
+import copy
 import json
 import shlex
 from dataclasses import replace
@@ -9,6 +11,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from clearsight.cli.main import main
 from clearsight.cli.options import add_config, chosen
@@ -18,12 +21,15 @@ from clearsight.diagnosis.case import Case
 from clearsight.diagnosis.command import train_command
 from clearsight.diagnosis.rules import RULES
 from clearsight.diagnosis.rules.data import starved_loader
-from clearsight.diagnosis.rules.fit import _larger
+from clearsight.diagnosis.rules.fit import _larger, _regularised
 from clearsight.diagnosis.rules.rate import reversals
-from clearsight.errors import ConfigError
+from clearsight.errors import ConfigError, TrainingError
+from clearsight.models.base import forward_hooks
+from clearsight.models.initialization import initialise
 from clearsight.report.doctor_section import doctor_section
 from clearsight.tasks import read
 from clearsight.train.config import TrainConfig
+from clearsight.train.loop import train_network
 from clearsight.train.recipe import check_names, plan
 from clearsight.train.resolve import resolve
 
@@ -50,6 +56,95 @@ def test_the_cure_cures(digits_bench, wrong, network):
     healthy = digits_bench.run(digits_bench.network(network), **{"max_steps": 120, **wrong, **options})
     assert not [v for v in healthy.verdicts if v.severity == "fault"]
     assert healthy.facts["val_accuracy"] > max(0.5, np.nan_to_num(sick.facts["val_accuracy"]))
+
+
+def seen(bench, network="mlp", model_args=None, **options):
+    """What rules see of a run of so many steps."""
+    vitals, config = Vitals(), resolve(TrainConfig().with_options(epochs=9, batch_size=32, max_steps=40, **options))
+    net = bench.network(network, **(model_args or {}))
+    groups = [{"params": list(net.parameters()), "lr": options.get("lr") or 0.01}]
+    with contextlib.suppress(TrainingError):
+        train_network(net, bench.data, config, groups, observer=vitals)
+    counts = np.bincount(bench.data.labels[bench.data.train])
+    return Case(vitals, config, counts, counts, (), network, {**net.spec["model_args"]})
+
+
+def test_initial_weights_are_prescribed_with_the_gain_that_keeps_signals_as_they_are(digits_bench):
+    """ELU after He's rule, whose gain is ReLU's: signals grow, and at the prescribed gain they do not."""
+    ten = {"widths": (64,) * 10, "activation": "elu", "norm": False}
+    case = seen(digits_bench, model_args=ten)
+    assert case.initial_weights(same_layers=True) == {"init": "he"}  # first the rule itself
+
+    def growth(init):
+        torch.manual_seed(0)
+        network = digits_bench.network("mlp", **ten)
+        initialise(network.body, init)
+        outputs, x = [], torch.from_numpy(digits_bench.data.pixels[:64] / 255.0).float()
+        with (
+            torch.no_grad(),
+            forward_hooks(
+                [(n, m) for n, m in network.named_modules() if isinstance(m, nn.ELU)],
+                lambda *a: outputs.append(a[3].std()),
+            ),
+        ):
+            network(x)
+        return float((outputs[-1] / outputs[0]) ** (1 / 9)), network
+
+    before, network = growth("he:3")
+    vitals = Vitals()
+    config = resolve(TrainConfig().with_options(epochs=9, batch_size=32, max_steps=2, init="he"))
+    with contextlib.suppress(TrainingError):
+        train_network(network, digits_bench.data, config, [{"params": list(network.parameters()), "lr": 1e-6}],
+                      observer=vitals)  # fmt: skip
+    case = replace(case, vitals=vitals, config=config)
+    assert case.growth == pytest.approx(before, rel=0.1)
+    (init,) = case.initial_weights(same_layers=True).values()
+    assert init == f"he:{float(f'{1 / case.growth:.2g}'):g}"
+    assert case.initial_weights() == {"init": "he"}  # where layers change as well, their gain is not known
+
+
+def test_another_optimiser_is_prescribed_where_steps_are_long_enough_and_training_is_slow(digits_bench):
+    case = seen(digits_bench, opt="sgd")
+    assert case.adaptive() == {"opt": "adam"}
+    assert seen(digits_bench, opt="adamw").adaptive() == {}
+    given = {"model": "mlp", "opt": "sgd", "lr": 0.01}
+    assert cured(given, verdict(opt="adam")) == {"model": "mlp", "opt": "adam", "lr": None}  # the rate was SGD's
+    assert cured(given, verdict(opt="adam", lr=0.1))["lr"] == 0.1
+
+
+def test_a_smaller_network_is_prescribed_once_nothing_else_is_left(digits_bench):
+    strong = {"augment": "strong", "mixup": 0.2}
+    assert _regularised(seen(digits_bench, augment="none")) == {"augment": "light"}
+    left = seen(digits_bench, model_args={"dropout": 0.5}, weight_decay=0.5, **strong)
+    assert _regularised(left) == {"model_arg": {"widths": [32, 16]}}
+    assert _regularised(replace(left, model="resnet8", model_args={"dropout": 0.5})) == {"model_arg": {"width": 8}}
+    without = replace(left, model="efficientnet_lite0", model_args={"dropout": 0.5})
+    assert _regularised(without) == {}  # none of those suggested is smaller than 6,000 parameters
+    vitals = copy.copy(left.vitals)
+    vitals.parameters = 4_000_000
+    assert _regularised(replace(without, vitals=vitals)) == {"model": "resnet20"}
+
+
+def test_another_activation_is_prescribed_where_xaviers_rule_did_not_help(digits_bench):
+    with torch.no_grad():
+        network = digits_bench.network("mlp", activation="tanh")
+        for module in network.modules():
+            if isinstance(module, nn.Linear):
+                module.weight.mul_(40)
+    found = digits_bench.run(network, opt="sgd", lr=0.01, init="xavier")
+    first = found.verdicts[0]
+    assert first.name == "saturated-units"
+    assert first.options["init"] == "he"
+    assert first.options["model_arg"] == {"widths": (64, 32), "norm": True, "activation": "relu"}
+
+
+def test_the_doctor_takes_back_initial_weights_that_are_too_large(capsys):
+    command = ["doctor", "digits", "--model", "mlp", "--init", "he:10", "--max-steps", "40", "--opt", "momentum"]
+    assert main([*command, "--clip", "0"]) == 0
+    text = capsys.readouterr().out
+    assert "fault: exploding-gradients" in text
+    assert "--init he:10" not in text
+    assert "--init he" in text
 
 
 def test_the_command_repeats_the_run_with_the_cure(digits_bench):
@@ -124,7 +219,7 @@ def test_a_diagnosis_survives_its_file(digits_bench):
 def test_the_section_of_a_healthy_run(digits_bench):
     section = doctor_section(digits_bench.run(digits_bench.network("mlp"), max_steps=60))
     assert section is not None
-    assert "nothing is wrong" in section.summary
+    assert "no problems found" in section.summary
     assert section.verdicts == ()
     assert section.gradient_chart is not None
     assert section.gradient_chart.count("polyline") >= 4
@@ -150,14 +245,14 @@ def test_the_command_line_reads_a_run(tmp_path, capsys, digits_bench):
     found = digits_bench.run(digits_bench.network("mlp"), lr=1e-7, origin="digits", options={"lr": 1e-7}, max_steps=40)
     (tmp_path / "config.json").write_text("{}")
     assert main(["doctor", str(tmp_path)]) == 2
-    assert "holds no diagnosis" in capsys.readouterr().err
+    assert "contains no diagnosis" in capsys.readouterr().err
     (tmp_path / "diagnosis.json").write_text(json.dumps(found.to_dict()))
     assert main(["doctor", str(tmp_path)]) == 0
     summary = capsys.readouterr().out
     assert "fault: rate-too-low" in summary
     assert "clearsight train digits --lr" in summary
     assert main(["doctor", str(tmp_path), "--lr", "1"]) == 2
-    assert "options change nothing" in capsys.readouterr().err
+    assert "options have no effect" in capsys.readouterr().err
     (tmp_path / "diagnosis.json").write_text("{}")
     assert main(["doctor", str(tmp_path)]) == 2
     assert "cannot be read" in capsys.readouterr().err
@@ -165,7 +260,7 @@ def test_the_command_line_reads_a_run(tmp_path, capsys, digits_bench):
     healthy = replace(found, verdicts=())
     (tmp_path / "diagnosis.json").write_text(json.dumps(healthy.to_dict()))
     assert main(["doctor", str(tmp_path)]) == 0
-    assert "nothing is wrong" in capsys.readouterr().out
+    assert "no problems found" in capsys.readouterr().out
 
 
 class SeenError(Exception):
@@ -201,7 +296,7 @@ def test_the_probe_draws_its_weights_and_finds_its_rate_as_training_does(started
 def test_the_probe_refuses_what_is_about_a_run(options):
     (name,) = options
     flag = name.replace("_", "-")
-    with pytest.raises(ConfigError, match=f"a probe writes no run .*: --{flag} would be without effect"):
+    with pytest.raises(ConfigError, match=f"a probe writes no run .*no effect: --{flag}"):
         examine(read("digits"), TrainConfig.from_options(**options))
 
 

@@ -117,7 +117,7 @@ def test_a_map_of_the_other_class_is_reported(digits_run, digits_arrays):
     assert e.opposite == "", "of ten classes none is the other"
     bad = replace(e, faithfulness=replace(e.faithfulness, insertion=0.0, deletion=1.0))
     assert "worse than chance: misleading" in bad.remarks
-    assert "worse than chance: these places speak for broken" in replace(bad, opposite="broken").remarks
+    assert "worse than chance: these places are evidence for broken" in replace(bad, opposite="broken").remarks
 
 
 def test_shuffled_weights_change_the_map_of_a_model_but_not_of_the_image(digits_run, digits_arrays):
@@ -145,15 +145,15 @@ def test_limitations_of_a_map_are_reported(digits_run, digits_arrays):
     (e,) = explain(cs.load(digits_run).predictor, digits_arrays[0][:1], method="guided")
     assert e.facts["rectifiers"] > 0
     assert "no rectifiers" not in e.remarks
-    assert "no rectifiers to guide" in replace(e, facts={"rectifiers": 0}).remarks
-    assert "the same everywhere" in replace(e, heat=np.zeros_like(e.heat)).remarks
+    assert "has no rectifiers" in replace(e, facts={"rectifiers": 0}).remarks
+    assert "the map is constant" in replace(e, heat=np.zeros_like(e.heat)).remarks
     assert (
         randomisation(np.zeros((8, 8), np.float32), lambda other: e.heat, cs.load(digits_run).predictor.network) is None
     )
     (rough,) = explain(
         cs.load(digits_run).predictor, digits_arrays[0][:1], method="integrated-gradients", settings=Settings(samples=2)
     )
-    assert ("misses the logit's difference" in rough.remarks) == (rough.facts["completeness"] > 0.05)
+    assert ("differs from the difference of the logits" in rough.remarks) == (rough.facts["completeness"] > 0.05)
 
 
 def test_settings_out_of_range(digits_run, digits_arrays):
@@ -264,7 +264,7 @@ def test_an_image_unlike_the_training_data_is_called_so(digits_run, digits_array
     assert heading[0].split("  ")[1] in predicted
     assert sum("white" in line for line in heading) == 2  # the image and the picture, once each
     assert main([*words, "--json"]) == 2  # what is there is not replaced unless that is asked for
-    assert "exists and is not overwritten. Choose another folder, or add --overwrite" in capsys.readouterr().err
+    assert "exists. Choose another folder, or add --overwrite" in capsys.readouterr().err
     words.append("--overwrite")
     assert main([*words, "--json"]) == 0
     (found,) = json.loads(capsys.readouterr().out)["explanations"]

@@ -37,5 +37,5 @@ def test_weights_that_are_no_pictures(made, small):
     torch.manual_seed(0)
     predictor = made("mlp", side=6)
     predictor.network.body = torch.nn.Sequential(torch.nn.AvgPool2d(2), torch.nn.Flatten(), torch.nn.Linear(9, 3))
-    with pytest.raises(ModelError, match="9 weights a unit"):
+    with pytest.raises(ModelError, match="9 weights per unit"):
         first_filters(predictor)

@@ -64,5 +64,5 @@ def test_what_cannot_be_inverted(made, small):
         invert(small, image, ["layer9"])
     with pytest.raises(ConfigError, match="0 steps"):
         invert(small, image, ["layer1"], steps=0)
-    with pytest.raises(ModelError, match="'conv1' gives out zeros"):
+    with pytest.raises(ModelError, match="'conv1' outputs only zeros"):
         invert(made("resnet8", width=8), image, ["conv1"])

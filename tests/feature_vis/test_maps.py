@@ -64,12 +64,52 @@ def test_tokens_are_laid_on_their_grid(made):
     assert (deep.units, deep.height, deep.width) == (192, 8, 8)
 
 
+def hooked(predictor, image):
+    """What every module of the body gives out, by PyTorch's own hooks."""
+    seen, handles = {}, []
+    for name, module in predictor.network.body.named_modules():
+        handles.append(module.register_forward_hook(lambda m, i, o, name=name: seen.update({name: o[0].numpy()})))
+    with torch.no_grad():
+        predictor.network(torch.from_numpy(image[None]))
+    for handle in handles:
+        handle.remove()
+    return seen
+
+
+@pytest.mark.parametrize(
+    ("network", "shown"),
+    [
+        ("mlp", ["hidden.0.act", "hidden.1.act", "fc"]),
+        ("lenet5", ["stage2.pool", "act1", "act2", "fc3"]),
+        ("linear", ["fc"]),
+    ],
+)
+def test_dense_layers_are_shown_and_equal_forward_hooks(made, network, shown):
+    predictor = made(network)
+    image = np.random.default_rng(0).random((1, 16, 16), np.float32)
+    layers = overview(layers_of(predictor))
+    assert [layer.short for layer in layers][-len(shown) :] == shown
+    values = hooked(predictor, image)
+    for found in feature_maps(predictor, image, layers, most=10**6):
+        expected = values[found.layer.short]
+        np.testing.assert_array_equal(found.values, expected.reshape(found.values.shape))
+        assert found.layer.dense == (expected.ndim == 1)
+        if found.layer.dense:
+            assert found.total == len(expected) == len(found.units)
+            assert found.silent == int((expected == 0).sum())
+
+
+def test_of_a_network_with_one_dense_layer_that_is_shown_where_it_is_named(small):
+    assert all(not layer.dense for layer in overview(layers_of(small)))
+    layer = named(small, "fc")
+    assert (layer.units, layer.height, layer.width) == (3, 1, 1)
+    image = np.random.default_rng(0).random((1, 16, 16), np.float32)
+    (found,) = feature_maps(small, image, [layer])
+    np.testing.assert_allclose(found.values[:, 0, 0], small.logits(image[None])[0], atol=1e-5)
+
+
 def test_names_and_numbers_that_are_wrong(made, small):
     with pytest.raises(ModelError, match=r"unknown layer 'layr1'.*Did you mean layer1"):
         named(small, "layr1")
-    with pytest.raises(ModelError, match="'fc' gives out no maps; found 3 numbers"):
-        named(small, "fc")
     with pytest.raises(ConfigError, match=r"unknown unit 8 in layer1; expected a number from 0 to 7"):
         feature_maps(small, np.zeros((1, 16, 16), np.float32), [named(small, "layer1")], units=[8])
-    with pytest.raises(ModelError, match="no layer with feature maps"):
-        layers_of(made("mlp"))

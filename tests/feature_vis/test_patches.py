@@ -85,3 +85,18 @@ def test_gates_before_a_layer_are_reported(made, noise):
     predictor = made("resnet8", width=8, se=True)
     assert not exciting_patches(predictor, named(predictor, "act1"), *noise, most=1).gated
     assert exciting_patches(predictor, named(predictor, "layer2"), *noise, most=1).gated
+
+
+def test_a_dense_unit_sees_the_whole_image(made, noise):
+    predictor = made("mlp", widths=(20, 10))
+    layer = named(predictor, "hidden.1.act")
+    found = exciting_patches(predictor, layer, *noise, units=[4], patches=3)
+    assert found.side == (16, 16)
+    with torch.no_grad():
+        inputs = predictor.network.input(to_float(noise[0][:])).flatten(1)
+        values = predictor.network.body.hidden(inputs)[:, 4]
+    order = values.argsort(descending=True)[:3]
+    assert [p.image for p in found.units[0].patches] == [f"image {int(i)}" for i in order]
+    for patch, i in zip(found.units[0].patches, order, strict=True):
+        assert patch.activation == pytest.approx(float(values[i]), abs=1e-5)
+        assert patch.window == (0, 0, 16, 16)

@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 import clearsight as cs
@@ -53,7 +54,50 @@ def test_a_model_without_data_shows_the_rest(made, tmp_path):
     sight = cs.visualize(made("resnet8", width=8), image, settings=FAST, out=tmp_path)
     assert set(sight.left_out) == {"patches", "gates"}
     assert {c.images for c in sight.classes} == {0}
-    assert "begins with noise" in (tmp_path / "visualization.html").read_text()
+    assert "starts from different noise" in (tmp_path / "visualization.html").read_text()
+
+
+def test_an_mlp_is_one_sheet_from_the_image_to_the_named_output(made, tmp_path):
+    predictor = made("mlp", widths=(40, 100))
+    image = np.random.default_rng(0).integers(0, 256, (16, 16), dtype=np.uint8)
+    found = cs.visualize(predictor, image, settings=FAST, out=tmp_path)
+    first, second, last = found.maps
+    assert (first.total, second.total, last.total) == (40, 100, 3)
+    assert (first.names, last.names) == ((), ("class 0", "class 1", "class 2"))
+    np.testing.assert_allclose(last.values[:, 0, 0], predictor.logits(found.pixels[None])[0], atol=1e-5)
+    assert [i.layer for i in found.inversion] == ["hidden.0.act", "hidden.1.act", "fc"]
+    assert [i.features for i in found.inversion] == [40, 100, 3]
+    with Image.open(tmp_path / "maps.png") as picture:
+        sheet = np.asarray(picture.convert("RGB")) / 255
+    from clearsight.report.tiles import bright
+
+    cell = bright(first.values[:, :, 0].T, 0.0, float(first.values.max()))[0]  # (40, 3), left to right
+    tops = [y for y in range(len(sheet)) if np.allclose(sheet[y, 10 : 10 + 16 * 40 : 16], cell, atol=0.01)]
+    assert len(tops) == 15  # rows of pixels of its only line of cells
+
+
+def test_images_that_excite_units_of_a_dense_layer(made):
+    """From noise; the activation is the unit's own, and it grows where the unit was not zero."""
+    predictor = made("mlp", widths=(40, 12), activation="tanh")
+    settings = Settings(layer="hidden.1.act", units=(2, 7), modes=2, class_steps=30)
+    found = cs.visualize(predictor, what="classes", settings=settings)
+    assert [c.label for c in found.classes] == ["hidden.1.act, unit 2"] * 2 + ["hidden.1.act, unit 7"] * 2
+    body = predictor.network.body
+    for one, unit in zip(found.classes, (2, 2, 7, 7), strict=True):
+        for pixels, value in ((one.pixels, one.logit), (one.start, one.logit_before)):
+            with torch.no_grad():
+                units = body.hidden(predictor.network.input(torch.from_numpy(pixels[None])).flatten(1))[0]
+            assert value == pytest.approx(float(units[unit]), abs=1e-5)
+        assert one.logit > one.logit_before
+        assert one.probability is None
+    assert "activation" in found.text()
+
+
+def test_units_begin_with_the_images_that_excite_them_most(digits_run):
+    settings = Settings(layer="layer3", units=(4,), modes=2, class_steps=2)
+    found = cs.visualize(digits_run, what="classes", images=40, settings=settings)
+    assert [c.images for c in found.classes] == [1, 1]
+    assert found.classes[0].logit_before > 0
 
 
 def test_a_linear_network_shows_templates_and_classes(made, tmp_path):
@@ -61,7 +105,7 @@ def test_a_linear_network_shows_templates_and_classes(made, tmp_path):
     files = pages_and_sheets(tmp_path)
     assert set(files) == {"filters", "classes", "page"}
     assert "This model is linear" in files["page"].read_text()
-    assert sight.layers == ()
+    assert [row.layer.short for row in sight.layers] == ["fc"]
 
 
 def test_of_an_ensemble_the_first_member_is_seen_and_all_answer(made, tmp_path):
@@ -127,7 +171,7 @@ def test_sixteen_bits(made, tmp_path):
 
 
 def test_settings_that_contradict_each_other(small):
-    with pytest.raises(ConfigError, match="a unit is one of a layer's"):
+    with pytest.raises(ConfigError, match="a unit needs a layer"):
         cs.visualize(small, settings=Settings(units=(1,)))
     with pytest.raises(ConfigError, match="--modes 0"):
         cs.visualize(small, settings=Settings(modes=0))

@@ -147,7 +147,9 @@ def test_the_loudest_place_of_several_is_their_middle():
     assert one.peak("cat") == (4, 4)
     assert set(np.unique(one.segments)) == {0, 4}
     for ask in (one.mask, one.peak):
-        with pytest.raises(ConfigError, match=r"'cap' is none of the classes looked for in image\. Did you mean cat"):
+        with pytest.raises(
+            ConfigError, match=r"'cap' is not one of the classes searched for in image\. Did you mean cat"
+        ):
             ask("cap")
 
 
@@ -300,9 +302,12 @@ def test_what_cannot_be_asked(colours):
         ({"settings": Settings(background="night")}, "unknown class 'night'"),
         (
             {"settings": Settings(iou=0.5, tight=True)},
-            "--iou, --tight: of windows alone; found cam, which --method auto takes .*. Add --method window",
+            "--iou, --tight: only for --method window; found cam, which --method auto chooses .*. Add --method window",
         ),
-        ({"settings": Settings(keep_ood=True), "method": "cam"}, "--keep-ood: of windows alone; found --method cam"),
+        (
+            {"settings": Settings(keep_ood=True), "method": "cam"},
+            "--keep-ood: only for --method window; found --method cam",
+        ),
     ):
         with pytest.raises(ConfigError, match=message):
             locate(colours, image, **words)
@@ -359,6 +364,6 @@ def test_the_command_writes_boxes_and_a_picture(photos_run, photos, tmp_path, mo
     assert "windows scored by" in text
     assert (tmp_path / "w.png").is_file()
     assert main(["locate", str(photos_run), "new.png", str(photos / "cat" / "0.jpg"), "--out", "one.png"]) == 2
-    assert "--out one.png names one picture; found 2 images" in capsys.readouterr().err
+    assert "--out one.png is a single image file; found 2 images" in capsys.readouterr().err
     assert main(["locate", str(photos_run), "new.png", "--scales", "big"]) == 2
     assert "--scales 'big' cannot be read" in capsys.readouterr().err

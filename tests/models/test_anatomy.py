@@ -268,7 +268,7 @@ def test_totals_are_the_sums_of_the_rows_and_become_json() -> None:
     body = anatomy("googlenet", aux=True, classes=5, img_size=64, channels=1)
     assert isinstance(body, Anatomy)
     assert body.multiply_adds == sum(row.multiply_adds for row in body.layers)
-    assert {row.arithmetic for row in body.layers if not row.output} == {"runs in training only"}
+    assert {row.arithmetic for row in body.layers if not row.output} == {"only active in training"}
     assert json.loads(json.dumps(body.to_dict()))["layers"][0]["output"] == [64, 32, 32]
 
 
@@ -285,14 +285,14 @@ def test_a_module_is_left_as_it_was() -> None:
 
 def test_hooks_are_gone_after_a_failure_too() -> None:
     network = build_model("resnet8", classes=3, channels=1)
-    with pytest.raises(ModelError, match=r"cannot take such images.*3 channels meet filters for 1"):
+    with pytest.raises(ModelError, match=r"cannot take such images.*3 input channels, but filters for 1"):
         anatomy(network, img_size=32, channels=3)
     assert not any(module._forward_hooks for module in network.modules())
 
 
 def test_modules_need_a_size_and_take_no_model_args() -> None:
     network = build_model("linear", classes=3)
-    with pytest.raises(ModelError, match="needs the size of its images"):
+    with pytest.raises(ModelError, match="needs the image size"):
         anatomy(network)
     with pytest.raises(ModelError, match="already built; found se"):
         anatomy(network, img_size=28, se=True)

@@ -33,7 +33,7 @@ def test_suggested_sizes_and_strides_fit() -> None:
 
 
 def test_filter_larger_than_the_image_is_explained() -> None:
-    with pytest.raises(ModelError, match=r"\(4-11\+2\*2\)/4\+1 is below 1: 11 pixels of filter do not fit into 8"):
+    with pytest.raises(ModelError, match=r"\(4-11\+2\*2\)/4\+1 is below 1: 11 filter pixels do not fit into 8"):
         a.output_size(4, 11, stride=4, padding=2)
 
 

@@ -59,5 +59,5 @@ def test_a_kind_is_registered_once():
 
 
 def test_an_unknown_kind_suggests_near_ones():
-    with pytest.raises(ModelError, match=r"no kind of network 'prob'. Did you mean .*probe"):
+    with pytest.raises(ModelError, match=r"unknown kind of network 'prob'. Did you mean .*probe"):
         from_spec({"kind": "prob"})

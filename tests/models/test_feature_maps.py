@@ -35,7 +35,7 @@ def test_nothing_behind_the_layer_runs_and_no_hook_stays():
 
 def test_layers_and_what_an_in_place_activation_makes_of_them():
     names = [(layer.name, layer.weighs) for layer in map_layers(network(), torch.zeros(1, 1, 8, 8))]
-    assert names == [("0", True), ("1", False), ("2", False)]
+    assert names == [("0", True), ("1", False), ("2", False), ("4", True)]  # the last one gives a vector
     made, x = network(), torch.randn(1, 1, 8, 8)
     assert output_at(made, "0", x).min() < 0  # before the activation overwrites it
 
@@ -47,7 +47,7 @@ def test_of_modules_that_hand_on_one_tensor_the_outermost_is_named():
 
 
 def test_a_layer_without_maps():
-    with pytest.raises(ModelError, match=r"'4' gives out no maps; found 3 numbers"):
+    with pytest.raises(ModelError, match=r"'4' has no feature maps; found 3 numbers"):
         maps_at(network(), "4", torch.zeros(1, 1, 8, 8))
     with pytest.raises(ModelError, match="unknown layer '9'"):
         output_at(network(), "9", torch.zeros(1, 1, 8, 8))

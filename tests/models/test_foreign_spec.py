@@ -139,7 +139,7 @@ def test_a_bundle_says_what_it_asks_for(alone, saved, tmp_path):
 )  # fmt: skip
 def test_networks_are_never_addresses(alone, name):
     for kind in ("network", "ensemble", "probe", "detector"):
-        with pytest.raises(ModelError, match="is no name of a network of timm"):
+        with pytest.raises(ModelError, match="is not the name of a network in timm"):
             from_spec(wrapped(kind, spec(f"timm/{name}")))
 
 

@@ -34,6 +34,16 @@ def test_variances_are_the_papers(method: str) -> None:
         assert not layer.bias.any()
 
 
+@pytest.mark.parametrize("gain", [0.1, 3.0])
+def test_a_gain_multiplies_the_weights_of_the_same_draw(gain: float) -> None:
+    plain, scaled = conv_and_dense(), conv_and_dense()
+    for network, rule in ((plain, "he"), (scaled, f"he:{gain:g}")):
+        torch.manual_seed(0)
+        initialise(network, rule)
+    torch.testing.assert_close(scaled[0].weight, gain * plain[0].weight)
+    assert scaled[2].weight.var().item() == pytest.approx(gain**2 * 2 / 300, rel=0.05)
+
+
 def test_orthogonal_rows() -> None:
     network = conv_and_dense()
     initialise(network, "orthogonal")
@@ -85,6 +95,13 @@ def test_best_of_keeps_the_lowest_loss_and_its_initial_weights() -> None:
     assert choice.to_dict() == {"method": choice.method, "losses": choice.losses}
 
 
+def test_best_of_compares_gains_too() -> None:
+    torch.manual_seed(0)
+    network = build_model("mlp", classes=4, channels=1, img_size=8, widths=(16,) * 10)
+    choice = initialise(network, "best-of:he:0.01,he,he:30", batches=problem(), steps=3, learning_rate=0.1)
+    assert choice.method == "he"
+
+
 def test_best_of_at_the_start_is_the_loss_of_the_weights_it_keeps() -> None:
     torch.manual_seed(0)
     network = build_model("resnet8", classes=4, channels=1, img_size=8, width=4)
@@ -111,7 +128,11 @@ def test_bad_requests_are_explained() -> None:
         initialise(network, "xavir")
     with pytest.raises(ModelError, match="unknown initialisation 'hee'"):
         initialise(network, "best-of:hee", batches=problem())
-    with pytest.raises(ModelError, match="has no images to compare them on"):
+    with pytest.raises(ModelError, match=r"gain of initialisation 'he:0' cannot be used; found '0'; .*above 0"):
+        initialise(network, "he:0")
+    with pytest.raises(ModelError, match="gain of initialisation 'he:big'"):
+        initialise(network, "he:big")
+    with pytest.raises(ModelError, match="compares losses and needs images"):
         build_model("linear", classes=2, init="best-of:xavier,he")
-    with pytest.raises(ModelError, match="names no initialisation"):
+    with pytest.raises(ModelError, match="is not an initialisation"):
         initialise(network, "best-of:", batches=problem())

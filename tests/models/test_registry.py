@@ -26,7 +26,7 @@ def test_all_faulty_options_are_named_together() -> None:
     with pytest.raises(ModelError) as caught:
         build_model("vgg16", classes=2, residual=False, depth=3)
     assert "no option 'depth'" in str(caught.value)
-    assert "'residual' (shortcuts around blocks, on or off) makes no sense for it" in str(caught.value)
+    assert "'residual' (shortcuts around blocks, on or off) is not supported" in str(caught.value)
 
 
 @pytest.mark.parametrize("classes", [0, -1])

@@ -6,6 +6,9 @@ from PIL import Image
 from clearsight.cli.main import main
 from clearsight.errors import OutputError
 from clearsight.models.catalogue import catalogue
+from clearsight.models.imagenet_history import CHALLENGE, EFFICIENTNETS, HUMAN_TOP5_ERROR, weighted_layers
+from clearsight.models.shape_tracing import no_data
+from clearsight.models.zoo import build_model, entry
 from clearsight.report.networks import frontier, plot_networks
 
 ROWS = [row for row in catalogue() if row.top1 is not None]
@@ -36,3 +39,46 @@ def test_the_command_writes_a_picture(tmp_path, capsys):
 def test_another_ending_is_refused(tmp_path):
     with pytest.raises(OutputError, match=r"a name ending in .svg, .png, .pdf"):
         plot_networks(ROWS, tmp_path / "plot.txt")
+
+
+@pytest.mark.parametrize(
+    ("name", "layers"),
+    [
+        ("alexnet_grouped", 8),
+        ("googlenet_original", 22),
+        ("vgg16", 16),
+        ("vgg19", 19),
+        ("resnet152", 152),
+        ("lenet5", 5),
+    ],
+)
+def test_layers_with_weights_on_the_longest_path_as_the_papers_count_them(name, layers):
+    with no_data():
+        network = build_model(name, classes=10, channels=entry(name).channels)
+    side = entry(name).img_size
+    assert weighted_layers(network, (entry(name).channels, side, side)) == layers
+
+
+def test_the_customary_counts_of_layers_and_the_years():
+    """AlexNet's 9 count the softmax layer behind the 8 with weights."""
+    counts = {one.name: one.layers for one in CHALLENGE if one.layers}
+    assert counts == {"AlexNet": 9, "VGG": 19, "GoogLeNet": 22, "ResNet": 152, "SENet": 154}
+    assert [one.year for one in CHALLENGE] == sorted(one.year for one in CHALLENGE)
+    for one in CHALLENGE:
+        if one.network:
+            assert entry(one.network).year == one.year
+    assert abs(HUMAN_TOP5_ERROR - 5) < 0.2
+    better = [one.name for one in CHALLENGE if one.top5_error < HUMAN_TOP5_ERROR]
+    assert better == ["ResNet", "SENet"]
+
+
+def test_efficientnets_b0_to_b7_and_the_challenge_are_drawn(tmp_path, capsys):
+    assert main(["models", "--plot", str(tmp_path / "plot.svg")]) == 0
+    text = (tmp_path / "plot.svg").read_text()
+    assert [one.name for one in EFFICIENTNETS] == [f"efficientnet_b{n}" for n in range(8)]
+    for words in (*(one.name for one in EFFICIENTNETS), "152 layers", "a trained person, 5.1 %", "GoogLeNet"):
+        assert f"<!-- {words} -->" in text
+    assert "efficientnet_b7" not in {
+        r.name for r in frontier([*ROWS, *EFFICIENTNETS])
+    }  # vit_b_16 is cheaper and better
+    assert "ImageNet challenge" in capsys.readouterr().out

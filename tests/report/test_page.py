@@ -217,7 +217,7 @@ def test_more_classes_than_a_matrix_can_show(page: Callable[..., Page]) -> None:
 
 def test_no_mistakes(page: Callable[..., Page]) -> None:
     text = page(counts=[[20, 0], [0, 20]]).text
-    assert "all of 40 test images are predicted rightly" in text
+    assert "all of 40 test images are predicted correctly" in text
     assert "may still be as high as 8.8 %" in text  # Wilson's upper bound for 0 of 40
     assert "Weakest class" not in text
     assert "Most common confusions" not in text
@@ -229,7 +229,7 @@ def test_two_images_and_a_class_without_test_images(page: Callable[..., Page]) -
     assert "its probabilities are no better than the class frequencies" in text
     assert "No test image of ‘c’" in text
     assert "no test image" in text
-    assert "not shown to be better than always predicting the most common class, which is right on 50.0 %" in text
+    assert "not significantly better than always predicting the most common class, which is correct for 50.0 %" in text
 
 
 def test_without_history_there_are_no_curves(page: Callable[..., Page]) -> None:
@@ -244,7 +244,7 @@ def test_curves_of_a_fine_tuning_that_was_not_kept_say_so(page: Callable[..., Pa
         decisions=(Decision("fine-tuning", "not kept", "validation accuracy 80.0 % against 81.0 %"),),
         losses=[0.9, 0.5, 0.7],
     ).text
-    assert "tried and not kept" in text
+    assert "discarded" in text
     assert "Its best epoch was 2." in text
 
 
@@ -266,7 +266,7 @@ def test_options_lead_to_the_command(page: Callable[..., Page]) -> None:
 
 def test_test_classes_are_not_counted_in_the_data(page: Callable[..., Page]) -> None:
     made = page(each=40)
-    text = made.text[made.text.index("How they are split") : made.text.index("What the audit found")]
+    text = made.text[made.text.index("Splits") : made.text.index("What the audit found")]
     assert "20 test" in text
     assert "Class Training Validation" in text
 

@@ -108,14 +108,14 @@ def test_what_cannot_be_searched(indexed, digits_run, tmp_path, digit_folders):
     index, folder = indexed.index, indexed.folder
     with pytest.raises(ConfigError, match=r"k is 100000 and the index holds .* images; expected from 1 to"):
         index.search(np.zeros((1, index.card.width), np.float32), 100_000)
-    with pytest.raises(DataError, match="these embeddings are not of this index"):
+    with pytest.raises(DataError, match="these embeddings do not belong to this index"):
         index.search(np.zeros((1, 3), np.float32), 1)
-    with pytest.raises(BundleError, match=r"holds no index; .* Run `clearsight index RUN` first"):
+    with pytest.raises(BundleError, match=r"contains no index; .* Run `clearsight index RUN` first"):
         Index.load(tmp_path)
     (tmp_path / "broken").mkdir()
     (tmp_path / "broken" / "card.json").write_text("{}")
     (tmp_path / "broken" / "index.faiss").write_bytes(b"x")
-    with pytest.raises(BundleError, match="holds a broken index"):
+    with pytest.raises(BundleError, match="contains a damaged index"):
         Index.load(tmp_path / "broken")
     other = cs.fit(str(digit_folders), model="pixels+softmax", out=str(tmp_path / "other"))
     with pytest.raises(BundleError, match="the index was built with another model"):

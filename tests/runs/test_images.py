@@ -222,7 +222,7 @@ def test_a_changed_split_file_is_refused(trained, tmp_path):
     run = Path(shutil.copytree(trained[0] / "run", tmp_path / "run"))
     text = (run / "split.csv").read_text()
     (run / "split.csv").write_text(text.replace(",train\n", ",test\n", 1))
-    with pytest.raises(BundleError, match=r"split.csv is not that of this model"):
+    with pytest.raises(BundleError, match=r"split.csv does not belong to this model"):
         cs.load(run)
     (run / "split.csv").write_text("name\nx\n")
     with pytest.raises(BundleError, match=r"split.csv cannot be read"):
@@ -262,7 +262,7 @@ def test_test_images_with_the_pixels_of_a_training_image_are_left_out(tmp_path):
             Image.fromarray(noise(n)).save(file, compress_level=9 if part == "test" else 1)
     run = cs.fit(tmp_path / "data", model="pixels+softmax", img_size=SIDE, out=tmp_path / "run")
     assert run.metrics["test"]["n"] == cs.evaluate(run.folder).n == 12
-    assert "3 test images have the pixels of a training" in (tmp_path / "run" / "audit.json").read_text()
+    assert "3 test images have the same pixels as a training" in (tmp_path / "run" / "audit.json").read_text()
     shutil.rmtree(tmp_path / "data" / "test")
     shutil.copytree(tmp_path / "data" / "train", tmp_path / "data" / "test")
     with pytest.raises(DataError, match="every test image is also a training or validation image"):

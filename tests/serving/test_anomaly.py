@@ -69,7 +69,7 @@ def test_a_sound_is_answered_as_its_file_is(served, tone, tmp_path):
 def test_sounds_that_cannot_be_read_are_reported(served, tone, serving):
     predictor, client = served["sounds"]
     cut = client.post("/v1/predict", content=tone(1)[:-100], headers=WAV)
-    assert (cut.status_code, "is cut off" in cut.json()["detail"]) == (422, True)
+    assert (cut.status_code, "is truncated" in cut.json()["detail"]) == (422, True)
     with serving(predictor, config=ServeConfig(max_pixels=0.001)) as strict:
         long = strict.post("/v1/predict", content=tone(1), headers=WAV)
     assert long.status_code == 422
@@ -95,7 +95,7 @@ def test_the_card_says_what_is_normal_and_how_often_it_is_wrong(served):
     }  # fmt: skip
     assert card["methods"][0] == "anomaly-map"
     for what in ("attack", "robustness"):
-        assert "for models that give one class per image" in card["left_out"][what]
+        assert "needs a model with one class per image" in card["left_out"][what]
     assert "network" not in card["left_out"]
     other = served["sounds"][1].get("/v1/model").json()
     assert (other["task_card"]["normal"], other["sounds"]) == (["low"], True)
@@ -113,7 +113,7 @@ def test_its_own_map_is_the_heatmap_unless_another_is_named(served, plates, png)
     assert found["strongest"] == pytest.approx(expected.heat.max(), rel=1e-3)
     assert found["probability"] == pytest.approx(predictor.predict(image)[0].probability)
     assert found["faithfulness"] is None
-    assert found["verdict"] == "faithfulness cannot be measured: blurring a place changes the prediction by itself"
+    assert found["verdict"] == "faithfulness cannot be measured: blurring a place itself changes the prediction"
     for method in ("saliency", "occlusion"):
         assert client.post(f"/v1/explain?method={method}", content=png(image[0])).json()["method"] == method
 
@@ -121,7 +121,7 @@ def test_its_own_map_is_the_heatmap_unless_another_is_named(served, plates, png)
 @pytest.mark.parametrize(
     ("method", "words"),
     [
-        ("anomaly-map", "is of detectors of anomalies that compare places"),
+        ("anomaly-map", "needs an anomaly model that compares positions"),
         ("grad-cam", "needs gradients, which this model does not have; found detector; expected occlusion, lime, shap"),
         ("magic", "unknown method 'magic'"),
     ],

@@ -205,9 +205,9 @@ def test_frames_of_an_animation_are_not_walked(client):
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"max_images": 0, "timeout": -1.0}, "--max-images 0 should lie in [1, 1000]; --timeout -1.0"),
-        ({"queue": 3}, "--queue 3 is less than one request may hold"),
-        ({"workers": 1.5}, "--workers 1.5 should be a whole number"),
+        ({"max_images": 0, "timeout": -1.0}, "--max-images 0 must be in [1, 1000]; --timeout -1.0"),
+        ({"queue": 3}, "--queue 3 is less than the images that one request may contain"),
+        ({"workers": 1.5}, "--workers 1.5 must be a whole number"),
     ],
 )
 def test_limits_out_of_range(options, words):
@@ -217,5 +217,5 @@ def test_limits_out_of_range(options, words):
 
 
 def test_a_weak_token_is_refused(digits_run):
-    with pytest.raises(ConfigError, match="too weak or not plain; expected 16 or more"):
+    with pytest.raises(ConfigError, match="too short or contains invalid characters; expected 16 or more"):
         cs.serve(digits_run, token="secret")

@@ -247,7 +247,7 @@ JSONS = {
     "no end": (b'{"images":["' + b"A" * MANY, "images.0: Unterminated string"),
     "backslashes": (b'{"images":["' + b"\\" * MANY, "images.0: "),
     "commas": (b'{"images":[' + b"," * MANY, "images.0: Input should be a valid string"),
-    "more": (b'{"images":["aGk="]}' + b"{}" * (MANY // 2), "more after the object, at byte 19"),
+    "more": (b'{"images":["aGk="]}' + b"{}" * (MANY // 2), "extra content after the object, at byte 19"),
     "nothing": (b"", "no { at byte 0"),
     "no images": (b"{}", "images: Field required"),
 }

@@ -76,8 +76,8 @@ def test_sets_are_asked_for_as_in_python(client, predictor, digits_arrays, pngs)
     same(found, predictor.predict(digits_arrays[0][-40:][:9], sets="aps", by_class=True, coverage=0.99))
     for query, words in (
         ("back_off=0.8", "back_off has no effect with this model; found a model of classification"),
-        ("group=site", "group site names no group; expected COLUMN=VALUE"),
-        ("group=site=A", "the model knows no groups by 'site'"),
+        ("group=site", "group site does not name a group; expected COLUMN=VALUE"),
+        ("group=site=A", "the model has no groups for the column 'site'"),
         ("sets=all", "sets: "),
     ):
         refused = client.post(f"/v1/predict?{query}", content=pngs[0])
@@ -99,13 +99,13 @@ def test_a_malformed_image_among_good_ones_has_an_error_in_its_entry(client, png
     ("request_", "status", "words"),
     [
         ({"content": b"no picture"}, 422, "is not an image; found text"),
-        ({"content": b""}, 422, "the request holds no image"),
+        ({"content": b""}, 422, "the request contains no image"),
         ({"files": [("a", ("x.png", b""))]}, 422, "x.png is empty; found 0 bytes"),
         ({"json": {"images": []}}, 422, "the JSON is not as expected; found images"),
         ({"json": {"images": ["/etc/passwd"]}}, 422, "image #0 is not base64"),
         ({"json": {"images": ["aGk="], "path": "/etc/passwd"}}, 422, "path: Extra inputs"),
         ({"content": b"[" * 10_000, "headers": {"Content-Type": "application/json"}}, 422, "the JSON is not as"),
-        ({"data": {"path": "/etc/passwd"}, "files": [("path", (None, b"/etc/passwd"))]}, 422, "is no file"),
+        ({"data": {"path": "/etc/passwd"}, "files": [("path", (None, b"/etc/passwd"))]}, 422, "is not a file"),
         ({"content": b"x", "headers": {"Content-Type": "text/plain"}}, 415, "found Content-Type 'text/plain'"),
         ({"content": b"--x", "headers": {"Content-Type": "multipart/form-data; boundary=y"}}, 422, "cannot be read"),
         ({"content": b"x", "headers": {"Content-Type": "multipart/form-data"}}, 422, "cannot be read"),
@@ -177,7 +177,7 @@ def test_an_explanation_that_cannot_be_had(client, predictor, pngs, serving):
         assert found.status_code == 422
         assert words.lower() in found.json()["detail"].lower()
     two = client.post("/v1/explain", files=form(pngs[:2]))
-    assert "this request takes one image; found 2 images" in two.json()["detail"]
+    assert "this request takes only one image; found 2 images" in two.json()["detail"]
     with serving(predictor, config=ServeConfig(explain_timeout=0.1)) as hasty:
         late = hasty.post("/v1/explain?method=smoothgrad&samples=2000", content=pngs[0])
     assert late.status_code == 422

@@ -72,8 +72,8 @@ def test_the_card_describes_the_outputs(served):
         card = client.get("/v1/model").json()
         left = card["left_out"]
         assert card["unsuited"] == ["attack", "robustness"]
-        assert "for models that give one class per image" in left["attack"]
-        assert "for models that give one class per image" in left["robustness"]
+        assert "needs a model with one class per image" in left["attack"]
+        assert "needs a model with one class per image" in left["robustness"]
         assert "network" not in left
 
 

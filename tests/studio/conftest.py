@@ -112,14 +112,20 @@ def locked(full_run):
         yield address
 
 
-@pytest.fixture(scope="module")
-def browser():
-    """Chromium. Of a module, not of the session: while it runs, its event loop is this thread's."""
+@pytest.fixture(scope="session")
+def chromium():
+    """The path of Chromium."""
     path = find()
     if path is None:
         pytest.fail("no Chromium or Chrome that starts: install one with `python tests/browser.py`")
+    return path
+
+
+@pytest.fixture(scope="module")
+def browser(chromium):
+    """Chromium. Of a module, not of the session: while it runs, its event loop is this thread's."""
     with sync_playwright() as playwright:
-        made = playwright.chromium.launch(executable_path=path, args=["--no-sandbox", "--disable-gpu"])
+        made = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-gpu"])
         yield made
         made.close()
 

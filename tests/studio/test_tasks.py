@@ -111,7 +111,7 @@ def test_numbers_stand_on_an_axis(visit, numbers_studio, noise, tmp_path, scheme
     give(page, tmp_path / "noise.png")
     assert page.locator("#answer .axis").count() == 2
     message = page.locator("#answer .axis").first.get_attribute("aria-label")
-    assert re.match(r"size: [-\d.]+, interval [-\d.]+ to [-\d.]+; training images lie from 20 to 60", message)
+    assert re.match(r"size: [-\d.]+, interval [-\d.]+ to [-\d.]+; training images range from 20 to 60", message)
     spans = page.locator("#answer .axis-span").evaluate_all("all => all.map((e) => e.getBoundingClientRect().width)")
     page.locator("#answer label", has_text="50 %").click()
     expect(page.locator("#answer .set .small")).to_contain_text("50 of 100")
@@ -158,7 +158,7 @@ def test_an_anomaly_is_shown(visit, detector_studio, plates, tmp_path, scheme, w
     assert float(text(page, "#answer .bar-value").strip("<>%")) > share
     answer = text(page, "#answer")
     assert "at most 5 % of normal images score as high" in answer
-    assert "None of the 24 normal images that it is compared with does: 1 in 25 is the smallest p-value" in answer
+    assert "None of the 24 normal images used for comparison does: 1 in 25 is the smallest p-value" in answer
     assert "The probability assumes that 50 % of all images are anomalies" in answer
     assert page.locator("#answer .segments").count() == 0, "sets are for classes"
     expect(page.locator("#heatmap .key")).to_contain_text("standard deviations above")

@@ -132,9 +132,9 @@ def test_answers_are_right_as_often_as_stated_where_probabilities_are_calibrated
         ("dog,dog", "line 2 of .* makes 'dog' its own parent; expected another name"),
         ("dog,animal\nanimal,thing\nthing,animal", "a cycle; found 'animal' below 'thing' below 'animal'"),
         ("dog,animal\ndog,pet", r"gives 'dog' two parents; found 'animal' and 'pet' \(line 3\)"),
-        (",animal", "line 2 of .* names no class"),
-        ("dgo,animal\ncat,animal", "names 1 class that the data does not have; found 'dgo'; .*Did you mean dog"),
-        ("pet,animal", "names 1 class that the data does not have; found 'pet'"),
+        (",animal", "line 2 of .* has no class"),
+        ("dgo,animal\ncat,animal", "names 1 class that the data does not contain; found 'dgo'; .*Did you mean dog"),
+        ("pet,animal", "names 1 class that the data does not contain; found 'pet'"),
         ("dog,", "gives no class a parent"),
     ],
 )  # fmt: skip
@@ -220,7 +220,7 @@ def test_the_option_names_the_task_and_the_task_the_option():
     assert TrainConfig.from_options(hierarchy="parents.csv").data.task == "hierarchy"
     assert TrainConfig.from_options(task="hierarchy").decision.hierarchy == "folders"
     assert task_options(TrainConfig.from_options(hierarchy="folders")).hierarchy == "folders"
-    with pytest.raises(ConfigError, match="--hierarchy predicts by probability alone"):
+    with pytest.raises(ConfigError, match="--hierarchy predicts by probability only"):
         TrainConfig.from_options(hierarchy="folders", min_recall={"dog": 0.9})
 
 

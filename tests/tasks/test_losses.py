@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from clearsight.errors import DataError
 from clearsight.tasks.losses import LOSSES
 from clearsight.tasks.losses import one_hot_targets as targets
-from clearsight.train import config
+from clearsight.train import choices
 from clearsight.train.class_weights import class_weights
 
 N, K = 40, 5
@@ -38,7 +38,7 @@ def probabilities() -> torch.Tensor:
 
 
 def test_there_is_a_loss_for_every_name() -> None:
-    assert list(LOSSES) == list(config.LOSSES)
+    assert list(LOSSES) == list(choices.LOSSES)
 
 
 def in_numpy(name: str, z: np.ndarray, t: np.ndarray) -> np.ndarray:
@@ -137,7 +137,7 @@ def test_targets_by_hand() -> None:
 
 @pytest.mark.parametrize("label", [-1, 3])
 def test_a_label_that_is_no_class_is_refused(label: int) -> None:
-    with pytest.raises(DataError, match=f"not the number of a class; found {label}; expected 0 to 2"):
+    with pytest.raises(DataError, match=f"not the index of a class; found {label}; expected 0 to 2"):
         targets(torch.tensor([0, label]), 3)
 
 

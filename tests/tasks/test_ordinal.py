@@ -238,7 +238,7 @@ def test_a_summary_says_it_in_numbers_and_words():
     assert [tile.title for tile in parts.tiles] == ["Agreement", "Mean absolute error", "Accuracy"]
     assert parts.table.rows[0] == ("none", "2", "50.0 %", "100.0 %")
     assert parts.table.rows[3] == ("severe", "2", "0.0 %", "50.0 %")
-    assert [section.title for section in parts.sections] == ["Confusion matrix", "The furthest off"]
+    assert [section.title for section in parts.sections] == ["Confusion matrix", "The largest errors"]
 
 
 # --- Reading ---------------------------------------------------------------------------------------------------------
@@ -285,9 +285,7 @@ def test_class_folders_are_grades_where_their_order_is_stated(tmp_path):
         (tmp_path / name).mkdir()
         Image.new("L", (8, 8)).save(tmp_path / name / "1.png")
     assert read_grades(tmp_path, "bad,fair,good").labels.tolist() == [0, 1, 2]
-    with pytest.raises(
-        DataError, match=r"the order of the grades in .* is not stated; found bad, fair, good.*--grades"
-    ):
+    with pytest.raises(DataError, match=r"the order of the grades in .* is not known; found bad, fair, good.*--grades"):
         read_grades(tmp_path)
 
 
@@ -306,12 +304,12 @@ def test_the_solar_cells_are_graded_by_their_experts():
     [
         (["a", "b", "x", "y"], "a,b,c", r"has grades that --grades does not name; found x, y; expected a, b, c"),
         ([1, 2, 3, 4], "1,2,3", r"has grades that --grades does not name; found 4; expected 1, 2, 3"),
-        (["a", "b", "c", "a"], None, "the order of the grades in .* is not stated; found a, b, c. Name them, lowest"),
-        (["1", "2", "many", "1"], None, "the order of the grades in .* is not stated; found 1, 2, many"),
+        (["a", "b", "c", "a"], None, "the order of the grades in .* is not known; found a, b, c. Name them, lowest"),
+        (["1", "2", "many", "1"], None, "the order of the grades in .* is not known; found 1, 2, many"),
         ([1, 1, 1, 1], None, "holds 1 different grades; expected from 2 to 20"),
         ([1, None, 2, ""], None, "2 of 4 images in .* have no label; found the first at index 1"),
-        (np.eye(4), None, "states several grades per image; expected one column of grades"),
-        ([1, 2, np.inf, 1], None, "the order of the grades in .* is not stated; found 1.0, 2.0, inf"),
+        (np.eye(4), None, "has several grades per image; expected one column of grades"),
+        ([1, 2, np.inf, 1], None, "the order of the grades in .* is not known; found 1.0, 2.0, inf"),
     ],
 )
 def test_faults_are_named(labels, grades, message):
@@ -459,10 +457,14 @@ def test_a_grade_is_explained(run, tmp_path):
 def test_options_that_mean_nothing_for_grades_are_refused(tmp_path):
     found, grades = stripes(60)
     for options, error, message in (
-        ({"task": "ordinal", "loss": "focal"}, ConfigError, "--loss focal is not for ordinal; expected bce"),
-        ({"task": "ordinal", "class_weights": "balanced"}, ConfigError, "--class-weights: for classes alone"),
-        ({"task": "ordinal", "model": "hog+svm"}, ConfigError, "is for classification"),
-        ({"grades": "0,1,2,3"}, ConfigError, "--grades is about grades to predict; found arrays has none"),
+        (
+            {"task": "ordinal", "loss": "focal"},
+            ConfigError,
+            "--loss focal does not suit the task ordinal; expected bce",
+        ),
+        ({"task": "ordinal", "class_weights": "balanced"}, ConfigError, "--class-weights: only for classification"),
+        ({"task": "ordinal", "model": "hog+svm"}, ConfigError, "only supports classification"),
+        ({"grades": "0,1,2,3"}, ConfigError, "--grades applies to grades to predict; found arrays has none"),
         ({"task": "ordinal", "grades": "0,1"}, DataError, "--grades does not name; found 2, 3"),
     ):
         with pytest.raises(error, match=message):

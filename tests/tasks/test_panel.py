@@ -65,7 +65,7 @@ def test_coverage_is_kept_inside_the_band(n, calibrated, covered, stated):
 def test_sets_that_are_never_empty_may_hold_the_truth_more_often():
     entry = coverage_entry(0.9, 445, 450, 274, 1.0, accuracy=0.985)
     assert entry.status == "kept"
-    assert "accuracy alone is 98.5 %" in entry.required
+    assert "accuracy is 98.5 %" in entry.required
     assert coverage_entry(0.9, 445, 450, 274, 3.0, accuracy=0.7).status == "not kept"  # larger than they need be
 
 
@@ -139,7 +139,7 @@ def test_a_panel_survives_json_and_says_what_to_do():
     assert TrustPanel.from_dict(content) == panel
     assert contradictions(content) == []
     assert panel.headline() == "1 of 3 promises kept; not kept: calibration; too few images: label issues"
-    assert "-> use predictions, not probabilities" in panel.text()
+    assert "-> use the predictions, not the probabilities" in panel.text()
     assert panel["accuracy"].action == ""
     content["entries"][1]["status"] = "kept"
     assert contradictions(content) == ["calibration: kept, by its numbers not kept"]
@@ -161,7 +161,7 @@ def test_so_many_images_decide_as_the_panel_says(n, right, commonest):
     assert bool(entry.why) == (entry.status == TOO_FEW)
     if not entry.why:
         return
-    assert "95 % interval of the accuracy is too wide to decide" in entry.why
+    assert "95 % interval of the accuracy is too wide for a decision" in entry.why
     assert check.needed is None or f"about {check.needed:,} images would be needed" in entry.why
     if check.needed and n >= 100 and 0.2 < right < 0.8:  # the square root rule is that of large samples
         more = 2 * check.needed
@@ -186,7 +186,7 @@ def test_the_panel_explains_its_words():
     text, page = panel.text(), panel._repr_html_()
     assert "about 100 images would be needed, if the value stays as it is" in text
     assert "93.8 % of 160 far images (built-in noise, constants, patterns and text pages)" in text
-    assert "no label of 100 flagged, which is no proof that all are right" in text
+    assert "none of 100 labels flagged, which does not prove that all are correct" in text
     assert "About 100 images" not in page
-    assert "The 95 % interval of the accuracy is too wide to decide: about 100 images would be needed" in page
+    assert "The 95 % interval of the accuracy is too wide for a decision: about 100 images would be needed" in page
     assert TrustPanel.from_dict(json.loads(json.dumps(panel.to_dict()))) == panel

@@ -106,8 +106,8 @@ def test_measurements_as_labels_are_numbers_and_counts_are_classes(pictures):
             "column 'x' of .* mixes numbers and other values; found 'much' in row 41",
         ),
         ({"x": [1.5, *[0.5] * 38, float("nan")]}, "auto", "mixes numbers and other values; found nothing in row 41"),
-        ({"x": [1.5, *[0.5] * 38, "nan"]}, "auto", "no finite numbers; found nan in column 'x' of image 40"),
-        ({"a": [1, 2] * 20, "b": [0, 1] * 20}, "multilabel", "labels in columns of .* are 0 or 1; found 2"),
+        ({"x": [1.5, *[0.5] * 38, "nan"]}, "auto", "not finite numbers; found nan in column 'x' of image 40"),
+        ({"a": [1, 2] * 20, "b": [0, 1] * 20}, "multilabel", "columns of labels in .* must be 0 or 1; found 2"),
         ({"x": np.linspace(0, 1, 40)}, "classification", "has no column of classes; found x; expected a column"),
         ({"label": ["a", "b"] * 20}, "regression", "labels of .* are names, not numbers; found 'a' at row 2"),
         ({"label": ["1", "b"] * 20}, "regression", "column 'label' of .* mixes numbers.*; found 'b' in row 3"),
@@ -124,7 +124,7 @@ def test_faults_are_named(pictures, columns, task, message):
     [
         ({"x": [2.5] * 40}, "auto", "1 constant target in .*; found 'x' is 2.5 for all images"),
         ({"a": [1, 0] * 20, "b": [0] * 40}, "multilabel", "1 constant label in .*; found 'b' is never positive"),
-        ({"label": ["a|b", "a"] * 20}, "multilabel", "1 constant label in .*; found 'a' holds for every image"),
+        ({"label": ["a|b", "a"] * 20}, "multilabel", "1 constant label in .*; found 'a' is positive for every image"),
     ],
 )
 def test_nothing_is_learned_of_what_never_changes_though_it_can_be_evaluated_by(pictures, columns, task, message):
@@ -189,7 +189,7 @@ def test_strata_of_labels_are_the_rarest_and_of_numbers_their_tenths():
 def test_what_is_predicted_in_words():
     labels = read((IMAGES, [["a"], ["a", "b"], [], ["b"], ["b"], ["a"]]))
     assert [labels.words(i) for i in range(3)] == ["a", "a, b", "no label"]
-    assert labels.task.describe(labels) == "2 labels (a, b), counted by the rarest that an image has"
+    assert labels.task.describe(labels) == "2 labels (a, b), counted by the rarest label of each image"
     numbers = read((IMAGES, np.linspace(0, 1, 6)))
     assert (numbers.words(1), numbers.task.describe(numbers)) == ("0.2", "1 number (value), counted by value")
     two = read((IMAGES, np.arange(12).reshape(6, 2)))
@@ -208,7 +208,7 @@ def test_a_lone_separator_is_part_of_a_name():
 @pytest.mark.parametrize(
     ("labels", "message"),
     [
-        ([["a"], 3] * 10, r"lists for some images and not for others; found 3 at index 1; .*Write \[3\]"),
+        ([["a"], 3] * 10, r"lists for some images but not for others; found 3 at index 1; .*Write \[3\]"),
         ([[]] * 20, "no image has a label; found empty lists"),
         ([[1.0, 2.0], [1.5]] * 10, "rows of labels differ in length; found 1, 2 numbers"),
     ],
@@ -220,7 +220,7 @@ def test_faults_of_labels_in_python_are_named(labels, message):
 
 def test_lists_of_labels_are_no_classes():
     several = [["a", "b"], ["a"]] * 3
-    with pytest.raises(DataError, match=r"lists of labels are no classes; found \['a', 'b'\].*Leave out --task"):
+    with pytest.raises(DataError, match=r"lists of labels are not classes; found \['a', 'b'\].*Leave out --task"):
         read((IMAGES, several), task="classification")
     assert read((IMAGES, [["a"], ["b"]] * 3), task="classification").classes == ("a", "b")
 
@@ -234,9 +234,7 @@ def test_many_whole_numbers_look_like_counts():
 
 def test_what_is_for_classes_alone_refuses_other_data():
     assert read_exclusive((IMAGES, list("abcabc")), "this").classes == ("a", "b", "c")
-    with pytest.raises(
-        DataError, match=r"this is for data that gives one class per image; found columns of numbers in"
-    ):
+    with pytest.raises(DataError, match=r"this needs data with one class per image; found columns of numbers in"):
         read_exclusive((IMAGES, np.linspace(0, 1, 6)), "this")
 
 

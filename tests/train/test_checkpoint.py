@@ -108,7 +108,7 @@ def test_a_killed_process_resumes_to_the_same_bits(tmp_path):
     process.send_signal(signal.SIGKILL)
     process.wait()
     refused = subprocess.run([*command, str(killed)], capture_output=True, text=True)
-    assert "holds an unfinished run" in refused.stderr
+    assert "contains an unfinished run" in refused.stderr
     changed = subprocess.run([*command, str(killed), "--resume", "--lr", "0.1"], capture_output=True, text=True)
     assert "--lr None then, 0.1 now" in changed.stderr
     done = subprocess.run([*command[:5], "--out", str(killed), "--resume"], capture_output=True, text=True)
@@ -137,7 +137,7 @@ def test_a_damaged_file_is_named(tmp_path):
 def test_a_state_of_another_run_is_refused(tmp_path):
     path = tmp_path / "state.pt"
     Checkpoint(path, "a").save(step=3)
-    with pytest.raises(CheckpointError, match="belongs to other data"):
+    with pytest.raises(CheckpointError, match="was written with other data"):
         Checkpoint(path, "b").load()
 
 

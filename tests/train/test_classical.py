@@ -2,10 +2,13 @@
 
 import numpy as np
 import pytest
+import torch
 
 import clearsight as cs
+from clearsight.classical.encodings import fisher
+from clearsight.classical.local import at_points
 from clearsight.errors import ConfigError, ModelError
-from clearsight.models.classical import DESCRIPTORS, check_classical
+from clearsight.models.classical import DESCRIPTORS, build_descriptor, check_classical
 
 
 @pytest.fixture(scope="module")
@@ -97,26 +100,97 @@ def test_the_same_seed_gives_the_same_model(tmp_path, scenes):
     np.testing.assert_array_equal(one.predictor.logits(scenes[0][:40]), two.predictor.logits(scenes[0][:40]))
 
 
-@pytest.mark.parametrize("local", ["sift", pytest.param("surf", marks=pytest.mark.long)])
-def test_bags_of_key_points_and_pictures_without_any(tmp_path, local):
+@pytest.fixture(scope="module")
+def grains():
+    """Squares, fine and coarse, and pictures of one gray, in which there are no key points: (60, 64, 64)."""
     rng = np.random.default_rng(2)
     sizes, labels = [4, 16] * 20, ["fine", "coarse"] * 20
     images = np.stack([np.kron(rng.integers(0, 255, (64 // s, 64 // s)), np.ones((s, s))) for s in sizes])
     even = np.repeat(np.arange(20, dtype=np.uint8), 64 * 64).reshape(20, 64, 64)  # no two alike, nothing in any
-    images = np.concatenate([images.astype(np.uint8), 12 * even])
-    labels = np.array([*labels, *["even"] * 20])
-    how = {"words": 10, "local": local}
-    run = cs.fit(images, labels, model="pyramid+svm", model_arg=how, out=str(tmp_path / "run"))
-    assert np.isfinite(run.predictor.logits(images)).all()
+    return np.concatenate([images.astype(np.uint8), 12 * even]), np.array([*labels, *["even"] * 20])
+
+
+KINDS = [(local, at) for local in ("sift", "surf", "hog", "lbp") for at in ("grid", "points")]
+
+
+@pytest.mark.parametrize("descriptor", ["bow", "fisher"])
+@pytest.mark.parametrize(("local", "at"), KINDS)
+def test_any_local_descriptor_goes_into_any_encoding(grains, descriptor, local, at):
+    """Learned and applied without a classifier: one vector an image, with levels of a pyramid, zeros without points."""
+    images = torch.from_numpy(grains[0][::6, None].astype(np.float32) / 255)
+    sizes = {"words": 5} if descriptor == "bow" else {"components": 3, "axes": 8}
+    network = build_descriptor(descriptor, {**sizes, "local": local, "at": at, "levels": 2, "step": 8})
+    network.learn(lambda: [images[:6], images[6:]], 0, None)
+    found = network(images)
+    each = 5 if descriptor == "bow" else 3 * (1 + 2 * 8)
+    assert found.shape == (len(images), 5 * each)
+    assert torch.isfinite(found).all()
+    without = network(torch.zeros(1, 1, 64, 64))
+    assert without.any() == (at == "grid")
+    if descriptor == "bow":
+        torch.testing.assert_close(found[:, :each].sum(1), torch.full((len(images),), 0.5) * found.any(1))
+    else:
+        torch.testing.assert_close(found.norm(dim=1), found.any(1).float())
+    torch.testing.assert_close(network(images[3:5]), found[3:5])
+
+
+def test_fisher_vectors_at_key_points_by_hand(grains):
+    """Of level 1 each quarter's vector is that of its own points alone."""
+    images = torch.from_numpy(grains[0][:8, None].astype(np.float32) / 255)
+    network = build_descriptor("fisher", {"components": 2, "axes": 4, "local": "hog", "at": "points", "levels": 2})
+    network.learn(lambda: [images], 0, None)
+    (points,) = at_points(images[:1], "hog")
+    reduced = (torch.from_numpy(points.descriptors) - network.centre) @ network.axis
+    mixture = network.weights, network.means, network.variances
+    rows, columns = points.places[:, 1] >= 32, points.places[:, 0] >= 32
+    parts = [fisher(reduced[None, None], *mixture)[0]]
+    for row in (False, True):
+        for column in (False, True):
+            own = reduced[(rows == row) & (columns == column)]
+            parts.append(fisher(own[None, None], *mixture)[0] if len(own) else torch.zeros(len(parts[0])))
+    expected = torch.nn.functional.normalize(torch.cat(parts), dim=0)
+    torch.testing.assert_close(network(images[:1])[0], expected, atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("model", "local"),
+    [
+        ("pyramid+svm", "sift"),
+        pytest.param("fisher+svm", "hog", marks=pytest.mark.long),
+        pytest.param("pyramid+svm", "surf", marks=pytest.mark.long),
+        pytest.param("fisher+svm", "lbp", marks=pytest.mark.long),
+    ],
+)
+def test_key_points_and_pictures_without_any(tmp_path, grains, model, local):
+    how = {"words": 10} if model == "pyramid+svm" else {"components": 4}
+    how |= {"local": local, "at": "points"}
+    run = cs.fit(*grains, model=model, model_arg=how, out=str(tmp_path / "run"))
+    assert np.isfinite(run.predictor.logits(grains[0])).all()
     assert not run.predictor.embed(np.zeros((1, 64, 64), np.uint8)).any()
+    assert run.metrics["test"]["accuracy"] > 0.6  # a third by chance; every picture of one gray
 
 
-def test_deep_features_take_any_classifier(tmp_path, scenes):
-    images, labels = (part[:60] for part in scenes)
-    run = cs.fit(images, labels, model="features+knn", img_size=64, out=str(tmp_path / "run"))
+def test_any_layer_of_a_trained_network_feeds_any_classifier(tmp_path, scenes, digits_run):
+    """The features are those that `index --layer` keeps, and the network's weights are left as they are."""
+    images, labels = scenes[0][:60].mean(3).astype(np.uint8), scenes[1][:60]
+    options = {"network": str(digits_run), "layer": "layer2"}
+    run = cs.fit(images, labels, model="features+knn", model_arg=options, out=str(tmp_path / "run"))
     assert run.metrics["test"]["accuracy"] > 0.9
-    again = cs.load(run.folder).predictor
-    np.testing.assert_allclose(again.logits(images[:8]), run.predictor.logits(images[:8]), atol=1e-4)
+    predictor = cs.load(run.folder).predictor
+    cs.index(digits_run, (images, labels), layer="layer2", out=tmp_path / "index")
+    kept, found = np.load(tmp_path / "index" / "embeddings.npy"), predictor.embed(images)
+    np.testing.assert_allclose(found / np.linalg.norm(found, axis=1, keepdims=True), kept, atol=1e-5)
+    own = predictor.network.network.state_dict()
+    for name, tensor in cs.load(digits_run).predictor.network.state_dict().items():
+        np.testing.assert_array_equal(own[name], tensor)
+    for wrong, words in (
+        ({**options, "layer": "layr2"}, "unknown layer 'layr2' in this model. Did you mean layer2"),
+        ({"network": "runs/none"}, "no run and no network with published weights has this name"),
+    ):
+        with pytest.raises(cs.ClearsightError, match=words):
+            cs.fit(images, labels, model="features+svm", model_arg=wrong, out=str(tmp_path / "no"))
+    with pytest.raises(ConfigError, match="takes gray images; found images in colour"):
+        cs.fit(scenes[0][:60], labels, model="features+svm", model_arg=options, out=str(tmp_path / "no"))
 
 
 @pytest.mark.parametrize(
@@ -130,7 +204,7 @@ def test_deep_features_take_any_classifier(tmp_path, scenes):
             {"cel": 4},
             "the descriptor hog has no option 'cel'; expected orientations, cell, block. Did you mean cell",
         ),
-        ("features+svm", {"cell": 4}, "has no option 'cell'; expected no options"),
+        ("features+svm", {"cell": 4}, "has no option 'cell'; expected network, layer"),
     ],
 )
 def test_names_and_options_that_do_not_exist(name, options, words):
@@ -141,10 +215,15 @@ def test_names_and_options_that_do_not_exist(name, options, words):
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"model": "hog+svm", "init": "he"}, "--init of a network means nothing for the classical model hog"),
+        ({"model": "hog+svm", "init": "he"}, "--init applies to networks, not to the classical model hog"),
         ({"model": "hog+svm", "model_arg": {"cell": "x"}}, "found cell 'x'; expected something like 8"),
         ({"model": "hog+svm", "model_arg": {"cell": 0}}, "found cell 0; expected above 0"),
         ({"model": "hog+svm", "model_arg": {"cell": 40}}, "smaller than a block of cells"),
+        (
+            {"model": "fisher+svm", "model_arg": {"local": "hogg"}},
+            "unknown local descriptor 'hogg'; .* Did you mean hog",
+        ),
+        ({"model": "bow+svm", "model_arg": {"at": "corners"}}, "expected at=grid or at=points"),
     ],
 )
 def test_what_cannot_be_built(tmp_path, scenes, options, words):

@@ -62,10 +62,12 @@ def test_a_resolved_config_keeps_what_was_asked_and_decides_the_rest():
         ({"ema": float("nan")}, "--ema nan must lie in (0, 1)"),
         ({"opt": "adamw2"}, "--opt 'adamw2' is not one of gd, sgd, momentum"),
         ({"augment": "light+blurr"}, "--augment 'blurr' is not one of none, light"),
-        ({"epochs": 1.5}, "--epochs 1.5 should be a int"),
-        ({"accumulate": True}, "--accumulate True should be a int"),
-        ({"model_arg": 3}, "--model-arg 3 should be a dict"),
+        ({"epochs": 1.5}, "--epochs 1.5 must be of type int"),
+        ({"accumulate": True}, "--accumulate True must be of type int"),
+        ({"model_arg": 3}, "--model-arg 3 must be of type dict"),
         ({"init": "best-of:he,hee"}, "--init 'hee' is not one of xavier, he, uniform, orthogonal"),
+        ({"init": "he:big"}, "--init he:big: the gain 'big' must be a number above 0, as in he:0.1"),
+        ({"init": "best-of:he,he:-1"}, "--init he:-1: the gain '-1' must be a number above 0, as in he:0.1"),
         ({"budget": "soon"}, "a time cannot be read"),
         ({"lr": float("inf")}, "--lr inf must be a finite number"),
         ({"opt": "lbfgs", "momentum": 0.5}, "--opt lbfgs has no --momentum"),
@@ -87,7 +89,7 @@ def test_conflicts_are_reported_together():
 
 
 def test_names_are_those_of_the_code():
-    from clearsight.train.config import INITIALISATIONS
+    from clearsight.train.choices import INITIALISATIONS
 
     assert set(INITIALISATIONS) == set(METHODS)
 

@@ -34,7 +34,7 @@ def test_mirror_images_are_left_out_where_they_change_the_class(monkeypatch, kin
     decision = next(d for d in fitted.decisions if d.what == "augmentation")
     assert decision.choice == chosen
     assert fitted.training.augmentation.augment == chosen
-    assert "seen 3 times only" in decision.why
+    assert "only 3 epochs" in decision.why
 
 
 def test_few_images_or_many_epochs_are_changed_a_little(monkeypatch):

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from clearsight.errors import ConfigError
-from clearsight.train.config import OPTIMISERS
+from clearsight.train.choices import OPTIMISERS
 from clearsight.train.optimisers import (
     DEFAULTS,
     LINE_SEARCHES,

@@ -73,7 +73,7 @@ def test_it_ends_when_the_loss_is_no_number(bad: float) -> None:
     [
         (lambda rate: 1 + rate, "losses 1 to 2"),
         (lambda rate: 1.0, "losses 1 to 1"),
-        (lambda rate: math.nan, "not finite at once"),
+        (lambda rate: math.nan, "not finite in the first step"),
     ],
 )
 def test_a_loss_that_never_falls_is_explained(step: Callable[[float], float], words: str) -> None:
@@ -105,7 +105,7 @@ def test_descent_converges_just_below_the_bound_and_diverges_just_above(largest:
 
 @pytest.mark.parametrize("curvature", [0.0, -1.0, math.nan])
 def test_no_bound_without_curvature(curvature: float) -> None:
-    with pytest.raises(ValueError, match="a bound on the rate needs one above 0"):
+    with pytest.raises(ValueError, match="it must be above 0 for a bound on the rate"):
         largest_stable_rate(curvature)
 
 

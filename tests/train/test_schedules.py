@@ -7,7 +7,7 @@ import math
 import pytest
 
 from clearsight.errors import ConfigError
-from clearsight.train.config import SCHEDULES
+from clearsight.train.choices import SCHEDULES
 from clearsight.train.schedules import drops, one_cycle, rate_factor
 
 BY_HAND = {  # factors at 0, 1/4, 1/2, 3/4 and 1 of the run

@@ -8,11 +8,14 @@ from typing import Any
 
 from clearsight.api.results import evaluation_images, saved
 from clearsight.arguments import at_least, known_arguments
-from clearsight.attacks import AttackReport
+from clearsight.attacks import AttackCurve, Attacked, AttackReport, attack_one
 from clearsight.attacks.gradient import Norm
 from clearsight.console import Console, usual_console
+from clearsight.data.files import is_image_file
+from clearsight.errors import ConfigError
+from clearsight.predictor import Predictor
 from clearsight.result import refuse_existing
-from clearsight.runs.load import ModelSource
+from clearsight.runs.load import ModelSource, predictor_of
 
 
 @known_arguments
@@ -37,7 +40,8 @@ def attack(
 
     Args:
         model: a run, its folder, or a loaded model.
-        data: labelled images; None attacks the test split of the model's own run.
+        data: labelled images; None attacks the test split of the model's own run. The file of one image is attacked
+            itself, away from what the model predicts of it, or towards `target`.
         method: "fgsm", one step, or "pgd", many.
         norm: "linf", the largest change of a pixel in [0, 1], or "l2", the Euclidean length of all changes.
         epsilons: sizes of the change to try; None tries the usual ones of the norm.
@@ -66,6 +70,13 @@ def attack(
         refuse_existing(out, ("attack.html", "attack.json"))
     console = console or usual_console()
     at_least(1, batch_size=batch)
+    if is_image_file(data):
+        found, single = _one(
+            predictor_of(model), data, method=method, norm=norm, epsilons=epsilons, steps=steps, target=target,
+            seed=seed, console=console,
+        )  # fmt: skip
+        fooling = fooled(predictor_of(model), seed=seed, batch=batch, console=console) if fool else None
+        return saved(AttackReport(found, fooling, single), out)
     held = evaluation_images(model, data, images, seed, console, data_dir)
     held.predictor.classifies("an attack")
     goal = None if target is None else held.predictor.bundle.task.index_of(target)
@@ -76,3 +87,40 @@ def attack(
     )  # fmt: skip
     fooling = fooled(held.predictor, seed=seed, batch=batch, console=console) if fool else None
     return saved(AttackReport(found, fooling), out)
+
+
+def _one(
+    predictor: Predictor,
+    image: str | Path,
+    *,
+    method: str,
+    norm: Norm,
+    epsilons: Sequence[float] | None,
+    steps: int,
+    target: str | int | None,
+    seed: int,
+    console: Console,
+) -> tuple[AttackCurve, tuple[Attacked, ...]]:
+    """The curve of one image file, and its prediction at each epsilon."""
+    from clearsight.attacks import attack as attacked
+    from clearsight.attacks.curve import check
+
+    check(predictor, method, norm)
+    goal = None if target is None else predictor.bundle.task.index_of(target)
+    one = predictor.inputs(image).single()
+    pixels = next(iter(predictor.pixels(one)))
+    predicted = predictor.predict_proba(pixels).argmax(1)
+    if goal is not None and predicted[0] == goal:
+        raise ConfigError(
+            f"the image is already predicted as {predictor.classes[goal]}", found=f"--target {predictor.classes[goal]}",
+            fix="name another class",
+        )  # fmt: skip
+    curve = attacked(
+        predictor, pixels, predicted, names=one.names, method=method, norm=norm, epsilons=epsilons, steps=steps,
+        target=goal, seed=seed, console=console,
+    )  # fmt: skip
+    each = tuple(
+        attack_one(predictor, pixels[0], p.epsilon, method=method, norm=norm, steps=steps, target=goal, seed=seed)
+        for p in curve.points[1:]
+    )
+    return curve, each

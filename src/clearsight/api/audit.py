@@ -12,7 +12,7 @@ from clearsight.train.task_options import task_options
 
 
 def audit(data: Any, *, console: Console | None = None, **options: Any) -> Audit:
-    """Audit a data set without training: what `fit` would find, at the size it would use: `cs.audit("photos/")`.
+    """Audit a data set without training, at the image size that `fit` would use: `cs.audit("photos/")`.
 
     Args:
         data: as `fit` takes it.

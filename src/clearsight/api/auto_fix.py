@@ -18,8 +18,8 @@ ATTEMPTS = 3
 
 
 def auto_fix(train: Callable[[TrainConfig], Run], config: TrainConfig, console: Console) -> Run:
-    """Train; while the doctor knows a cure, train again with it, each time into a folder of its own. The run that
-    validates best is the answer, and lies where --out says.
+    """Train, and train again as long as the doctor suggests a fix, each time into a separate folder. The run with the
+    best validation score is returned, in the folder given by --out.
     """
     runs: list[Run] = []
     chosen = config.options()
@@ -43,25 +43,25 @@ def auto_fix(train: Callable[[TrainConfig], Run], config: TrainConfig, console: 
 
 
 def _in_place(best: Run, home: Path, console: Console) -> Run:
-    """The best run in the folder that was asked for; the one that lies there makes room."""
+    """Move the best run into the requested folder, and the one already there to another folder."""
     if best.folder == home:
         return best
     names = (home.with_name(f"{home.name}-sick" + (f"-{n}" if n > 1 else "")) for n in itertools.count(1))
     aside = next(name for name in names if not name.exists())
     home.rename(aside)
     best.folder.rename(home)
-    console.say(f"{home} holds the run that validates best; the first one is {aside} now")
+    console.say(f"{home} contains the run with the best validation score; the first run was moved to {aside}")
     return best.moved(home)
 
 
 def _curable(diagnosis: Diagnosis | None) -> Verdict | None:
-    """The first fault that options can cure."""
+    """The first fault that options can fix."""
     verdicts = diagnosis.verdicts if diagnosis else ()
     return next((v for v in verdicts if v.severity == "fault" and v.options), None)
 
 
 class TrainingDiagnosedError(TrainingError):
-    """A training that broke off, with what the doctor says of it."""
+    """A training that stopped early, with its diagnosis."""
 
     def __init__(self, error: TrainingError, diagnosis: Diagnosis) -> None:
         verdict = diagnosis.verdicts[0] if diagnosis.verdicts else None

@@ -65,7 +65,7 @@ def compare_models(
         predictors[name] = predictor_of(other)
         if predictors[name].classes != held.predictor.classes:
             raise DataError(
-                f"{name} knows other classes than {_short(model)}",
+                f"{name} has different classes from {_short(model)}",
                 found=", ".join(predictors[name].classes[:8]),
                 expected=", ".join(held.predictor.classes[:8]),
             )
@@ -97,8 +97,8 @@ def compare_models(
 def _unseen_by_all(
     held: HeldOut, predictors: Sequence[Predictor], include_training: bool, console: Console
 ) -> tuple[HeldOut, list[PixelView], list[bool]]:
-    """The images that no model was trained on, as each model sees them; and for each model whether it was trained on
-    some of them, which only happens where training images are included.
+    """The images that no model was trained on, in the input format of each model; and for each model whether it was
+    trained on some of them, which is only possible if training images are included.
     """
     found = [(held.images, np.zeros(len(held.rows), bool))]
     found += [seen_by(predictor, held, console) for predictor in predictors[1:]]
@@ -107,7 +107,7 @@ def _unseen_by_all(
         return held, [view for view, _ in found], [bool(mask.any()) for _, mask in found]
     if known.all():
         raise DataError(
-            "at least one of the models was trained on each image", found=f"{len(known)} images",
+            "every image was used to train at least one of the models", found=f"{len(known)} images",
             fix="name other data, compare runs of the same --seed, or add --include-training",
         )  # fmt: skip
     console.say(f"data: {known.sum()} images that another of these models was trained on, excluded")

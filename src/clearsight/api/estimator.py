@@ -41,7 +41,7 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             setattr(self, name, value)
 
     def fit(self, X: Any, y: Any) -> ImageClassifier:
-        """Learn the classes of y. `classes_` holds them, sorted as by `numpy.unique`.
+        """Train on the classes of y. `classes_` contains them, sorted as by `numpy.unique`.
 
         Args:
             X: images (N, H, W), (N, H, W, C) or (N, C, H, W), uint8, uint16 or floats in [0, 1]; or a list of N paths.
@@ -91,7 +91,7 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             return np.asarray(np.log(self.predict_proba(X)))
 
     def predict(self, X: Any) -> NDArray[Any]:
-        """Predict the label of each image: the most probable, or the one chosen by costs, a minimum precision or a
+        """Predict the label of each image: the most probable one, or the one chosen by costs, a minimum precision or a
         minimum recall.
 
         Args:
@@ -113,29 +113,30 @@ NO_EFFECT = ("out", "resume", "checkpoint_every", "auto_fix", "test_fraction", "
 
 
 def _require_effect(config: TrainConfig) -> None:
-    """ConfigError for options that change nothing here, and for tasks without classes."""
+    """Raise ConfigError for options without effect here, and for tasks without classes."""
     given, usual = config.options(), TrainConfig().options()
     idle = [flag(name) for name in NO_EFFECT if given[name] != usual[name]]
     if config.data.task not in ("auto", "classification"):
         idle.append(f"--task {config.data.task}")
     if idle:
-        raise ConfigError(f"{', '.join(idle)}: no effect in ImageClassifier", fix="omit it, or use `cs.fit(X, y)`")
+        raise ConfigError(f"{', '.join(idle)}: not an option of ImageClassifier", fix="omit it, or use `cs.fit(X, y)`")
 
 
 def _require_distinct(classes: NDArray[Any]) -> None:
-    """DataError for classes whose names differ in their Unicode form, or in being bytes, alone."""
+    """Raise DataError for classes whose names only differ in their Unicode form or in being bytes."""
     by_name: dict[str, list[Any]] = {}
     for label in classes.tolist():
         by_name.setdefault(class_name(label), []).append(label)
     if alike := next((labels for labels in by_name.values() if len(labels) > 1), None):
         raise DataError(
             "two classes have the same name", found=" and ".join(ascii(label) for label in alike),
-            expected="one spelling for each class", fix="write the labels with `unicodedata.normalize('NFC', label)`",
+            expected="one Unicode form for each class", fix="write the labels with `unicodedata.normalize('NFC', "
+            "label)`",
         )  # fmt: skip
 
 
 def _require_classes(y: NDArray[Any]) -> None:
-    """DataError for what is no class each, in scikit-learn's words for it."""
+    """Raise DataError for labels that are not classes, in scikit-learn's words."""
     several = y.ndim > 1 and y.shape[1] > 1
     decimals = y.dtype.kind == "f" and bool((y[np.isfinite(y)] % 1 != 0).any())
     if several or decimals:
@@ -143,5 +144,5 @@ def _require_classes(y: NDArray[Any]) -> None:
             f"Unknown label type: {'continuous' if decimals else 'multilabel-indicator'}",
             found=f"labels of shape {y.shape}, {y.dtype}",
             expected="one class per image",
-            fix="`cs.fit(X, y)` learns several labels, and numbers",
+            fix="use `cs.fit(X, y)` for several labels per image, or for numbers",
         )

@@ -25,7 +25,7 @@ def explain(
     overwrite: bool = False,
     console: Console | None = None,
 ) -> Explanations:
-    """Show which places of images a model's predictions rest on: `cs.explain("runs/photos", "new.jpg").plot()`.
+    """Show which parts of images determine a model's predictions: `cs.explain("runs/photos", "new.jpg").plot()`.
 
     Args:
         model: a run, its folder, or a loaded model.

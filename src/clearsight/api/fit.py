@@ -51,6 +51,9 @@ from clearsight.train.observer import Epoch
 from clearsight.train.option_signature import Options, options_in_signature
 from clearsight.train.task_options import task_options
 
+TRAINING_IMAGES = 1000
+"""Training images that a finished model is evaluated on at most, drawn at random: its training error."""
+
 
 @options_in_signature
 def fit(data: Any, labels: Any = None, *, console: Console | None = None, **options: Unpack[Options]) -> Run:
@@ -75,9 +78,11 @@ def fit(data: Any, labels: Any = None, *, console: Console | None = None, **opti
         OutputError: `out` is in use, which is never written to, or the disk refuses.
 
     Example:
-        >>> run = cs.fit("digits", epochs=5)  # doctest: +SKIP
-        >>> run.test.accuracy, run.test.interval  # doctest: +SKIP
-        >>> run.model.predict("new.png")[0].label  # doctest: +SKIP
+        >>> run = cs.fit("digits", model="linear", epochs=4)
+        >>> run.test.n
+        450
+        >>> run.model.predict("new.png")[0].label
+        '0'
     """
     return train(data, labels, home=None, console=console, **options)
 
@@ -127,7 +132,7 @@ def train(
 
 
 def _follow(dataset: Dataset, config: TrainConfig, world: World, begun: Continuation | None) -> Run:
-    """What every process but the first does: its share of the training, and nothing on the disk."""
+    """Train in a process other than the first, without writing files."""
     from clearsight.train.fit import fit as learn
 
     folder, previous = Path(world.broadcast(None)), begun.previous if begun else None
@@ -189,6 +194,7 @@ def _written(
             "test": {**test.summary(), **checked},
             "panel": test.panel.to_dict(),
             "val": val.summary(),
+            "train": _on_training_images(predictor, fitted, config.run.seed).summary(),
             "task": fitted.bundle.task.name,
             "train_seconds": fitted.seconds,
             "ood_seconds": fitted.ood_seconds,
@@ -228,15 +234,22 @@ def _written(
     )
 
 
+def _on_training_images(predictor: Predictor, fitted: Fitted, seed: int) -> Evaluation:
+    """The evaluation of training images, which shows how much of the error is underfitting."""
+    prepared, task = fitted.prepared, fitted.bundle.task
+    rows = np.sort(np.random.default_rng(seed).permutation(prepared.split.train)[:TRAINING_IMAGES])
+    return task.evaluate(predictor.logits(prepared.pixels.view(rows)), task.truth(prepared.dataset)[rows])
+
+
 def _pictures(fitted: Fitted, cards: Sequence[Card]) -> dict[int, Thumbnail]:
-    """Small images of those that cards are about, by their positions."""
+    """Small images for the cards, by their positions."""
     return {card.index: run_thumbnail(fitted, card) for card in cards}
 
 
 def _trained(
     folder: Path, dataset: Dataset, config: TrainConfig, console: Console, world: World, begun: Continuation | None
 ) -> tuple[Fitted, Diagnosis | None]:
-    """Train, with history and events written as it goes on, and diagnose the last training by gradient descent."""
+    """Train, write history and events during training, and diagnose the last training by gradient descent."""
     from clearsight.train.fit import fit as learn
 
     watched: list[tuple[Vitals, torch.nn.Module, TrainConfig, Examples]] = []
@@ -246,7 +259,7 @@ def _trained(
         return watched[-1][0]
 
     def examined(findings: Sequence[Finding] = ()) -> Diagnosis | None:
-        """What the doctor says of the last training."""
+        """The diagnosis of the last training."""
         if not watched:
             return None
         vitals, network, resolved, examples = watched[-1]
@@ -289,7 +302,7 @@ def _trained(
 
 
 def _recipe(fitted: Fitted) -> dict[str, Any]:
-    """What was decided, for config.json."""
+    """The decisions of the run, for config.json."""
     recipe = fitted.recipe
     return {
         "kind": recipe.kind,
@@ -304,8 +317,9 @@ def _recipe(fitted: Fitted) -> dict[str, Any]:
 
 
 def _compared(begun: Continuation, fitted: Fitted, output: ModelOutput, console: Console) -> RunComparison:
-    """The run that is continued against the new one, on those of its test images that are still there. output: of the
-    new model for the test split.
+    """Compare the continued run with the new one on those test images of the former that the data still contains.
+
+    output: of the new model for the test split.
     """
     prepared, old, new = fitted.prepared, begun.predictor.bundle, fitted.bundle.task
     dataset, test = prepared.dataset, prepared.split.test
@@ -336,8 +350,9 @@ def _compared(begun: Continuation, fitted: Fitted, output: ModelOutput, console:
 def _evaluate(
     predictor: Predictor, fitted: Fitted, output: ModelOutput
 ) -> tuple[Evaluation, Evaluation, OODCheck | None]:
-    """The evaluation of the test split, whose labels are opened here, with the trust panel, and that of validation; and
-    whether flags and sets hold. output: of the model for the test split.
+    """Evaluate the test split, whose labels are first used here, and the validation images; compute the trust panel.
+
+    output: of the model for the test split.
     """
     prepared, task = fitted.prepared, fitted.bundle.task
     rows, dataset = prepared.split.test, prepared.dataset

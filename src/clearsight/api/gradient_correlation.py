@@ -37,7 +37,7 @@ def gradient_correlation(
     out: str | Path | None = None,
     console: Console | None = None,
 ) -> GradientCorrelation:
-    """How alike the gradients of nearby inputs are, at initialisation, against depth: `cs.gradient_correlation()`.
+    """Measure how similar the gradients of nearby inputs are at initialisation, by depth: `cs.gradient_correlation()`.
 
     Args:
         models: networks of the registry, measured on the line between two images; none measures the fully connected
@@ -76,7 +76,7 @@ def gradient_correlation(
         "console": console or usual_console(),
     }  # fmt: skip
     if between and not models:
-        raise ConfigError("a line between images needs networks that take images", fix="name some, such as resnet20")
+        raise ConfigError("inputs between two images need networks for images", fix="name some, such as resnet20")
     if models:
         found = correlation_between(models, *_ends(between, img_size), **options)
     else:

@@ -103,14 +103,15 @@ def _surveyed(
     dataset = known.dataset
     if dataset.classes != bundle.classes:
         raise DataError(
-            "the data has other classes than the model", found=", ".join(dataset.classes[:8]),
+            "the data has different classes from the model", found=", ".join(dataset.classes[:8]),
             expected=", ".join(bundle.classes[:8]), fix="name the images that the model was trained on",
         )  # fmt: skip
     parts = known.rows("train"), known.rows("val")
     if not all(map(len, parts)):
         raise BundleError(
             f"these are not the images that {name} was trained on",
-            found=f"{len(parts[0])} training and {len(parts[1])} validation images of this model, known by content",
+            found=f"{len(parts[0])} training and {len(parts[1])} validation images of this model, recognised by "
+            f"content",
             fix="name the images that the model was trained on",
         )  # fmt: skip
     rates = None if weights == "head" or run is None else recorded_rates(run)
@@ -126,7 +127,7 @@ def _surveyed(
 
 
 def recorded_rates(run: Path) -> Rates | None:
-    """The rates in a run's history.csv; None where no network was trained by gradient descent.
+    """The rates in a run's history.csv; None if no network was trained by gradient descent.
 
     Args:
         run: folder of the run.
@@ -144,7 +145,9 @@ def recorded_rates(run: Path) -> Rates | None:
         rows = list(csv.DictReader(text.splitlines()))
         lines = [(float(row["lr"]), float(row["val_loss"])) for row in rows]
     except (KeyError, TypeError, ValueError) as error:
-        raise BundleError(f"{path} cannot be read", found=repr(error), fix="restore it, or train again") from error
+        raise BundleError(
+            f"{path} cannot be read", found=repr(error), fix="restore it from a backup, or train again"
+        ) from error
     if not lines:
         return None
     used = run_recipe(run).get("training") or run_options(run)
@@ -153,7 +156,7 @@ def recorded_rates(run: Path) -> Rates | None:
 
 
 def _called(models: Sequence[ModelSource]) -> list[str]:
-    """The folders' own names, and more of their paths where two would be alike; numbers of models without a folder."""
+    """The folders' names, with more of their paths if two are equal; numbers for models without a folder."""
     folders = [folder_of(model) for model in models]
     names = [f"model {k + 1}" if folder is None else folder.resolve().name for k, folder in enumerate(folders)]
     if len(set(names)) == len(names):

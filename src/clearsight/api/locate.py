@@ -40,7 +40,7 @@ def locate(
 
     Returns:
         A sequence of `Located`. `save` writes, for each image, IMAGE.located.png, and beside it an .npz with `labels`
-        (T,), `heat` and `masks` (T, H, W) and `segments` (H, W) of `Located`.
+        (T,), `heat` and `masks` (T, H, W), `segments` (H, W) and `instances` (P, H, W) of `Located`.
 
     Raises:
         ModelError: the method does not suit the model.
@@ -69,7 +69,7 @@ def locate(
 
 
 def picture_files(names: Sequence[str], out: str | Path) -> list[Path]:
-    """The picture of each image: `out` itself where it names a file, or in the folder `out`.
+    """The picture of each image: `out` itself if it is a file name, or a file in the folder `out`.
 
     Args:
         names: names of the images.
@@ -88,6 +88,6 @@ def picture_files(names: Sequence[str], out: str | Path) -> list[Path]:
         return [place / name for name in picture_names(names)]
     if len(names) > 1:
         raise ConfigError(
-            f"--out {out} names one picture", found=f"{len(names)} images", fix="name a folder to write the pictures to"
+            f"--out {out} is a single image file", found=f"{len(names)} images", fix="name a folder for the images"
         )
     return [place]

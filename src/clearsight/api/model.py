@@ -62,9 +62,10 @@ class Model:
         temporary: keeps a folder in the cache that nobody asked to keep.
 
     Example:
-        >>> model = cs.load("runs/photos")  # doctest: +SKIP
-        >>> model.predict("new.jpg")[0].label  # doctest: +SKIP
-        >>> model.explain("new.jpg").plot()  # doctest: +SKIP
+        >>> model = cs.load("runs/digits")
+        >>> model.predict("new.png")[0].label
+        '0'
+        >>> figure = model.explain("new.png").plot()
     """
 
     def __init__(
@@ -97,7 +98,7 @@ class Model:
         group: Mapping[str, str] | None = None,
         console: Console | None = None,
     ) -> Predictions:
-        """Predict what images show.
+        """Predict the classes, labels or numbers of images.
 
         Args:
             images: N images: paths, patterns, folders, bytes, PIL images, arrays, tensors, or lists of these.
@@ -122,8 +123,10 @@ class Model:
                 has no effect with this model.
 
         Example:
-            >>> model.predict("new.jpg")[0].label  # doctest: +SKIP
-            >>> model.predict("new/*.jpg").to_frame()  # doctest: +SKIP
+            >>> model = cs.load("runs/digits")
+            >>> model.predict("new.png")[0].label
+            '0'
+            >>> table = model.predict("new/*.png").to_frame()
         """
         console, task = console or usual_console(), self.predictor.bundle.task
         member_of = None if group is None else _group(group)
@@ -147,6 +150,31 @@ class Model:
         return Predictions(
             tuple(rows), task.names, bundle.thing, kept_items(inputs), bundle.form, bundle.geometry, asked, notes
         )
+
+    @known_arguments
+    def predict_average(self, images: Images, name: str = "") -> Any:
+        """Predict several images of one thing, such as the recordings of a speaker, from their mean output.
+
+        A model of anomalies whose training table has a column `group` knows how mean scores of a group vary, and
+        compares with those.
+
+        Args:
+            images: images of one thing, as `predict` takes them.
+            name: what the prediction says it is of.
+
+        Returns:
+            The prediction, without a statement on images that are out of distribution.
+
+        Raises:
+            ImageError: an image cannot be read.
+            DataError: there are no images.
+
+        Example:
+            >>> model = cs.load("runs/digits")
+            >>> model.predict_average("new/*.png", "two views").label
+            '0'
+        """
+        return self.predictor.predict_average(images, name)
 
     @known_arguments
     def predict_proba(self, images: Images) -> NDArray[np.float64]:
@@ -202,11 +230,11 @@ class Model:
 
     def __getattr__(self, name: str) -> Any:
         if name in OTHER_METHODS:
-            raise AttributeError(f"a model has no `{name}` here: {OTHER_METHODS[name]}", name=name, obj=self)
+            raise AttributeError(f"a model has no `{name}`: {OTHER_METHODS[name]}", name=name, obj=self)
         raise AttributeError(f"a Model has no attribute {name!r}", name=name, obj=self)
 
     def __repr__(self) -> str:
-        """What it predicts, from what images, and how good it was on its test split.
+        """The task, the input images, and the test scores of the model.
 
         Returns:
             Text of several lines.
@@ -229,9 +257,9 @@ class Model:
 
 
 def _group(group: Mapping[str, str]) -> tuple[str, str]:
-    """The column and the value of a group; ConfigError where it is none."""
+    """The column and the value of a group; ConfigError if it is invalid."""
     if not (isinstance(group, Mapping) and len(group) == 1):
-        raise ConfigError("group names one column and a value", found=repr(group), expected='{"site": "A"}')
+        raise ConfigError("group must be one column and a value", found=repr(group), expected='{"site": "A"}')
     return next(iter(group.items()))
 
 
@@ -252,7 +280,8 @@ def load(folder: str | os.PathLike[str], *, engine: str = "auto", device: str = 
         ConfigError: there is no such engine or device.
 
     Example:
-        >>> cs.load("runs/photos").predict("new.jpg")[0].label  # doctest: +SKIP
+        >>> cs.load("runs/digits").predict("new.png")[0].label
+        '0'
     """
     path = Path(folder).expanduser()
     return Model(load_predictor(folder, engine=engine, device=device), path if path.is_dir() else None)

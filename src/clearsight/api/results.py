@@ -15,14 +15,14 @@ R = TypeVar("R", bound=Result)
 
 
 def saved(result: R, out: str | Path | None) -> R:
-    """The result, saved where a folder is given."""
+    """The result, saved if a folder is given."""
     if out is not None:
         result.save(out)
     return result
 
 
 def model_name(model: ModelSource) -> str:
-    """What to call a model on its page."""
+    """The name of a model on its page."""
     folder = Path(model) if isinstance(model, str) else folder_of(model)
     return folder.name if folder is not None else str(predictor_of(model).bundle.data.get("name", "a model"))
 
@@ -37,7 +37,7 @@ def evaluation_images(
 
 
 def result_folder(model: ModelSource, name: str, out: str | Path | None) -> Path:
-    """The folder asked for, or one of this name in the run's, or here where there is no run's folder."""
+    """The requested folder, or one of this name in the run's folder, or here without a run's folder."""
     if out:
         return Path(out).expanduser()
     folder = folder_of(model)

@@ -132,10 +132,10 @@ def search(
 
 
 def _index_folder(model: ModelSource, named: str | Path | None) -> Path:
-    """The folder that is named, or the index of the model's run; ConfigError where the model has no folder."""
+    """The given folder, or the index of the model's run; ConfigError if the model has no folder."""
     if named:
         return Path(named).expanduser()
     run = folder_of(model)
     if run is None:
-        raise ConfigError("this model lies in no folder", fix="name the folder of the index")
+        raise ConfigError("this model was not loaded from a folder", fix="name the folder of the index")
     return run / "index"

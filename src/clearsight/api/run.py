@@ -34,9 +34,11 @@ class Run(Result):
     that was continued against this one, None where none was.
 
     Example:
-        >>> run = cs.fit("digits")  # doctest: +SKIP
-        >>> run.test.accuracy, run.test.interval  # doctest: +SKIP
-        >>> run.save("runs/digits")  # doctest: +SKIP
+        >>> run = cs.fit("digits", model="linear", epochs=1)
+        >>> low, high = run.test.interval
+        >>> low < run.test.accuracy < high
+        True
+        >>> folder = run.save("runs/linear")
     """
 
     folder: Path
@@ -62,16 +64,17 @@ class Run(Result):
 
     @property
     def seconds(self) -> float:
-        """Time that the training took, the OOD detector and the search for label issues included."""
+        """Time for training, including the OOD detector and the search for label issues."""
         return float(self.metrics["train_seconds"] + self.metrics.get("ood_seconds", 0))
 
     @property
     def panel(self) -> TrustPanel | None:
-        """What the model promises and whether its test images show that it is kept; None for runs of older versions."""
+        """The promises of the model, and whether its test images show that they are kept; None for runs of older
+        versions."""
         return TrustPanel.from_dict(self.metrics["panel"]) if "panel" in self.metrics else None
 
     def __fspath__(self) -> str:
-        """A run stands for its folder wherever a path is taken: `Path(run)`, `clearsight predict RUN`.
+        """A run can be used as the path of its folder: `Path(run)`, `clearsight predict RUN`.
 
         Returns:
             Path of the folder.
@@ -79,7 +82,7 @@ class Run(Result):
         return str(self.folder)
 
     def to_dict(self) -> dict[str, Any]:
-        """The scores and decisions, as in metrics.json, and where the run lies.
+        """The scores and decisions, as in metrics.json, and the folder of the run.
 
         Returns:
             Plain values for JSON.
@@ -87,7 +90,7 @@ class Run(Result):
         return {"run": str(self.folder), "report": str(self.report), **self.metrics}
 
     def text(self) -> str:
-        """Scores on the test split, the trust panel, and where report and model lie.
+        """Scores on the test split, the trust panel, and the paths of report and model.
 
         Returns:
             Text of several lines.
@@ -149,7 +152,7 @@ class Run(Result):
 
 
 def _rename_in(page: Path, then: Path, now: Path) -> None:
-    """Let the commands of a copied page name the new folder."""
+    """Replace the folder in the commands of a copied page."""
     if page.is_file():
         content = page.read_bytes().replace(html.escape(str(then)).encode(), html.escape(str(now)).encode())
         page.write_bytes(content)

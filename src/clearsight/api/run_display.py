@@ -83,14 +83,14 @@ class RunRenderer(SectionsRenderer[Run]):
             yield comparison_section(self.result.compared)
         yield decisions_section(self.result.metrics["recipe"])
         if text := list(self._remarks()):
-            yield Section("remarks", "What to look at", tuple(Text(words) for words in text))
+            yield Section("remarks", "Results", tuple(Text(words) for words in text))
 
     def _remarks(self) -> Iterator[str]:
         for verdict in self.result.diagnosis.verdicts if self.result.diagnosis else ():
             yield f"**{verdict.severity}**: {sentence(verdict.words)} {sentence(verdict.fix)}"
         if self.result.label_issues is not None:
             yield f"{self.result.label_issues.summary()} See `run.label_issues`."
-        kept = "" if self.result.temporary is None else " It goes with this run: `run.save(folder)` keeps both."
+        kept = "" if self.result.temporary is None else " It is deleted with this run; `run.save(folder)` keeps both."
         yield f"The whole report is `{self.result.report}`.{kept}"
 
     def figure(self) -> Any:
@@ -113,14 +113,14 @@ def _(piece: Charts | Confusion | Cards) -> bool:
 
 
 def decisions_section(decisions: Sequence[dict[str, str]]) -> Section:
-    """What training decided, and why."""
+    """The decisions of the training, with reasons."""
     rows = tuple((d["what"], Cell(d["choice"]), Cell(sentence(d["why"]))) for d in decisions)
     columns = ("Decision", Column("Choice", "words"), Column("Reason", "words"))
     return Section("training", "Training", (Table(columns, rows, sortable=False),))
 
 
 class ModelRenderer(SectionsRenderer[Any]):
-    """What a model predicts, from what images, how good it was, and how it was trained."""
+    """The task, the input images, the scores and the training of a model."""
 
     result: Model
 
@@ -160,7 +160,7 @@ class ModelRenderer(SectionsRenderer[Any]):
             yield decisions_section(decisions)
 
     def figure(self) -> Any:
-        raise NotImplementedError("a model has no figure of its own")
+        raise NotImplementedError("a model has no plot")
 
 
 renderer.register(Run, RunRenderer)

@@ -36,7 +36,7 @@ def visualize(
     data_dir: str | None = None,
     console: Console | None = None,
 ) -> Visualization:
-    """Show what a network's parts react to: `cs.visualize("runs/photos", "new.jpg").save("inside/")`.
+    """Visualise the parts of a network: `cs.visualize("runs/photos", "new.jpg").save("inside/")`.
 
     Args:
         model: a run, its folder, or a loaded model.
@@ -67,7 +67,6 @@ def visualize(
     console, settings = console or usual_console(), settings or VisualizationSettings()
     at_least(1, images=images)
     predictor = predictor_of(model)
-    predictor.classifies("looking inside")
     check(predictor, what, settings)
     one = None if image is None else predictor.inputs(image).single()
     sample = _searched(predictor, model, data, what, image is None, console, data_dir)
@@ -89,7 +88,7 @@ def visualize(
 def _searched(
     predictor: Predictor, model: Any, data: Any, what: str, imageless: bool, console: Console, data_dir: str | None
 ) -> Sample | None:
-    """The images to search, where the parts asked for need them and the model or the user names some."""
+    """The images to search, if the requested parts need them and the model or the user provides some."""
     if not (what in ("all", "patches", "gates", "classes") or (imageless and what in ("maps", "inversion"))):
         return None
     try:

@@ -7,7 +7,7 @@ found.points[0].accuracy, found.points[0].interval
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
@@ -31,8 +31,8 @@ EXAMPLES = 6
 
 @dataclass(frozen=True)
 class Point:
-    """Robust accuracy at an epsilon: the share of images whose answer is right in spite of the attack, with its 95 %
-    interval. reached: of a targeted attack, the share that got the target's answer.
+    """Robust accuracy at an epsilon: the share of images predicted correctly under the attack, with its 95 % interval.
+    reached: for a targeted attack, the share predicted as the target.
     """
 
     epsilon: float
@@ -43,7 +43,7 @@ class Point:
 
 @dataclass(frozen=True)
 class Example:
-    """An image, what it was taken for, and the attacked one at the smallest epsilon that turned the answer."""
+    """An image, its prediction, and the attacked image at the smallest epsilon that changed the prediction."""
 
     image: str
     epsilon: float
@@ -57,7 +57,7 @@ class Example:
 
 @dataclass(frozen=True)
 class AttackCurve:
-    """Points at growing epsilon, the first of them 0: without an attack. Examples are images answered rightly.
+    """Points at increasing epsilon, starting at 0 (no attack). Examples are images that are predicted correctly.
 
     engine_difference: the largest between the logits of the network that gradients are taken of and of the engine that
     answers, on up to a batch of the images.
@@ -155,6 +155,96 @@ def attack(
     for epsilon in chosen:  # before the first is paid for
         gradient.check(epsilon, norm)
     at_least(1, steps=steps, batch_size=batch)
+    state = _before(predictor, images, labels, names, target)
+    x, network = state.pixels, predictor.differentiable
+    goal = state.truth if target is None else torch.full_like(state.truth, target)
+    advance = console.stage("attacking", "images")
+    points = [state.point(0.0)]
+    with torch.inference_mode():
+        own = network(x[:batch].to(predictor.device)).cpu().numpy()
+    difference = float(np.abs(own - predictor.logits(x[:batch].numpy())).max())
+    step = gradient.attacker(method, norm=norm, targeted=target is not None, steps=steps, seed=seed, batch=batch)
+    with frozen(network):
+        for number, epsilon in enumerate(chosen):
+            withstood = state.withstood()
+            if len(withstood):
+                rows = torch.from_numpy(withstood)
+                given, goals = x[rows].to(predictor.device), goal[rows].to(predictor.device)
+                state.note(withstood, step(network, given, goals, epsilon).cpu(), epsilon)
+            points.append(state.point(epsilon))
+            advance((number + 1) * len(x), len(chosen) * len(x))
+    return AttackCurve(
+        method, norm, steps if method == "pgd" else 1, None if target is None else predictor.classes[target], len(x),
+        tuple(points), tuple(state.examples), difference,
+    )  # fmt: skip
+
+
+@dataclass(frozen=True, eq=False)
+class _State:
+    """The state of the attacked images.
+
+    pixels (N, C, H, W), truth (N,) and probabilities (N, K) of images as they are; right (N,): the answer is right in
+    spite of every attack; reached (N,): some attack got the target's answer.
+    """
+
+    predictor: Predictor
+    names: list[str]
+    target: int | None
+    pixels: torch.Tensor
+    truth: torch.Tensor
+    probabilities: NDArray[np.float64]
+    right: NDArray[np.bool_]
+    reached: NDArray[np.bool_]
+    examples: list[Example] = field(default_factory=list)
+
+    def withstood(self) -> NDArray[np.intp]:
+        """Which images no attack has succeeded on.
+
+        Returns:
+            Their rows.
+        """
+        return np.flatnonzero(self.right if self.target is None else ~self.reached)
+
+    def point(self, epsilon: float) -> Point:
+        """The accuracy after the attacks so far.
+
+        Args:
+            epsilon: the epsilon of the last attack.
+
+        Returns:
+            The point of the curve.
+        """
+        share = None if self.target is None else float(self.reached.mean())
+        interval = wilson_interval(int(self.right.sum()), len(self.right))
+        return Point(epsilon, float(self.right.mean()), interval, share)
+
+    def note(self, rows: NDArray[np.intp], moved: torch.Tensor, epsilon: float) -> None:
+        """Predict attacked images, and keep the first examples.
+
+        Args:
+            rows: their rows.
+            moved: the attacked images, as the network takes them.
+            epsilon: the epsilon of the attack.
+        """
+        after = self.predictor.predict_proba(moved.numpy())
+        for place, row in enumerate(rows):
+            predicted = int(after[place].argmax())
+            turned = predicted != int(self.truth[row])
+            if turned and self.right[row] and len(self.examples) < EXAMPLES:
+                pair = (self.probabilities[row], self.pixels[row]), (after[place], moved[place])
+                self.examples.append(_example(self.predictor, self.names[row], epsilon, *pair))
+            self.right[row] &= not turned
+            self.reached[row] |= self.target is not None and predicted == self.target
+
+
+def _before(
+    predictor: Predictor,
+    images: Images,
+    labels: NDArray[np.integer],
+    names: Sequence[str] | None,
+    target: int | None,
+) -> _State:
+    """The state before any attack; ConfigError if there is no image to attack."""
     inputs = predictor.inputs(images)
     x = torch.from_numpy(np.concatenate(list(predictor.pixels(inputs))))
     truth = torch.from_numpy(np.asarray(labels, np.int64))
@@ -163,44 +253,11 @@ def attack(
         kept = truth != target
         x, truth, called = x[kept], truth[kept], [n for n, k in zip(called, kept.tolist(), strict=True) if k]
     if not len(x):
-        raise ConfigError("there are no images to attack", found="only images of the target's class")
-    goal = truth if target is None else torch.full_like(truth, target)
-    network = predictor.differentiable
-    advance = console.stage("attacking", "images")
+        raise ConfigError("there are no images to attack", found="only images of the target class")
     probabilities = predictor.predict_proba(x.numpy())
-    right = probabilities.argmax(1) == truth.numpy()
-    reached = probabilities.argmax(1) == target  # of no image where there is no target
-    share = None if target is None else float(reached.mean())
-    points = [Point(0.0, float(right.mean()), wilson_interval(int(right.sum()), len(x)), share)]
-    examples: list[Example] = []
-    with torch.inference_mode():
-        own = network(x[:batch].to(predictor.device)).cpu().numpy()
-    difference = float(np.abs(own - predictor.logits(x[:batch].numpy())).max())
-    step = gradient.attacker(method, norm=norm, targeted=target is not None, steps=steps, seed=seed, batch=batch)
-    with frozen(network):
-        for number, epsilon in enumerate(chosen):
-            open_ = np.flatnonzero(right if target is None else ~reached)
-            if len(open_):
-                rows = torch.from_numpy(open_)
-                given, targets = x[rows].to(predictor.device), goal[rows].to(predictor.device)
-                moved = step(network, given, targets, epsilon).cpu()
-                after = predictor.predict_proba(moved.numpy())
-                for place, row in enumerate(open_):
-                    predicted = int(after[place].argmax())
-                    turned = predicted != int(truth[row])
-                    if turned and right[row] and len(examples) < EXAMPLES:
-                        pair = (probabilities[row], x[row]), (after[place], moved[place])
-                        examples.append(_example(predictor, called[row], epsilon, *pair))
-                    right[row] &= not turned
-                    reached[row] |= target is not None and predicted == target
-            share = float(reached.mean()) if target is not None else None
-            interval = wilson_interval(int(right.sum()), len(x))
-            points.append(Point(epsilon, float(right.mean()), interval, share))
-            advance((number + 1) * len(x), len(chosen) * len(x))
-    return AttackCurve(
-        method, norm, steps if method == "pgd" else 1, None if target is None else predictor.classes[target], len(x),
-        tuple(points), tuple(examples), difference,
-    )  # fmt: skip
+    predicted = probabilities.argmax(1)
+    reached = predicted == target  # of no image where there is no target
+    return _State(predictor, called, target, x, truth, probabilities, predicted == truth.numpy(), reached)
 
 
 Answered = tuple[NDArray[np.float64], torch.Tensor]

@@ -7,16 +7,20 @@ from typing import Any
 
 from clearsight.attacks.curve import AttackCurve
 from clearsight.attacks.fooling import Fooling
+from clearsight.attacks.single import Attacked
 from clearsight.result import Result
-from clearsight.wording import percent
+from clearsight.wording import count, percent, probability
 
 
 @dataclass(frozen=True, repr=False)
 class AttackReport(Result):
-    """Robust accuracy against epsilon, and fooling images; None where none were asked for."""
+    """Robust accuracy against epsilon, and fooling images; None if not requested. single: a single attacked image, with
+    its predictions before and after; its own prediction is taken as the true class.
+    """
 
     curve: AttackCurve
     fooling: Fooling | None = None
+    single: tuple[Attacked, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON, without pixels."""
@@ -24,22 +28,31 @@ class AttackReport(Result):
         sure = dict(zip(fooling.classes, fooling.probabilities.tolist(), strict=True)) if fooling else None
         if fooling and fooling.is_ood is not None:
             flagged = dict(zip(fooling.classes, fooling.is_ood.tolist(), strict=True))
-        return {**self.curve.to_dict(), "fooling": sure, "fooling_is_ood": flagged}
+        single = {"single": [_numbers(one) for one in self.single]} if self.single else {}
+        return {**self.curve.to_dict(), **single, "fooling": sure, "fooling_is_ood": flagged}
 
     def text(self) -> str:
         """A line for each epsilon, and how many classes were fooled."""
         found, fooling = self.curve, self.fooling
         towards = f", towards {found.target}" if found.target else ""
-        lines = [f"{found.images:,} images, {found.method} in {found.norm}{towards}"]
-        for p in found.points:
+        lines = [f"{count(found.images, 'image')}, {found.method} in {found.norm}{towards}"]
+        if self.single:
+            before = self.single[0].before
+            lines.append(f"  unchanged        {before.label} {probability(before.probability)}")
+            lines += [
+                f"  epsilon {one.epsilon:<7g} {one.after.label} {probability(one.after.probability)}"
+                + ("" if one.after.label == before.label else "  turned")
+                for one in self.single
+            ]
+        for p in () if self.single else found.points:
             low, high = p.interval
-            reached = "" if p.reached is None else f", {percent(p.reached)} taken for {found.target}"
+            reached = "" if p.reached is None else f", {percent(p.reached)} predicted as {found.target}"
             lines.append(
                 f"  epsilon {p.epsilon:<7g} right {percent(p.accuracy)} ({percent(low)} to {percent(high)}){reached}"
             )
         lines.append(
-            "  gradients from the PyTorch network, whose logits lie within "
-            f"{found.engine_difference:.1g} of the engine's"
+            "  gradients from the PyTorch network, whose logits differ by at most "
+            f"{found.engine_difference:.1g} from the engine's"
         )
         if fooling:
             fooled = fooling.fooled
@@ -48,3 +61,12 @@ class AttackReport(Result):
                 f"fooling images: {fooled.sum()} of {len(fooling.classes)} classes reach a probability of 99 %{caught}"
             )
         return "\n".join(lines)
+
+
+def _numbers(one: Attacked) -> dict[str, Any]:
+    """One attack on one image as plain values."""
+    return {
+        "epsilon": one.epsilon, "before": one.before.label, "probability_before": one.before.probability,
+        "after": one.after.label, "probability_after": one.after.probability, "largest_change": one.largest,
+        "length_of_change": one.length,
+    }  # fmt: skip

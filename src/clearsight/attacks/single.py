@@ -20,9 +20,8 @@ Floats = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Attacked:
-    """An image (C, H, W) in [0, 1] and the one that the attack made of it, with the answer for each. target: the class
-    to reach, None where the attack leads away from the answer. largest, length: of the change, as L-infinity and L2
-    measure it.
+    """An image (C, H, W) in [0, 1] and its attacked version, with the prediction for each. target: the class to reach,
+    None for an untargeted attack. largest, length: of the change, as L-infinity and L2 measure it.
     """
 
     method: str
@@ -55,7 +54,7 @@ def attack_one(
     target: int | None = None,
     seed: int = 0,
 ) -> Attacked:
-    """Attack an image (C, H, W) in [0, 1]: away from the model's own answer, or towards a class.
+    """Attack an image (C, H, W) in [0, 1]: away from the model's own prediction, or towards a class.
 
     As the true class is not known here, the answer takes its place. Raises ModelError for a model without gradients,
     and ConfigError for options out of range.

@@ -45,9 +45,9 @@ FORMAT = 2
 
 
 def going_on(folder: Path) -> str | None:
-    """What to do with the folder of a training that was interrupted; None for any other."""
+    """The advice for the folder of an interrupted training; None for any other."""
     command = f"clearsight train --resume --out {shlex.quote(str(folder))}"
-    return f"its training was interrupted: resume it with `{command}`" if (folder / "checkpoints").is_dir() else None
+    return f"training was interrupted: resume it with `{command}`" if (folder / "checkpoints").is_dir() else None
 
 
 @dataclass(frozen=True)
@@ -70,17 +70,17 @@ class Bundle:
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """Names of what it predicts."""
+        """Names of the classes, labels or numbers that it predicts."""
         return self.task.names
 
     @property
     def temperature(self) -> float:
-        """What logits are divided by."""
+        """The temperature."""
         return self.task.temperature
 
     @property
     def thing(self) -> str:
-        """What it is shown, in a word: an image, or a sound where it learned from sounds alone."""
+        """The kind of input in a word: image, or sound if it was trained only on sounds."""
         return "sound" if self.data.get("media") == "sounds" else "image"
 
     def with_scores(self, scores: dict[str, Any]) -> Bundle:
@@ -88,7 +88,7 @@ class Bundle:
         return replace(self, scores=scores)
 
     def card(self) -> dict[str, Any]:
-        """What `card.json` holds."""
+        """The content of `card.json`."""
         return {
             "format": FORMAT,
             "task": self.task.name,
@@ -106,7 +106,7 @@ class Bundle:
         }
 
     def save(self, folder: Path) -> None:
-        """Write the folder whole or not at all; OutputError when the disk refuses."""
+        """Write the folder atomically; OutputError if writing fails."""
         with disk_errors(folder, "the model", "free some space or choose another --out"):
             folder.parent.mkdir(parents=True, exist_ok=True)
             temporary = folder.with_name(f"{folder.name}.{os.getpid()}.partial")
@@ -147,14 +147,14 @@ class Bundle:
 
     @classmethod
     def from_bytes(cls, content: bytes) -> Bundle:
-        """What `to_bytes` wrote; BundleError as for `load`."""
+        """Read the output of `to_bytes`; BundleError as for `load`."""
         with tempfile.TemporaryDirectory() as folder, zipfile.ZipFile(io.BytesIO(content)) as archive:
             archive.extractall(folder)
             return cls.load(folder)
 
     @classmethod
     def load(cls, folder: str | os.PathLike[str]) -> Bundle:
-        """Read a run folder or its `model/` folder; BundleError says what is missing or broken.
+        """Read a run folder or its `model/` folder; BundleError states what is missing or damaged.
 
         The folder may come from someone else: nothing outside it is read, and no network is asked.
         """
@@ -163,7 +163,7 @@ class Bundle:
         card_name, weights_name = f"{place}card.json", f"{place}weights.safetensors"
         if not (folder / card_name).is_file() or not (folder / weights_name).is_file():
             raise BundleError(
-                f"{folder} holds no model",
+                f"{folder} contains no model",
                 found="no such folder" if not folder.exists() else "no model/card.json and model/weights.safetensors",
                 expected="a folder written by `clearsight train`",
                 fix=going_on(folder) or ("train again" if folder.exists() else None),
@@ -185,15 +185,15 @@ class Bundle:
             except (ConfigError, ModelError) as error:
                 raise BundleError(
                     f"{folder} names a network that cannot be built: {error.happened}",
-                    found=error.found, expected=error.expected, fix="train again, or ask who made the model",
+                    found=error.found, expected=error.expected, fix="train again, or ask the author of the model",
                 ) from error  # fmt: skip
             network.load_state_dict(load_file(str(file_within(folder, weights_name))))
             known = card.get("ood_detector")
             split = SplitRecord.load(folder)
             if split is not None and split.digest != card["data"].get("split"):
                 raise BundleError(
-                    f"{folder / 'split.csv'} is not that of this model", found="entries that were changed",
-                    fix="restore it from a copy, or train again",
+                    f"{folder / 'split.csv'} does not belong to this model", found="entries that were changed",
+                    fix="restore it from a backup, or train again",
                 )  # fmt: skip
             arrays = load_arrays(str(file_within(folder, f"{place}{weights_of_detector}"))) if known else {}
             return cls(
@@ -221,14 +221,14 @@ class Bundle:
             OSError,
         ) as error:
             raise BundleError(
-                f"{folder} holds a broken model",
+                f"{folder} contains a damaged model",
                 found=f"{type(error).__name__}: {str(error)[:160]}",
-                fix="train again, or restore the folder from a copy",
+                fix="train again, or restore the folder from a backup",
             ) from error
 
 
 def versions() -> dict[str, str]:
-    """Versions of everything that shapes the answers."""
+    """Versions of all libraries that affect predictions."""
     names = ("clearsight", "numpy", "openvino", "pillow", "timm", "torchvision")
     return {
         "python": platform.python_version(),

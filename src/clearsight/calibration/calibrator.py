@@ -73,7 +73,7 @@ class Calibrator:
     def words(self) -> str:
         """How probabilities are calibrated, in a few words."""
         named = {
-            "identity": "as the network gives them", "temperature": f"temperature {self.temperature:.2f}",
+            "identity": "raw outputs of the network", "temperature": f"temperature {self.temperature:.2f}",
             "vector": "vector scaling", "platt": "Platt scaling", "beta": "beta calibration",
             "isotonic": "isotonic regression",
         }[self.method]  # fmt: skip

@@ -63,7 +63,7 @@ class Reached:
         found = (
             f"{percent(self.value)} on {self.images:,} validation images, at least {percent(self.bound)} on new ones"
         )
-        return f"{asked} ({found})" if self.kept else f"{asked} cannot be promised ({found})"
+        return f"{asked} ({found})" if self.kept else f"{asked} cannot be guaranteed ({found})"
 
 
 @dataclass(frozen=True)
@@ -241,11 +241,12 @@ def _least_cost(
         for decided, cost in row.items():
             matrix[known_name(true, names), known_name(decided, names)] = cost
     if not np.isfinite(matrix).all():
-        raise ConfigError("costs are finite numbers", found=str(matrix[~np.isfinite(matrix)][0]))
+        raise ConfigError("costs must be finite numbers", found=str(matrix[~np.isfinite(matrix)][0]))
     ours, usual = decisions(probabilities, (-matrix).tolist()), probabilities.argmax(1)
     spent = [float(matrix[labels, d].mean()) if len(labels) else 0.0 for d in (ours, usual)]
     rule = (
-        f"lowest expected cost ({spent[0]:.3g} for a validation image on average; the most probable class would cost "
+        f"lowest expected cost ({spent[0]:.3g} per validation image "
+        f"on average; predicting the most probable class costs "
         f"{spent[1]:.3g})"
     )
     return OperatingPoint(tuple(tuple(row) for row in (-matrix).tolist()), rule)

@@ -60,12 +60,22 @@ class ConformalScores:
 
     @classmethod
     def of(cls, probabilities: Floats, labels: NDArray[np.integer], seed: int = 0) -> ConformalScores:
-        """From calibrated probabilities (M, K) of images that the model was not fitted to; of more than `KEPT` a random
-        part is kept. DataError without images or with a single class.
+        """Scores of calibration images; of more than `KEPT` images a random part is kept.
+
+        Args:
+            probabilities: calibrated probabilities (M, K) of images that the model was not fitted to.
+            labels: true class indices (M,).
+            seed: random seed of the part that is kept.
+
+        Returns:
+            The scores.
+
+        Raises:
+            DataError: there are no images, or there is a single class.
         """
         if not len(labels) or probabilities.shape[1] < 2:
             raise DataError(
-                "prediction sets need images of two classes or more",
+                "prediction sets need at least two classes",
                 found=f"{len(labels)} images, {probabilities.shape[1]} classes",
             )
         rows = kept_rows(len(labels), seed)
@@ -74,8 +84,16 @@ class ConformalScores:
         return cls(tuple(own.tolist()), scores)
 
     def with_groups(self, metadata: Mapping[str, NDArray[np.str_]], seed: int = 0) -> ConformalScores:
-        """The same, and the groups of the images that it was made of: columns of metadata (M,) with several values, but
-        few, such as a site or a camera.
+        """Add the groups of the calibration images.
+
+        Only columns with a few distinct values are kept, such as a site or a camera.
+
+        Args:
+            metadata: columns (M,) by name.
+            seed: the seed that `of` was called with.
+
+        Returns:
+            Scores with groups.
         """
         groups = {}
         for name, column in metadata.items():
@@ -85,7 +103,15 @@ class ConformalScores:
         return replace(self, groups=groups)
 
     def threshold(self, coverage: float, method: str = "lac") -> float:
-        """The largest score that a class in a set may have; infinite where so few images cannot promise so much."""
+        """The largest score that a class in a set may have.
+
+        Args:
+            coverage: coverage of the sets, in (0, 1).
+            method: "lac", "aps" or "raps".
+
+        Returns:
+            The threshold; infinite if there are too few images for this coverage.
+        """
         return threshold_of(np.sort(self._of(method)), coverage)
 
     def sets(
@@ -96,8 +122,20 @@ class ConformalScores:
         by_class: bool = False,
         group: tuple[str, str] | None = None,
     ) -> NDArray[np.bool_]:
-        """Which classes the set of each image holds (N, K). group: the column of metadata, and the value in it that all
-        of these images have; ConfigError for one that no calibration image has.
+        """Which classes are in the prediction set of each image.
+
+        Args:
+            probabilities: calibrated probabilities (N, K).
+            coverage: coverage of the sets, in (0, 1).
+            method: "lac", "aps" or "raps".
+            by_class: thresholds per class, so that coverage holds within each class.
+            group: a metadata column and the value that all N images have in it; None for all calibration images.
+
+        Returns:
+            Boolean array (N, K).
+
+        Raises:
+            ConfigError: no calibration image has this value, or the coverage is out of range.
         """
         member = np.ones(len(self.labels), bool) if group is None else self._in_group(*group)
         own, labels = self._of(method)[member], np.array(self.labels)[member]
@@ -113,9 +151,8 @@ class ConformalScores:
         """Which calibration images belong to a group (M,)."""
         if column not in self.groups:
             raise ConfigError(
-                f"the model knows no groups by {column!r}",
-                found=", ".join(self.groups)
-                or "no column of metadata with 2 to 50 values in the data it was trained on",
+                f"the model has no groups for the column {column!r}",
+                found=", ".join(self.groups) or "its training data had no metadata column with 2 to 50 values",
                 expected="a column of the table that the model was trained on",
                 fix=did_you_mean(column, self.groups),
             )
@@ -137,24 +174,54 @@ class ConformalScores:
         return np.array(self.scores[method])
 
     def card(self) -> dict[str, Any]:
-        """Plain values, which `load` takes."""
+        """Plain values, which `load` takes.
+
+        Returns:
+            A dictionary for JSON.
+        """
         groups = {"groups": {name: list(row) for name, row in self.groups.items()}} if self.groups else {}
         return {"labels": list(self.labels), **{method: list(row) for method, row in self.scores.items()}, **groups}
 
     @classmethod
     def load(cls, card: Mapping[str, Any]) -> ConformalScores:
-        """From what `card` gave; KeyError where something is missing."""
+        """Restore scores.
+
+        Args:
+            card: what `card` returned.
+
+        Returns:
+            The scores.
+
+        Raises:
+            KeyError: a value is missing.
+        """
         groups = {name: tuple(row) for name, row in card.get("groups", {}).items()}
         return cls(tuple(card["labels"]), {method: tuple(card[method]) for method in METHODS}, groups)
 
 
 def kept_rows(count: int, seed: int = 0) -> NDArray[np.int64]:
-    """Which of so many calibration images a card keeps: all, or `KEPT` drawn at random."""
+    """Which calibration images a card keeps.
+
+    Args:
+        count: number of calibration images.
+        seed: random seed.
+
+    Returns:
+        Sorted positions: all, or `KEPT` drawn at random.
+    """
     return np.sort(np.random.default_rng(seed).permutation(count)[:KEPT])
 
 
 def class_scores(probabilities: Floats, method: str = "lac") -> Floats:
-    """The score of every class of every image (N, K), 0 for the most probable."""
+    """The conformal score of every class of every image; 0 for the most probable class.
+
+    Args:
+        probabilities: calibrated probabilities (N, K).
+        method: "lac", "aps" or "raps".
+
+    Returns:
+        Scores (N, K).
+    """
     likeliest = np.arange(len(probabilities)), probabilities.argmax(1)
     if method == "lac":
         found = 1 - probabilities
@@ -173,15 +240,35 @@ def class_scores(probabilities: Floats, method: str = "lac") -> Floats:
 
 
 def random_parts(probabilities: Floats) -> Floats:
-    """A number in [0, 1) for each image (N,), drawn from the digits of its probabilities."""
+    """A pseudo-random number for each image, derived from its probabilities.
+
+    Args:
+        probabilities: calibrated probabilities (N, K).
+
+    Returns:
+        Numbers (N,) in [0, 1).
+    """
     rounded = np.ascontiguousarray(np.round(probabilities, 8))
     digests = [hashlib.blake2b(row.tobytes(), digest_size=8).digest() for row in rounded]
     return np.array([int.from_bytes(digest, "little") / 2**64 for digest in digests])
 
 
 def threshold_of(scores: Floats, coverage: float = 0.9) -> float:
-    """The largest score that belongs to a set of the coverage, from sorted scores; infinite where so few images cannot
-    promise so much. ConfigError for a coverage outside (0, 1).
+    """The largest score that a class in a set may have.
+
+    Args:
+        scores: sorted conformal scores (n,).
+        coverage: coverage of the sets, in (0, 1).
+
+    Returns:
+        The ceil((n + 1) coverage)-th smallest score; infinite if there are too few scores for this coverage.
+
+    Raises:
+        ConfigError: the coverage is not between 0 and 1.
+
+    Example:
+        >>> threshold_of(np.array([0.1, 0.2, 0.3, 0.4]), coverage=0.8)
+        0.4
     """
     if not 0 < coverage < 1:
         raise ConfigError(f"a coverage of {coverage:g}", expected="between 0 and 1, such as 0.9")
@@ -190,9 +277,22 @@ def threshold_of(scores: Floats, coverage: float = 0.9) -> float:
 
 
 def coverage_band(stated: float, n: int, calibrated_on: int, confidence: float = 0.95) -> tuple[float, float]:
-    """Where the observed coverage of n test images lies with this probability if coverage is as stated: quantiles of a
-    beta-binomial distribution, as split conformal prediction gives it [Vovk 2012, proposition 2; Angelopoulos and Bates
-    2023, 3.2]. (0, 1) where there are too few calibration images for any promise.
+    """The range in which the observed coverage lies with a given probability if the stated coverage is true.
+
+    Its ends are quantiles of a beta-binomial distribution, the distribution of coverage in split conformal prediction.
+
+    Args:
+        stated: coverage of the sets, in (0, 1).
+        n: number of test images.
+        calibrated_on: number of calibration images.
+        confidence: probability of the range, in (0, 1).
+
+    Returns:
+        Low and high end; (0, 1) if there are too few calibration images for this coverage.
+
+    Reference:
+        Vovk, "Conditional validity of inductive conformal predictors", 2012, proposition 2; Angelopoulos and Bates
+        2023, section 3.2.
     """
     from scipy.stats import betabinom
 
@@ -205,15 +305,36 @@ def coverage_band(stated: float, n: int, calibrated_on: int, confidence: float =
 
 
 def thinned(scores: Floats, most: int = KEPT) -> Floats:
-    """At most so many of sorted scores (..., n), evenly by rank: enough for thresholds, and a card stays small."""
+    """At most `most` of sorted scores, evenly spaced by rank.
+
+    That is enough for thresholds, and keeps cards small.
+
+    Args:
+        scores: sorted scores (..., n).
+        most: number of scores to keep.
+
+    Returns:
+        Scores (..., min(n, most)).
+    """
     count = scores.shape[-1]
     return scores if count <= most else scores[..., np.linspace(0, count - 1, most).round().astype(int)]
 
 
 def interval_scores(probabilities: NDArray[np.floating]) -> NDArray[np.float64]:
-    """Conformal scores of ordered classes (N, K), for sets that are intervals: how much probability (N, K) an interval
-    holds before it takes in each class, as it grows from the likeliest class towards the likelier neighbour [Lu,
-    Angelopoulos, Pomerantz 2022].
+    """Conformal scores of ordered classes, for prediction sets that are intervals.
+
+    The score of a class is the probability that an interval holds before it includes the class, as it grows from the
+    most probable class towards the more probable neighbour.
+
+    Args:
+        probabilities: probabilities (N, K) of ordered classes.
+
+    Returns:
+        Scores (N, K).
+
+    Reference:
+        Lu, Angelopoulos and Pomerantz, "Improving trustworthiness of AI disease severity rating in medical imaging with
+        ordinal conformal prediction sets", 2022.
     """
     found = np.empty(probabilities.shape, np.float64)
     for row, p in enumerate(probabilities):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -105,7 +105,7 @@ def _enough(sample: Floats, needed: int, what: str) -> None:
     distinct = len(np.unique(sample[:20_000], axis=0))
     if distinct < needed:
         raise DataError(
-            f"the training images have too few different descriptors for {needed} {what}",
+            f"the training images have too few distinct descriptors for {needed} {what}",
             found=f"{distinct}",
             fix=f"use fewer {what}, larger images or a smaller --model-arg step",
         )
@@ -198,6 +198,27 @@ def fisher_pyramid(
         for cell in row.tensor_split(2**level, dim=2)
     ]
     return torch.nn.functional.normalize(torch.cat(parts, 1))
+
+
+def fisher_of_cells(
+    cells: Sequence[torch.Tensor], weights: torch.Tensor, means: torch.Tensor, variances: torch.Tensor
+) -> torch.Tensor:
+    """Improved Fisher vectors of the descriptors in each cell of one image, side by side, of length 1 together.
+
+    Args:
+        cells: descriptors of each cell (P, D), perhaps none.
+        weights: weights of the mixture (K,).
+        means: means of the mixture (K, D).
+        variances: variances of the mixture (K, D).
+
+    Returns:
+        float32 (cells (K + 2 K D),); zeros for cells without descriptors.
+    """
+    size = len(weights) * (2 * means.shape[1] + 1)
+    parts = [
+        fisher(own[None, None], weights, means, variances)[0] if len(own) else own.new_zeros(size) for own in cells
+    ]
+    return torch.nn.functional.normalize(torch.cat(parts), dim=0)
 
 
 def fisher(

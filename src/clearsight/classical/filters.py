@@ -4,7 +4,8 @@
     convolve(image, gaussian(2.0))               slide it flipped, which is what makes filters associative
     convolve(image, joined(first, second))       = convolve(convolve(image, first), second), away from the border
 
-Images are (H, W) or (H, W, C); results are float64 of the same shape, not clipped.
+Images are (H, W) or (H, W, C); results are float64 of the same shape, not clipped; with padding "valid" they hold only
+the places where the whole kernel lies on the image, (H - h + 1, W - w + 1).
 """
 
 from __future__ import annotations
@@ -19,9 +20,9 @@ from clearsight.errors import ConfigError, DataError, nearest
 
 Floats = NDArray[np.float64]
 
-PADDINGS = {"zero": "constant", "reflect": "mirror", "replicate": "nearest"}
+PADDINGS = {"zero": "constant", "reflect": "mirror", "replicate": "nearest", "valid": "constant"}
 """What a kernel sees beyond the border: zeros; the image mirrored at its edge pixels, which are not repeated; the edge
-pixels repeated. The values are SciPy's names of them."""
+pixels repeated; nothing, so that the result is smaller. The values are SciPy's names; "valid" is cut from zeros."""
 
 _SMOOTH, _SLOPE = np.array([[1.0], [2.0], [1.0]]), np.array([[-1.0, 0.0, 1.0]])
 
@@ -132,7 +133,8 @@ def joined(first: ArrayLike, second: ArrayLike) -> Floats:
     """The kernel that convolves as `first` and then `second` do: (h1 + h2 - 1, w1 + w2 - 1), for odd sides.
 
     (f * first) * second = f * (first * second). At the border the two differ, as far in as the first kernel reaches:
-    there the second one sees the padding of a filtered image, not the filtered padding of the image.
+    there the second one sees the padding of a filtered image, not the filtered padding of the image. With
+    padding "valid" they are the same everywhere.
 
     Args:
         first: kernel (h1, w1), odd sides.
@@ -172,14 +174,24 @@ def _slide(image: ArrayLike, k: Floats, before: tuple[int, int], padding: str) -
     widths = [(a, side - 1 - a) for a, side in zip(before, k.shape, strict=True)]
     if padding == "reflect" and any(max(w) >= side for w, side in zip(widths, f.shape, strict=False)):
         raise DataError(
-            "the image is smaller than the kernel reaches, so its border cannot be reflected",
+            "the image is smaller than the kernel, so its border cannot be reflected",
             found=f"{f.shape[0]}x{f.shape[1]} pixels and a kernel of {k.shape[0]}x{k.shape[1]}",
             fix="use padding replicate or zero",
+        )
+    if padding == "valid" and any(side > size for side, size in zip(k.shape, f.shape, strict=False)):
+        raise DataError(
+            "the kernel is larger than the image and does not fit without padding",
+            found=f"{f.shape[0]}x{f.shape[1]} pixels and a kernel of {k.shape[0]}x{k.shape[1]}",
+            fix="use padding zero, reflect or replicate, or a smaller kernel",
         )
     origin = [a - side // 2 for a, side in zip(before, k.shape, strict=True)]
     if f.ndim == 3:
         k, origin = k[:, :, None], [*origin, 0]
-    return np.asarray(ndimage.correlate(f, k, mode=PADDINGS[padding], origin=origin))
+    found = np.asarray(ndimage.correlate(f, k, mode=PADDINGS[padding], origin=origin))
+    if padding != "valid":
+        return found
+    rows, columns = (slice(a, size - b) for (a, b), size in zip(widths, f.shape, strict=False))
+    return found[rows, columns]
 
 
 def _checked(kernel: ArrayLike) -> Floats:

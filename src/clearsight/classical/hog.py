@@ -45,10 +45,21 @@ def hog(x: torch.Tensor, orientations: int = 9, cell: int = 8, block: int = 2) -
     cells = cell_histograms(x, orientations, cell)
     patches = cells.unfold(2, block, 1).unfold(3, block, 1)  # (N, orientations, rows, columns, block, block)
     blocks = patches.permute(0, 2, 3, 4, 5, 1).flatten(3)
+    return l2_hys(blocks).flatten(1)
+
+
+def l2_hys(blocks: torch.Tensor) -> torch.Tensor:
+    """Vectors (..., D) brought to length 1, cut at 0.2, and brought to length 1 again.
+
+    Args:
+        blocks: float32 (..., D).
+
+    Returns:
+        float32 (..., D).
+    """
     blocks = blocks / (blocks.square().sum(-1, keepdim=True) + 1e-10).sqrt()
     blocks = blocks.clamp_max(0.2)
-    blocks = blocks / (blocks.square().sum(-1, keepdim=True) + 1e-10).sqrt()
-    return blocks.flatten(1)
+    return blocks / (blocks.square().sum(-1, keepdim=True) + 1e-10).sqrt()
 
 
 def cell_histograms(x: torch.Tensor, orientations: int, cell: int) -> torch.Tensor:
@@ -64,6 +75,19 @@ def cell_histograms(x: torch.Tensor, orientations: int, cell: int) -> torch.Tens
     Returns:
         float32 (N, orientations, H / cell, W / cell).
     """
+    return F.avg_pool2d(orientation_maps(x, orientations), cell)
+
+
+def orientation_maps(x: torch.Tensor, orientations: int) -> torch.Tensor:
+    """Gradient magnitude of each pixel, in the map of its orientation: (N, C, H, W) -> (N, orientations, H, W).
+
+    Args:
+        x: images (N, C, H, W), float32 in [0, 1].
+        orientations: number of orientation bins over 180°.
+
+    Returns:
+        float32 (N, orientations, H, W).
+    """
     down, right = gradients(x)
     magnitude = (down.square() + right.square()).sqrt()
     if x.shape[1] > 1:
@@ -75,8 +99,7 @@ def cell_histograms(x: torch.Tensor, orientations: int, cell: int) -> torch.Tens
     for i in range(1, orientations):  # how many borders between bins lie at or below the angle
         angle = math.pi * i / orientations
         bins += (down * math.cos(angle) >= right * math.sin(angle)).long()
-    maps = x.new_zeros(len(x), orientations, *x.shape[2:]).scatter_(1, bins, magnitude)
-    return F.avg_pool2d(maps, cell)
+    return x.new_zeros(len(x), orientations, *x.shape[2:]).scatter_(1, bins, magnitude)
 
 
 def gradients(x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

@@ -44,19 +44,7 @@ def match(image: ArrayLike, template: ArrayLike, *, normalised: bool = True) -> 
         >>> found.row, found.column
         (2, 5)
     """
-    f, t = np.asarray(image, np.float32), np.asarray(template, np.float32)
-    if f.ndim != t.ndim or f.ndim not in (2, 3) or (f.ndim == 3 and f.shape[2] != t.shape[2]):
-        raise DataError(
-            "image and template have different numbers of channels", found=f"shapes {f.shape} and {t.shape}"
-        )
-    if t.shape[0] > f.shape[0] or t.shape[1] > f.shape[1]:
-        raise DataError(
-            "the template is larger than the image",
-            found=f"{t.shape[0]}x{t.shape[1]} and {f.shape[0]}x{f.shape[1]} pixels",
-            fix="swap them, or cut the template smaller",
-        )
-    if 0 in t.shape:
-        raise DataError("the template is empty", found=f"shape {t.shape}")
+    f, t = _checked(image, template, 1.0)
     if not normalised:
         scores = cv2.matchTemplate(f, t, cv2.TM_CCORR)
     else:
@@ -65,6 +53,43 @@ def match(image: ArrayLike, template: ArrayLike, *, normalised: bool = True) -> 
         scores = np.clip(scores, -1, 1) if np.ptp(t, axis=(0, 1)).any() else np.zeros_like(scores)
     row, column = np.unravel_index(int(np.argmax(scores)), scores.shape)
     return Match(int(row), int(column), float(scores[row, column]), scores)
+
+
+def checked_pair(
+    image: ArrayLike, template: ArrayLike, smallest: float = 1.0
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Image and template as float32 with a last axis for channels.
+
+    Args:
+        image: pixels (H, W) or (H, W, C).
+        template: pixels (h, w) or (h, w, C).
+        smallest: smallest size at which the template must fit into the image, as a share of its own.
+
+    Returns:
+        The image (H, W, C) and the template (h, w, C), float32.
+
+    Raises:
+        DataError: different numbers of channels, an empty template, or one that does not fit.
+    """
+    f, t = _checked(image, template, smallest)
+    return (f[..., None], t[..., None]) if f.ndim == 2 else (f, t)
+
+
+def _checked(image: ArrayLike, template: ArrayLike, smallest: float) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    f, t = np.asarray(image, np.float32), np.asarray(template, np.float32)
+    if f.ndim != t.ndim or f.ndim not in (2, 3) or (f.ndim == 3 and f.shape[2] != t.shape[2]):
+        raise DataError(
+            "image and template have different numbers of channels", found=f"shapes {f.shape} and {t.shape}"
+        )
+    if smallest * t.shape[0] > f.shape[0] or smallest * t.shape[1] > f.shape[1]:
+        raise DataError(
+            "the template is larger than the image",
+            found=f"{t.shape[0]}x{t.shape[1]} and {f.shape[0]}x{f.shape[1]} pixels",
+            fix="swap them, or crop the template",
+        )
+    if 0 in t.shape:
+        raise DataError("the template is empty", found=f"shape {t.shape}")
+    return f, t
 
 
 def _contrast(f: NDArray[np.float32], window: tuple[int, ...]) -> NDArray[np.bool_]:

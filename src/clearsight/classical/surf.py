@@ -57,6 +57,21 @@ def surf(
     return KeyPoints(*(a.astype(np.float32) for a in arrays))
 
 
+def surf_at(image: ArrayLike, places: ArrayLike, scales: ArrayLike) -> NDArray[np.float32]:
+    """Upright descriptors (K, 64) at given places of an image (H, W) or (H, W, 3), values in [0, 1] or uint8.
+
+    Args:
+        image: array (H, W) or (H, W, 3), in [0, 1] or uint8.
+        places: x and y in pixels (K, 2).
+        scales: scale of each descriptor (K,), which looks at a square of 20 scales.
+
+    Returns:
+        float32 (K, 64).
+    """
+    total, where = integral(as_gray(image) / 255.0), np.asarray(places, np.float64)
+    return _describe(total, where, np.asarray(scales, np.float64), np.zeros(len(where))).astype(np.float32)
+
+
 def integral(image: NDArray[np.float64]) -> Floats:
     """Sums over everything above and to the left: (H, W) -> (H + 1, W + 1), total[y, x] = sum of image[:y, :x].
 

@@ -2,7 +2,8 @@
 
 Draws robust accuracy, the share of images answered rightly in spite of the attack, against epsilon: the largest change
 of any pixel, of pixels in [0, 1] (linf; 8/255 is 0.031), or the Euclidean length of all changes (l2). Without DATA the
-test split of the model's own run is attacked. --fool makes images from noise that the model is sure of.
+test split of the model's own run is attacked. DATA may be one image, which is then attacked away from what the model
+predicts of it. --fool makes images from noise that the model is sure of.
 """
 
 from __future__ import annotations
@@ -26,8 +27,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--epsilon",
         metavar="X,...",
-        help="maximum changes to test, for pixels from 0 to 1 (default: 0.005,0.01,0.02,0.05,0.1,0.2; of l2 "
-        "0.1,0.2,0.5,1,2,4)",
+        help="maximum changes to test, for pixels from 0 to 1 (default: "
+        "0.005,0.01,0.02,0.05,0.1,0.2; for l2 0.1,0.2,0.5,1,2,4)",
     )
     parser.add_argument("--steps", type=int, default=20, metavar="N", help="number of steps of pgd (default: 20)")
     parser.add_argument("--target", metavar="CLASS", help="target class (default: any wrong one)")
@@ -38,7 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> None:
     text, epsilons = arguments.epsilon, None
     if text is not None:
-        expected = "numbers with commas between, such as 0.01,0.03"
+        expected = "comma-separated numbers, such as 0.01,0.03"
         epsilons = numbers(text, float, ConfigError(f"--epsilon {text} is not a list of numbers", expected=expected))
     with terminal() as console:
         from clearsight.api.attack import attack

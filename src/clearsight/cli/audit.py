@@ -11,7 +11,7 @@ from clearsight.console import terminal
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "data", metavar="DATA", help="labelled images: a folder, a table, an archive or a built-in name"
+        "data", metavar="DATA", help="labelled images: a folder, a table, an archive or the name of a built-in data set"
     )
     add_config(parser, "data")
     parser.add_argument("--seed", type=int, default=None, metavar="N", help="random seed of the splits (default: 0)")

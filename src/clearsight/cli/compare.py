@@ -17,12 +17,13 @@ from clearsight.errors import ConfigError
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "data", metavar="DATA", help="labelled images: a folder, a table, an archive or a built-in name"
+        "data", metavar="DATA", help="labelled images: a folder, a table, an archive or the name of a built-in data set"
     )
     parser.add_argument(
         "--candidates",
         metavar="NAME,...",
-        help="models to compare, by their --model names, such as hog+svm,resnet8 (default: all that suit the images)",
+        help="names of the models to compare, as for --model, such "
+        "as hog+svm,resnet8 (default: all that suit the images)",
     )
     parser.add_argument(
         "--images", type=int, metavar="N", help="approximate number of images to compare on (default: all)"
@@ -51,9 +52,7 @@ def run(arguments: argparse.Namespace) -> None:
     if arguments.candidates is not None:
         candidates = [name.strip() for name in arguments.candidates.split(",") if name.strip()]
         if not candidates:
-            raise ConfigError(
-                "--candidates names no model", expected="names with commas between, such as hog+svm,resnet8"
-            )
+            raise ConfigError("--candidates is empty", expected="comma-separated names, such as hog+svm,resnet8")
     names = ("out", "seed", "test_fraction", "folds", "data_dir", "device")
     options = {name: getattr(arguments, name) for name in names if getattr(arguments, name) is not None}
     with terminal() as console:

@@ -2,6 +2,9 @@
 
 TARGET is a folder written by `clearsight train`, whose saved diagnosis is shown, or labelled images, on which a network
 is then trained for a minute at most. The exit code is 0 with or without faults; `--json` lists them.
+
+With --check-gradients nothing is trained: the gradient of every layer of the network, with labelled images of every
+loss too, is compared with central differences, and a wrong backward pass is named.
 """
 
 from __future__ import annotations
@@ -20,7 +23,7 @@ from clearsight.train.config import TrainConfig
 from clearsight.wording import percent
 
 if TYPE_CHECKING:
-    from clearsight.diagnosis import Diagnosis
+    from clearsight.diagnosis import Diagnosis, GradientReport
 
 SAVED = "diagnosis.json"
 """The file in a run's folder."""
@@ -28,6 +31,10 @@ SAVED = "diagnosis.json"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("target", metavar="TARGET", nargs="?", help="folder of a run, or labelled images")
+    parser.add_argument(
+        "--check-gradients", action="store_true",
+        help="compare the gradient of every layer and loss with central differences, without training (default: no)",
+    )  # fmt: skip
     add_config(parser)
 
 
@@ -39,18 +46,38 @@ def run(arguments: argparse.Namespace) -> None:
         raise ConfigError("examine what?", expected="TARGET: a run's folder or labelled images", fix="try `digits`")
     options = chosen(arguments)
     folder = Path(arguments.target).expanduser()
-    if (folder / "config.json").is_file() or (folder / SAVED).is_file():
-        if options:
-            raise ConfigError(
-                "a run's diagnosis is already made; options change nothing", fix="name the data to examine it anew"
-            )
-        diagnosis = _saved(folder)
-    else:
-        diagnosis = _examined(arguments.target, options)
+    finished = (folder / "config.json").is_file() or (folder / SAVED).is_file()
+    if finished and options:
+        raise ConfigError(
+            "the diagnosis of a run is already stored, so options have no effect",
+            fix="name the data for a new diagnosis",
+        )
+    if arguments.check_gradients:
+        gradients = _gradients(arguments.target, options, finished)
+        print_json(gradients.to_dict()) if arguments.json else print(gradients.text())
+        return
+    diagnosis = _saved(folder) if finished else _examined(arguments.target, options)
     if arguments.json:
         print_json(diagnosis.to_dict())
     else:
         print(words_of(diagnosis))
+
+
+def _gradients(target: str, options: dict[str, object], finished: bool) -> GradientReport:
+    """The check of a run's network, or of the network and the losses for labelled images."""
+    with terminal() as console:
+        from clearsight.diagnosis import examine_gradients, examine_model_gradients
+
+        if finished:
+            from clearsight.runs.load import load_predictor
+
+            return examine_model_gradients(load_predictor(target), target, console=console)
+        from clearsight.tasks import read
+        from clearsight.train.task_options import task_options
+
+        config = TrainConfig.from_options(**options)
+        dataset = read(target, data_dir=config.data.data_dir, task=config.data.task, options=task_options(config))
+        return examine_gradients(dataset, config, console=console)
 
 
 def _saved(folder: Path) -> Diagnosis:
@@ -60,11 +87,12 @@ def _saved(folder: Path) -> Diagnosis:
         from clearsight.bundle import going_on
 
         raise BundleError(
-            f"{folder} holds no diagnosis",
+            f"{folder} contains no diagnosis",
             expected=SAVED,
             fix=going_on(folder)
-            or "whole networks trained on one class per image have one; what was fitted or trained on frozen features, "
-            "as with --freeze lower, has none, nor have models of labels or numbers; name the data to examine that",
+            or "only networks that were trained as a whole on one class per image have one; models on frozen "
+            "features (as with --freeze lower) and models of labels or "
+            "numbers have none. Name the data to diagnose it instead",
         )
     from clearsight.diagnosis import Diagnosis
 

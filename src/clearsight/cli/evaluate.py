@@ -1,4 +1,8 @@
-"""Evaluate a trained model on the test split of its own data, or on other labelled images (DATA)."""
+"""Evaluate a trained model on the test split of its own data, or on other labelled images (DATA).
+
+Of a model trained on boxes, average precision of boxes and masks in the whole images is reported beside the scores of
+crops: mAP@0.5, mAP@[.5:.95] and AP of each class.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +11,7 @@ from typing import Any
 
 from clearsight.cli.options import print_json
 from clearsight.console import terminal
+from clearsight.errors import ConfigError
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -14,8 +19,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("data", metavar="DATA", nargs="?", help="labelled images (default: the test split of the run)")
     parser.add_argument(
         "--group-by", action="append", default=[], metavar="COLUMN",
-        help="column of the table, such as site, for whose values scores are also reported; may be given several "
-        "times (default: none)",
+        help="column of the table, such as site; scores are also reported for each of its values; may be given "
+        "several times (default: none)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--average-by", metavar="COLUMN",
+        help="column of the table, such as speaker; the outputs of all images with the same value are averaged and "
+        "scored as one prediction (default: each image)",
     )  # fmt: skip
     parser.add_argument(
         "--include-training",
@@ -46,13 +56,18 @@ def run(arguments: argparse.Namespace) -> None:
         from clearsight.runs.load import load_predictor
         from clearsight.tasks.evaluation import NEW
 
+        if arguments.average_by and (arguments.tta or arguments.others):
+            raise ConfigError(
+                "--average-by averages over images", found="--tta or --with",
+                fix="drop either",
+            )  # fmt: skip
         if arguments.tta:
             tta_functions(arguments.tta)  # an unknown name is refused before anything is evaluated
         where: dict[str, Any] = {
             "console": console, "data_dir": arguments.data_dir, "include_training": arguments.include_training,
         }  # fmt: skip
-        found = evaluate(arguments.run, arguments.data, by=arguments.group_by, **where)
-        thing = load_predictor(arguments.run).bundle.thing
+        found = evaluate(arguments.run, arguments.data, by=arguments.group_by, average_by=arguments.average_by, **where)
+        thing = arguments.average_by or load_predictor(arguments.run).bundle.thing
         others = [word.strip() for word in (arguments.others or "").split(",") if word.strip()]
         more = None
         if arguments.tta or others:

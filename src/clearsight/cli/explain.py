@@ -26,9 +26,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("images", metavar="IMAGE", nargs="+", help="image files or folders of images")
     parser.add_argument(
         "--method", metavar="NAME",
-        help="saliency, smoothgrad, integrated-gradients, guided, grad-cam, occlusion, lime, shap, or all that "
-        "the model has (default: smoothgrad, or occlusion for models without gradients; anomaly-map for detectors of "
-        "anomalies that compare places)",
+        help="saliency, smoothgrad, integrated-gradients, guided, grad-cam, occlusion, lime, shap, or all that the "
+        "model supports (default: smoothgrad, or occlusion for models without gradients; anomaly-map for anomaly "
+        "models that compare positions)",
     )  # fmt: skip
     parser.add_argument("--target", metavar="CLASS", help="class to explain (default: the predicted one)")
     parser.add_argument(
@@ -40,7 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--samples",
         type=int,
         metavar="N",
-        help="number of noisy copies or steps (default: 50) or of coalitions (default: 500)",
+        help="number of noisy copies or steps (default: 50), or of coalitions (default: 500)",
     )
     parser.add_argument(
         "--noise", type=float, metavar="X", help="noise of smoothgrad, as a share of the pixel range (default: 0.1)"
@@ -56,7 +56,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--fast", action="store_true", help="skip the measurement of faithfulness (default: no)")
     parser.add_argument("--out", metavar="FOLDER", default="explained", help="folder to write (default: explained)")
     parser.add_argument(
-        "--overwrite", action="store_true", help="replace files of an earlier result there (default: no)"
+        "--overwrite", action="store_true", help="overwrite files of an earlier result there (default: no)"
     )
 
 

@@ -16,16 +16,17 @@ from clearsight.errors import ConfigError
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("image", metavar="IMAGE", help="image to filter")
-    parser.add_argument("--kernel", required=True, metavar="KERNEL", help="name of a kernel, or its numbers")
+    parser.add_argument("--kernel", required=True, metavar="KERNEL", help="name of a kernel, or its values")
     parser.add_argument(
         "--then",
         metavar="KERNEL",
-        help="second kernel, which is combined with the first; the difference from filtering twice is drawn too "
-        "(default: none)",
+        help="second kernel, to be combined with the first; also draws "
+        "the difference from filtering twice (default: none)",
     )
     parser.add_argument(
-        "--padding", default="reflect", choices=("zero", "reflect", "replicate"),
-        help="padding at the border (default: reflect)",
+        "--padding", default="reflect", choices=("zero", "reflect", "replicate", "valid"),
+        help="padding at the border; valid adds none, so the image shrinks by the size of the kernel minus 1 "
+        "(default: reflect)",
     )  # fmt: skip
     parser.add_argument(
         "--convolve",
@@ -46,7 +47,8 @@ def run(arguments: argparse.Namespace) -> None:
     strength = arguments.kernel == "sobel"
     if strength and arguments.then:
         raise ConfigError(
-            "sobel is the length of two filters' answers and joins with none", fix="use sobel-x or sobel-y"
+            "sobel is the norm of two filter responses and cannot be combined with another kernel",
+            fix="use sobel-x or sobel-y",
         )
     first = None if strength else kernel(arguments.kernel)
     second = kernel(arguments.then) if arguments.then else None
@@ -78,9 +80,10 @@ def run(arguments: argparse.Namespace) -> None:
     if arguments.json:
         print_json(summary)
         return
-    print(f"{written[0]}  values from {summary['lowest']:.3g} to {summary['highest']:.3g}, of pixels from 0 to 1")
+    print(f"{written[0]}  values from {summary['lowest']:.3g} to {summary['highest']:.3g}, for pixels from 0 to 1")
     if difference is not None:
         print(
-            f"{written[-1]}  joined against one after the other: {summary['difference_interior']:.1g} apart inside, "
-            f"{summary['difference_at_border']:.2g} at the border"
+            f"{written[-1]}  difference between the combined kernel "
+            f"and filtering twice: {summary['difference_interior']:.1g} "
+            f"inside, {summary['difference_at_border']:.2g} at the border"
         )

@@ -48,12 +48,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     if arguments.depths and arguments.models:
-        raise ConfigError("--depths is for the dense networks; a named network has its own depth", fix="drop one")
+        raise ConfigError("--depths is only for dense networks; a named network has a fixed depth", fix="drop one")
     if arguments.img_size is not None and not arguments.models:
-        raise ConfigError("--img-size is of the images that named networks see", fix="name networks, or drop it")
+        raise ConfigError("--img-size only affects named networks", fix="name networks, or drop --img-size")
     text, depths = arguments.depths, None
     if text is not None:
-        expected = "numbers with commas between, such as 2,10,50"
+        expected = "comma-separated numbers, such as 2,10,50"
         depths = numbers(text, int, ConfigError(f"--depths {text} is not a list of whole numbers", expected=expected))
     with terminal() as console:
         from clearsight.api.gradient_correlation import gradient_correlation

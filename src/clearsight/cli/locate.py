@@ -2,7 +2,8 @@
 
 `cam` draws boxes around what speaks for the answer, in one look at the whole image; `window` lets the model slide over
 the image at several scales. `--json` gives boxes as [x0, y0, x1, y1] in pixels of the image. Beside each picture lies
-an .npz with the mask of each class and a label for each pixel.
+an .npz with the mask of each class and of each detection, and a label for each pixel. A model trained on boxes detects
+by windows of the sizes of its objects.
 """
 
 from __future__ import annotations
@@ -18,7 +19,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("run", metavar="RUN", help="folder of a trained model")
     parser.add_argument("images", metavar="IMAGE", nargs="+", help="image files or folders of images")
     parser.add_argument(
-        "--method", default="auto", metavar="NAME", help="auto, cam or window (default: auto, cam where there are maps)"
+        "--method",
+        default="auto",
+        metavar="NAME",
+        help="auto, cam or window (default: auto, cam if the model has maps)",
     )
     parser.add_argument(
         "--target",
@@ -28,7 +32,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--threshold", type=float, metavar="X",
-        help="minimum probability of a class, 0 to 1 (default: none for cam, 0.5 for windows, a label's own threshold)",
+        help="minimum probability of a class, 0 to 1 (default: none for cam, 0.5 for windows, the threshold of a "
+        "label)",
     )  # fmt: skip
     parser.add_argument(
         "--share", type=float, default=0.5, metavar="X",
@@ -41,29 +46,29 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="X",
         help="overlap (IoU) above which two windows show the same object, 0 to 1 (default: 0.3)",
     )
-    parser.add_argument(
-        "--layer", default="", metavar="NAME", help="layer of the maps (default: the last that has maps)"
-    )
+    parser.add_argument("--layer", default="", metavar="NAME", help="layer of the maps (default: the last with maps)")
     parser.add_argument(
         "--scales",
         metavar="X,...",
-        help="scales of the image that windows are taken from (default: 1,0.7,0.5,...)",
+        help="scales of the image from which windows are taken (default: 1,0.7,0.5,...)",
     )
     parser.add_argument(
         "--stride", type=int, metavar="N", help="step between windows in pixels (default: an eighth of a window)"
     )
     parser.add_argument(
-        "--background", metavar="CLASS", help="class that is no object, ignored unless it is a --target (default: none)"
+        "--background",
+        metavar="CLASS",
+        help="class that is not an object, ignored unless it is a --target (default: none)",
     )
     parser.add_argument(
-        "--tight", action="store_true", help="shrink the boxes of windows to the map inside (default: no)"
+        "--tight", action="store_true", help="shrink the boxes of windows to the class map inside (default: no)"
     )
     parser.add_argument(
         "--keep-ood", action="store_true", help="also keep windows that are out of distribution (default: no)"
     )
     parser.add_argument("--out", metavar="FILE.png", help="image file or folder to write (default: IMAGE.located.png)")
     parser.add_argument(
-        "--overwrite", action="store_true", help="replace files of an earlier result there (default: no)"
+        "--overwrite", action="store_true", help="overwrite files of an earlier result there (default: no)"
     )
 
 

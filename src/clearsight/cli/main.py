@@ -20,19 +20,19 @@ COMMANDS = {
     "predict": "predict what images show",
     "tune": "search for better training options",
     "evaluate": "evaluate a model on its test split or on other data",
-    "explain": "compute heatmaps of a prediction, and how faithful they are",
-    "locate": "locate objects: boxes and masks from class labels alone",
+    "explain": "explain a prediction by heatmaps, and measure their faithfulness",
+    "locate": "locate objects: boxes and masks, from class labels alone",
     "visualize": "visualise a network: filters, feature maps, patches, class images, inversion",
     "attack": "measure adversarial robustness: accuracy against epsilon",
     "robustness": "measure how robust predictions are to changes of the image",
     "landscape": "plot the loss around a model's weights, and its largest curvature",
-    "gradient-correlation": "correlate the gradients of nearby inputs, against depth",
+    "gradient-correlation": "measure the correlation of gradients at nearby inputs, by depth",
     "index": "index images by the features of a model",
     "search": "find the images most similar to an image",
     "export": "export a model to ONNX, OpenVINO or torch.export, and compare the outputs",
     "serve": "serve a model over HTTP, with a web interface",
     "audit": "audit a data set without training",
-    "compare": "rank models from classical to deep on one data set",
+    "compare": "compare classical and deep models on one data set",
     "doctor": "diagnose a training run, with the command that fixes it",
     "models": "list the networks, or describe one",
     "filter": "filter an image with a kernel: blur, sharpen, edges",
@@ -42,7 +42,7 @@ COMMANDS = {
 
 EPILOG = """\
 start here:
-  clearsight train digits                a built-in data set, in seconds
+  clearsight train digits                a built-in data set, takes seconds
   clearsight train photos/               photos/cat/1.jpg, photos/dog/2.jpg, ...
   clearsight predict runs/photos new.jpg
 """
@@ -73,8 +73,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _run(list(sys.argv[1:] if argv is None else argv))
     except KeyboardInterrupt:
         print(
-            "clearsight: interrupted; what was finished is kept, nothing is half-written. "
-            "The same command resumes a comparison or a search for settings; --resume resumes a training.",
+            "clearsight: interrupted; finished results are kept, and no file is incomplete. Repeat the command to "
+            "resume a comparison or a search for settings; add --resume to resume training.",
             file=sys.stderr,
         )
         return 130
@@ -136,6 +136,7 @@ def command_parser(name: str) -> argparse.ArgumentParser:
 def _parsed(parser: argparse.ArgumentParser, argv: list[str]) -> argparse.Namespace:
     """A command's arguments; ConfigError, not a page of usage, where they are wrong."""
     import argparse
+    import re
 
     from clearsight.cli.renamed import renamed_option
     from clearsight.errors import ConfigError, did_you_mean
@@ -146,6 +147,7 @@ def _parsed(parser: argparse.ArgumentParser, argv: list[str]) -> argparse.Namesp
         raise ConfigError(message, expected=parser.usage, fix=help_hint)
 
     parser.error = refuse  # type: ignore[method-assign]
+    parser._negative_number_matcher = re.compile(r"-\.?\d")  # -1,0,1 and -30,30 are values too, not options
     try:
         arguments, unknown = parser.parse_known_args(argv[1:])
     except argparse.ArgumentError as error:
@@ -153,7 +155,9 @@ def _parsed(parser: argparse.ArgumentParser, argv: list[str]) -> argparse.Namesp
     if unknown:
         word = next((w for w in unknown if w.startswith("-")), None)
         if word is None:
-            raise ConfigError(f"{unknown[0]!r} is one too many", expected=" ".join(_positional(parser)), fix=help_hint)
+            raise ConfigError(
+                f"unexpected argument {unknown[0]!r}", expected=" ".join(_positional(parser)), fix=help_hint
+            )
         name = word.partition("=")[0]
         hint = renamed_option(name) or did_you_mean(name, parser._option_string_actions)
         raise ConfigError(f"{argv[0]} has no option {name}", fix=hint or help_hint)

@@ -3,14 +3,22 @@ fits.
 
 The score is the correlation coefficient of template and window, 1 for the same picture in any light; --raw takes the
 plain sum of products, which bright places win.
+
+`--all` finds every copy that reaches `--score`, with `--scales` smaller and larger ones too, with `--turns` turned
+ones; of copies that overlap the best one stays.
 """
 
 from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import Any
 
-from clearsight.cli.options import print_json
+from clearsight.cli.options import numbers, print_json
+from clearsight.errors import ConfigError
+
+OF_ALL = ("scales", "turns", "score", "overlap")
+"""Options that mean nothing without --all."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -21,6 +29,31 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="use the plain sum of products instead of the normalised correlation (default: no)",
     )
+    parser.add_argument("--all", action="store_true", help="find all copies, not only the best match (default: no)")
+    parser.add_argument(
+        "--scales",
+        metavar="LOW,HIGH",
+        nargs="?",
+        const="0.5,2",
+        help="with --all: smallest and largest size of copies relative "
+        "to TEMPLATE (default: 1,1; 0.5,2 if no value follows)",
+    )
+    parser.add_argument(
+        "--turns",
+        metavar="N",
+        type=float,
+        nargs="?",
+        const=180.0,
+        help="with --all: maximum rotation of copies in degrees, in "
+        "either direction (default: 0; 180 if no value follows)",
+    )
+    parser.add_argument(
+        "--score", metavar="X", type=float, help="with --all: minimum score of a copy, 0 to 1 (default: 0.85)"
+    )
+    parser.add_argument(
+        "--overlap", metavar="X", type=float,
+        help="with --all: intersection over union above which two copies count as one, 0 to 1 (default: 0.3)",
+    )  # fmt: skip
     parser.add_argument("--out", metavar="FILE", help="image file to write (default: next to IMAGE)")
 
 
@@ -31,20 +64,54 @@ def run(arguments: argparse.Namespace) -> None:
     from clearsight.data.pixels import read_image
     from clearsight.report.drawings import draw_match, save_picture
 
+    given = [f"--{name}" for name in OF_ALL if getattr(arguments, name) is not None]
+    if given and not arguments.all:
+        raise ConfigError(f"{', '.join(given)} only applies to --all", fix="add --all")
+    if arguments.all and arguments.raw:
+        raise ConfigError("--raw has no score to decide which places are copies", fix="drop --raw or --all")
     source = Path(arguments.image).expanduser()
     pictures = [read_image(path) for path in (source, Path(arguments.template).expanduser())]
     image, template = ((p.transpose(1, 2, 0) / np.iinfo(p.dtype).max).astype(np.float32) for p in pictures)
     if image.shape[2] != template.shape[2]:
         image, template = (f.mean(axis=2, keepdims=True) for f in (image, template))
+    out = Path(arguments.out).expanduser() if arguments.out else source.with_name(f"{source.stem}.match.png")
+    if arguments.all:
+        _all(image, template, arguments, out)
+        return
     flat = image.shape[2] == 1
     found = match(image[..., 0], template[..., 0], normalised=not arguments.raw) if flat else match(
         image, template, normalised=not arguments.raw
     )  # fmt: skip
-    out = Path(arguments.out).expanduser() if arguments.out else source.with_name(f"{source.stem}.match.png")
     save_picture(draw_match(image, found, template.shape[:2]), out)
     if arguments.json:
         print_json({"x": found.column, "y": found.row, "score": found.score, "picture": str(out)})
     elif not found.scores.any():
-        print(f"the template is of one colour, and no place fits it better than another; drawn in {out}")
+        print(f"the template has only one colour, so all places match equally; drawn in {out}")
     else:
         print(f"best at x = {found.column}, y = {found.row} with a score of {found.score:.3f}; drawn in {out}")
+
+
+def _all(image: Any, template: Any, arguments: argparse.Namespace, out: Path) -> None:
+    """Every copy, as a table and a picture."""
+    from clearsight.classical.copies import match_all
+    from clearsight.report.drawings import draw_copies, save_picture
+
+    options = {name: value for name in OF_ALL if (value := getattr(arguments, name)) is not None}
+    if arguments.scales is not None:
+        wrong = ConfigError("--scales cannot be read", found=repr(arguments.scales), expected="LOW,HIGH, such as 0.5,2")
+        scales = numbers(arguments.scales, float, wrong)
+        if len(scales) != 2:
+            raise wrong
+        options["scales"] = tuple(scales)
+    found = match_all(image, template, **options)
+    save_picture(draw_copies(image, found), out)
+    if arguments.json:
+        print_json({"copies": [copy.to_dict() for copy in found], "picture": str(out)})
+        return
+    if not found:
+        print(f"no copy reaches the score; {out} is the unchanged image. A lower --score finds less similar places")
+        return
+    print("  #        x        y  scale   turn  score")
+    for number, copy in enumerate(found, 1):
+        print(f"{number:>3} {copy.x:>8.1f} {copy.y:>8.1f} {copy.scale:>6.2f} {copy.turn:>6.1f} {copy.score:>6.3f}")
+    print(f"x, y: centres in pixels; turn: degrees counter-clockwise; drawn in {out}")

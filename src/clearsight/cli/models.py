@@ -1,6 +1,10 @@
 """List the networks, or show what one is made of, layer by layer.
 
 Every name goes into `clearsight train DATA --model NAME`; timm/NAME reaches any network of the timm library.
+
+`--layers 5x8,5x16,1x32 --img-size 32` is a layer calculator: sizes, parameters, receptive fields and operations of
+layers that belong to no network yet. 5x8 is 8 filters of 5x5, max2 and avg2 are pooling, /2 behind a layer sets its
+stride and +1 its padding. Two or more `--layers` are compared.
 """
 
 from __future__ import annotations
@@ -32,18 +36,30 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add_model_arg(parser)
     parser.add_argument(
+        "--layers",
+        metavar="LAYERS",
+        action="append",
+        help="compute sizes and costs of a stack of layers such as 5x8,5x16,max2, "
+        "for --img-size and --channels (default: 3); may be given several times",
+    )
+    parser.add_argument(
         "--plot",
         metavar="FILE",
         nargs="?",
         const="models.svg",
-        help="draw published accuracy against cost, as .svg, .png or .pdf (default: models.svg)",
+        help="draw published accuracy against cost, and the ImageNet challenge by year, as .svg, .png or .pdf "
+        "(default: models.svg)",
     )
 
 
 def run(arguments: argparse.Namespace) -> None:
     shape = {name: getattr(arguments, name) for name in ("img_size", "classes", "channels")}
     model_args = arguments.model_arg or {}
-    if arguments.name:
+    if arguments.layers:
+        if arguments.name or arguments.plot or model_args or shape["classes"] is not None:
+            raise ConfigError("--layers only takes --img-size and --channels", fix="leave out the other options")
+        _calculate(arguments.layers, shape["img_size"], shape["channels"], arguments.json)
+    elif arguments.name:
         if arguments.plot:
             raise ConfigError("--plot draws all networks", fix="leave the name out")
         _describe(arguments.name, shape, model_args, arguments.json)
@@ -75,21 +91,65 @@ def _list(as_json: bool) -> None:
         )
     print(
         "\ninput: side in pixels; sees: receptive field in pixels; top 1, top 5: published ImageNet accuracy in %,\n"
-        "as each source took it: the plain networks' average ten crops; seresnet50 and the ViTs have newer recipes.\n"
+        "as measured by each source: for the plain networks with ten "
+        "crops; seresnet50 and the ViTs use newer training recipes.\n"
         "`clearsight models NAME` shows the layers; timm/NAME is any network of the timm library."
     )
 
 
 def _plot(file: str, as_json: bool) -> None:
-    """Accuracy against cost, as a picture."""
+    """Accuracy against cost and errors over the years, as a picture."""
     from clearsight.models.catalogue import catalogue
+    from clearsight.models.imagenet_history import EFFICIENTNETS
     from clearsight.report.networks import plot_networks
 
-    path = plot_networks([row for row in catalogue() if row.top1 is not None], Path(file))
+    path = plot_networks([*(row for row in catalogue() if row.top1 is not None), *EFFICIENTNETS], Path(file))
     if as_json:
         print_json({"plot": str(path)})
     else:
-        print(f"accuracy against cost of the networks with published ImageNet accuracy: {path}")
+        print(
+            f"accuracy against cost of the networks with published accuracy, and the ImageNet challenge by year: {path}"
+        )
+
+
+def _calculate(texts: list[str], img_size: int | None, channels: int | None, as_json: bool) -> None:
+    """Stacks of layers with their sums, and their totals side by side where there are several."""
+    from clearsight.models.layer_stack import LayerStack, layer_stack
+
+    if img_size is None:
+        raise ConfigError(
+            "the sizes of layers depend on the image", fix="add its side in pixels, such as --img-size 32"
+        )
+    stacks = [layer_stack(text, img_size=img_size, channels=3 if channels is None else channels) for text in texts]
+    if as_json:
+        print_json({"stacks": [stack.to_dict() for stack in stacks]})
+        return
+
+    def totals(stack: LayerStack) -> str:
+        return (
+            f"{stack.parameters:,} parameters, {stack.operations_per_unit:,} operations per unit, "
+            f"{stack.operations:,} per image, receptive field {stack.receptive_field} px"
+        )
+
+    for stack in stacks:
+        print(f"{stack.text} on {stack.channels}x{stack.img_size}x{stack.img_size}: {totals(stack)}\n")
+        rows = [("layer", "output", "parameters", "operations per unit", "sees", "arithmetic")]
+        for layer in stack.layers:
+            output = "x".join(map(str, layer.output))
+            counts = f"{layer.parameters:,}", f"{layer.operations_per_unit:,}", f"{layer.receptive_field}"
+            rows.append((layer.text, output, *counts, layer.arithmetic))
+        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+        for a, b, *numbers, sums in rows:
+            cells = [n.rjust(w) for n, w in zip(numbers, widths[2:5], strict=True)]
+            print("  ".join([a.ljust(widths[0]), b.ljust(widths[1]), *cells, sums]))
+        for number, layer in enumerate(stack.layers, 1):
+            if layer.unfit:
+                print(f"layer {number}, {layer.text}: {layer.unfit} The last, incomplete step is left out.")
+        print()
+    if len(stacks) > 1:
+        width = max(len(stack.text) for stack in stacks)
+        print("\n".join(f"{stack.text:<{width}}  {totals(stack)}" for stack in stacks))
+    print("operations: two for each multiply-add; per unit: of all filters, for one position of each map.")
 
 
 def _describe(name: str, shape: dict[str, int | None], model_args: dict[str, Any], as_json: bool) -> None:

@@ -22,6 +22,7 @@ Number = TypeVar("Number", int, float)
 TITLES = {
     "data": "data",
     "model": "network",
+    "transfer": "transfer",
     "optimization": "optimisation",
     "regularization": "regularisation",
     "augmentation": "augmentation",
@@ -62,7 +63,7 @@ def _few(choices: Choices) -> str:
     """The choices, or the first of many and how to see the others."""
     if len(choices) <= 4:
         return ", ".join(choices)
-    return ", ".join(list(choices)[:3]) + ", ... (`list` explains all)"
+    return ", ".join(list(choices)[:3]) + ", ... (`list` explains them)"
 
 
 def listed(arguments: argparse.Namespace) -> str | None:

@@ -15,11 +15,14 @@ from __future__ import annotations
 import argparse
 import sys
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from clearsight.cli.options import image_files, print_json
 from clearsight.console import terminal
 from clearsight.errors import ConfigError, ImageError
+
+if TYPE_CHECKING:
+    from clearsight.predictor import Predictor
 
 OPTIONS = ("top", "coverage", "sets", "by_class", "group", "back_off")
 """Options that not every task has a use for."""
@@ -31,6 +34,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--top", type=int, metavar="N", help="number of classes or labels to show per image (default: 3)"
     )
+    parser.add_argument(
+        "--average", action="store_true",
+        help="average the outputs of all files of each IMAGE argument, such as a folder with the recordings of a "
+        "speaker, and print one prediction for it (default: one for each file)",
+    )  # fmt: skip
     parser.add_argument(
         "--engine",
         choices=("auto", "torch", "openvino"),
@@ -44,22 +52,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     parser.add_argument(
         "--sets", choices=("lac", "aps", "raps"),
-        help="method of the prediction sets: LAC, smallest on average; APS, larger for harder images; RAPS, APS with "
-        "smaller sets (default: lac)",
+        help="method of the prediction sets: lac, smallest sets on average; aps, larger sets for harder images; raps, "
+        "aps with smaller sets (default: lac)",
     )  # fmt: skip
     parser.add_argument(
         "--by-class", action="store_const", const=True,
-        help="print prediction sets whose coverage holds within each class, not only on average (default: no)",
+        help="guarantee the coverage of prediction sets within each class, not only on average (default: no)",
     )  # fmt: skip
     parser.add_argument(
         "--group", metavar="COLUMN=VALUE",
-        help="print prediction sets whose coverage holds within the group that all images belong to: a column of the "
+        help="guarantee the coverage of prediction sets within the group that all images belong to: a column of the "
         "training table and its value, such as site=A (default: none)",
     )  # fmt: skip
     parser.add_argument(
         "--back-off", type=float, metavar="X",
-        help="minimum probability, 0.5 to 1, of the class or parent predicted by a model with a tree of classes: the "
-        "deepest that reaches it (default: 0.9)",
+        help="minimum probability, 0.5 to 1; a model with a tree of classes predicts the deepest class or parent that "
+        "reaches it (default: 0.9)",
     )  # fmt: skip
 
 
@@ -91,8 +99,11 @@ def run(arguments: argparse.Namespace) -> int:
         }  # fmt: skip
         failed: dict[str, str] = {}
         try:
-            predictions = predictor.predict(paths, advance, **options)
+            average = _averaged(arguments.images, predictor, given) if arguments.average else None
+            predictions = average or predictor.predict(paths, advance, **options)
         except ImageError:  # at least one is unreadable: say which, answer for the others
+            if arguments.average:
+                raise
             for path in paths:
                 try:
                     predictions += predictor.predict(path, **options)
@@ -109,3 +120,10 @@ def run(arguments: argparse.Namespace) -> int:
     for why in failed.values():
         print(f"clearsight: {why}", file=sys.stderr)
     return 2 if failed else 0
+
+
+def _averaged(images: list[str], predictor: Predictor, given: list[str]) -> list[Any]:
+    """A prediction for each argument, from the mean output of its files."""
+    if given:
+        raise ConfigError(f"--average has no effect with {', '.join(given)}", fix="drop either")
+    return [predictor.predict_average(image_files([one]), one) for one in images]

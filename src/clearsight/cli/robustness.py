@@ -18,11 +18,12 @@ from clearsight.errors import ConfigError
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_sample(parser, "RUN/robustness")
     parser.add_argument(
-        "--changes", metavar="NAME,...", help="changes of the images, a+b for several at once (default: all)"
+        "--changes", metavar="NAME,...", help="changes of the images, a+b to combine several (default: all)"
     )
     parser.add_argument(
         "--turns", metavar="CLASS:DEGREES:CLASS,...",
-        help="class that a rotation in degrees, counter-clockwise, turns a class into, such as 6:180:9 (default: none)",
+        help="rotation that turns one class into another, as CLASS:DEGREES:CLASS, counter-clockwise, such as 6:180:9 "
+        "(default: none)",
     )  # fmt: skip
 
 

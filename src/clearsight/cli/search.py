@@ -47,5 +47,5 @@ def run(arguments: argparse.Namespace) -> None:
     print(
         f"drawn in {picture}"
         if picture
-        else "not drawn: the indexed images are gone or changed, or the index is older; build it again"
+        else "not drawn: the indexed images are missing or changed, or the index is outdated; build it again"
     )

@@ -54,7 +54,7 @@ def run(arguments: argparse.Namespace) -> None:
         if arguments.json:
             print_json({"url": address.url, "run": arguments.run, "token": address.token})
         else:
-            print(f"serving {arguments.run} at {address.url}, described at {address.url}/docs; Ctrl-C stops it")
+            print(f"serving {arguments.run} at {address.url}, documentation at {address.url}/docs; stop with Ctrl-C")
             if address.made:
                 print(f"token: {address.token}")
         sys.stdout.flush()
@@ -63,7 +63,10 @@ def run(arguments: argparse.Namespace) -> None:
         signal.signal(signal.SIGINT, lambda number, frame: os._exit(130))  # threads at work would be waited for
         if not arguments.json:
             requests = f"{waiting} request{'s' * (waiting != 1)} in flight"
-            print(f"stopping; waiting for {requests}, Ctrl-C again ends at once" if waiting else "stopping", flush=True)
+            print(
+                f"stopping; waiting for {requests}, Ctrl-C again stops immediately" if waiting else "stopping",
+                flush=True,
+            )
 
     limits = {f.name: getattr(arguments, f.name) for f in fields(ServeConfig)}
     serve(

@@ -3,6 +3,9 @@
 DATA is a folder (photos/CLASS/image, or photos/train/CLASS/image with val or test beside it), a .csv, .jsonl or .npz
 file, or a built-in name: digits, mnist, fashion-mnist, cifar10, elpv.
 
+A table of boxes (image,xmin,ymin,xmax,ymax,label) or a COCO .json trains a detector for `locate`, from crops of the
+boxes and of the background.
+
 A table may give several labels per image ("cat|dog" in the column label), or columns of numbers in place of a label;
 then these are what is predicted. --task anomaly learns from normal images alone what is unlike them.
 """
@@ -30,7 +33,10 @@ if TYPE_CHECKING:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "data", metavar="DATA", nargs="?", help="labelled images: a folder, a table, an archive or a built-in name"
+        "data",
+        metavar="DATA",
+        nargs="?",
+        help="labelled images: a folder, a table, an archive or the name of a built-in data set",
     )
     add_config(parser)
 
@@ -47,7 +53,9 @@ def run(arguments: argparse.Namespace) -> None:
         begun = Path(config.run.out)
         data, about = run_origin(begun), TrainConfig.from_options(**run_options(begun))
     if data is None:
-        raise ConfigError("train what?", expected="DATA: a folder, a file or a built-in name", fix="try `digits`")
+        raise ConfigError(
+            "train what?", expected="DATA: a folder, a file or the name of a built-in data set", fix="try `digits`"
+        )
     from clearsight.tasks import read
     from clearsight.tasks.evaluation import NEW
     from clearsight.train.task_options import task_options
@@ -78,7 +86,8 @@ def run(arguments: argparse.Namespace) -> None:
         + f"trained in {finished.seconds:.0f} s\n{_label_issues(finished, thing)}"
         f"\n  report   {os.path.relpath(finished.report)}\n"
         f"  model    {folder}\n"
-        f"  next     {_program()} predict {shlex.quote(folder)} {thing.upper()}"
+        f"  next     {_program()} {'locate' if 'detection' in bundle.data else 'predict'} {shlex.quote(folder)} "
+        f"{thing.upper()}"
     )
 
 
@@ -86,12 +95,12 @@ def _label_issues(run: Run, thing: str) -> str:
     """Label issues, in a line."""
     text = ""
     if run.label_issues and not run.label_issues.found:
-        text += "no label flagged as wrong, which is no proof that all are right\n"
+        text += "no label flagged as wrong, which does not prove that all are correct\n"
     elif run.label_issues:
         n, file = len(run.label_issues.found), os.path.relpath(run.folder / "label_issues.csv")
         words = run.predictor.bundle.task.words_used.issues.format(n=n, thing=thing, s="s" * (n > 1))
         share = run.label_issues.expected_false_share
-        text += f"{words}" + (f" ({percent(share)} of them expected to be right)" if share else "") + f": {file}\n"
+        text += f"{words}" + (f" ({percent(share)} of them expected to be correct)" if share else "") + f": {file}\n"
     return text
 
 

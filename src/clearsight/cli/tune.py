@@ -13,20 +13,24 @@ from pathlib import Path
 from clearsight.cli.options import add_config, chosen, listed, print_json
 from clearsight.console import terminal
 from clearsight.errors import ConfigError
-from clearsight.train.config import TrainConfig, seconds
+from clearsight.train.config import TrainConfig
+from clearsight.train.option_field import seconds
 from clearsight.wording import percent
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "data", metavar="DATA", nargs="?", help="labelled images: a folder, a table, an archive or a built-in name"
+        "data",
+        metavar="DATA",
+        nargs="?",
+        help="labelled images: a folder, a table, an archive or the name of a built-in data set",
     )
     parser.add_argument(
         "--trials",
         type=int,
         default=30,
         metavar="N",
-        help="number of trials, those of earlier searches with the same options included (default: 30)",
+        help="number of trials, including those of earlier searches with the same options (default: 30)",
     )
     add_config(parser)
 
@@ -38,12 +42,18 @@ def run(arguments: argparse.Namespace) -> None:
     options = chosen(arguments)
     config = TrainConfig.from_options(**options)
     if arguments.data is None:
-        raise ConfigError("search on what?", expected="DATA: a folder, a file or a built-in name", fix="try `digits`")
+        raise ConfigError(
+            "no data to search on",
+            expected="DATA: a folder, a file or the name of a built-in data set",
+            fix="try `digits`",
+        )
     if arguments.trials < 1:
         raise ConfigError(f"--trials {arguments.trials} must be 1 or more")
-    from clearsight.tasks import read_exclusive
+    from clearsight.tasks import read
+    from clearsight.train.task_options import task_options
 
-    dataset = read_exclusive(arguments.data, "tune", data_dir=config.data.data_dir)
+    data = config.data
+    dataset = read(arguments.data, data_dir=data.data_dir, task=data.task, options=task_options(config))
     folder = Path(config.run.out or f"runs/{dataset.name}-search").expanduser()
     with terminal() as console:
         from clearsight.disk import disk_errors
@@ -71,7 +81,7 @@ def run(arguments: argparse.Namespace) -> None:
     loss, right = scores_words(found.best)
     on = "validation" if found.folds == 1 else f"{found.folds} folds (mean and standard deviation)"
     print(
-        f"\nbest of {len(found.trials)}: log loss {loss}, accuracy {right} on {on}\n"
+        f"\nbest of {len(found.trials)}: {found.measures[0]} {loss}, {found.measures[1]} {right} on {on}\n"
         + "".join(f"  {percent(share, 0):>5}  {option}\n" for option, share in list(found.importance.items())[:5])
         + f"\n  report   {page}\n  next     {command}"
     )

@@ -3,7 +3,7 @@
   filters    first-layer weights; one template per class for a linear classifier
   maps       what layers make of an image
   patches    the image patches that excite a unit most
-  classes    images that maximise a class, several for each
+  classes    images that maximise a class, or a unit (--layer NAME --unit N)
   inversion  an image rebuilt from what a layer kept of it
   gates      squeeze-and-excitation gates of each class
 
@@ -26,11 +26,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--what", default="all", metavar="PART",
-        help="filters, maps, patches, classes, inversion, gates, or all that the model has (default: all)",
+        help="filters, maps, patches, classes, inversion, gates, or all that the model supports (default: all)",
     )  # fmt: skip
     parser.add_argument(
         "--layer", default="", metavar="NAME",
-        help="layer of maps, patches and inversion; `list` shows the names (default: several)",
+        help="layer of maps, patches, inversion and units; `list` shows the names (default: several)",
     )  # fmt: skip
     parser.add_argument(
         "--unit",
@@ -42,7 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--class", dest="classes", action="append", default=[], metavar="CLASS",
-        help="class to visualise; may be given several times (default: all, or the most probable for the image)",
+        help="class to visualise; may be given several times (default: all, or the most probable one for the image)",
     )  # fmt: skip
     parser.add_argument("--modes", type=int, default=3, metavar="N", help="number of images per class (default: 3)")
     parser.add_argument(
@@ -110,4 +110,4 @@ def _list(arguments: argparse.Namespace) -> None:
         found = row.layer
         size = f"{found.height}x{found.width}"
         print(f"{found.short:<{width}}  {found.units:>5}  {size:>9}  {row.receptive_field or '':>5}  {found.kind}")
-    print("\nsees: side of a unit's receptive field in pixels")
+    print("\nsees: side of the receptive field of a unit, in pixels")

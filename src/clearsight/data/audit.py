@@ -92,13 +92,33 @@ class Audit(Result):
 
 
 def near_duplicates_of(content: Mapping[str, Any]) -> frozenset[str]:
-    """Those names, of an audit as plain values; none where it does not have them."""
+    """The names of near duplicates across splits that an audit found.
+
+    Args:
+        content: an audit as plain values.
+
+    Returns:
+        The names; empty if the audit has no such finding.
+    """
     found = [f for f in content.get("findings", ()) if f.get("code") == "near-duplicates-across-splits"]
     return frozenset(name for finding in found for name in finding["evidence"].get("images", ()))
 
 
 def audit(dataset: Dataset, scan: Scan, pixels: CachedPixels, split: Split, set_aside: dict[int, str]) -> Audit:
-    """Look at the whole data set. Cost: one pass over the cached pixels and one matrix product between the splits."""
+    """Audit a whole data set.
+
+    This takes one pass over the cached pixels and one matrix product between the splits.
+
+    Args:
+        dataset: images and targets.
+        scan: headers and digests of the images.
+        pixels: cached pixels of all images.
+        split: the training, validation and test images.
+        set_aside: reason for each unreadable image, by position.
+
+    Returns:
+        The findings, and counts of each part.
+    """
     findings: list[Finding] = []
     if set_aside:
         findings.append(
@@ -111,7 +131,7 @@ def audit(dataset: Dataset, scan: Scan, pixels: CachedPixels, split: Split, set_
             )
         )
     findings += [
-        Finding("left-out", "warning", loss, "move or rename it, if it belongs to the data") for loss in dataset.losses
+        Finding("left-out", "warning", loss, "if it belongs to the data, move or rename it") for loss in dataset.losses
     ]
     known = np.sort(np.concatenate([split.train, split.val]))  # whose labels the audit may see
     findings += dataset.task.findings(dataset)
@@ -154,7 +174,7 @@ def _shapes(scan: Scan) -> list[Finding]:
     long = sum(1 for h in known if h.format != "WAV" and max(h.width, h.height) > 3 * min(h.width, h.height))
     found = []
     if tiny:
-        message = f"{count(tiny, 'image')} of less than 8 pixels in width or height"
+        message = f"{count(tiny, 'image')} smaller than 8 pixels in width or height"
         found.append(Finding("tiny-images", "warning", message, "check whether they can be classified at all"))
     if long:
         message = f"{count(long, 'image')} with an aspect ratio above 3:1"
@@ -170,8 +190,16 @@ def _shapes(scan: Scan) -> list[Finding]:
 
 
 def thumbnails(pixels: CachedPixels) -> NDArray[np.uint16]:
-    """Gray block means (N, 16, 16) at 16 bits, from the store or of pixels read in chunks; at 8 bits, rounding alone
-    would set pale images apart."""
+    """Gray block means of images, from the store or computed in chunks.
+
+    They have 16 bits: at 8 bits, rounding alone would make copies of pale images look different.
+
+    Args:
+        pixels: cached pixels of N images.
+
+    Returns:
+        Thumbnails (N, 16, 16), uint16.
+    """
 
     def compute(missing: NDArray[np.int64]) -> Iterator[tuple[tuple[NDArray[np.uint16]], str]]:
         for start in range(0, len(missing), 256):
@@ -198,7 +226,14 @@ def _block_means(chunk: NDArray[Any]) -> NDArray[np.uint16]:
 
 
 def duplicate_groups(scan: Scan) -> NDArray[np.int64]:
-    """A number for each image (N,): equal for equal contents."""
+    """A number for each image, equal for equal contents.
+
+    Args:
+        scan: digests of the N images.
+
+    Returns:
+        Numbers (N,), int64.
+    """
     digests = np.array([d or f"unreadable {i}" for i, d in enumerate(scan.digests)])
     return np.unique(digests, return_inverse=True)[1].astype(np.int64)
 
@@ -217,7 +252,7 @@ def _balance(dataset: Dataset, known: NDArray[np.int64]) -> list[Finding]:
                 "warning",
                 f"{thing} {names[most]!r} has {counts[most] / counts[least]:.0f} times the images of "
                 f"{names[least]!r} ({counts[most]} and {counts[least]})",
-                f"evaluate by {score}, and collect more of the rare {thing}",
+                f"evaluate with {score}, and collect more of the rare {thing}",
             )
         )
     tiny = {names[c]: int(n) for c, n in enumerate(counts) if 0 < n < 20}
@@ -229,7 +264,7 @@ def _balance(dataset: Dataset, known: NDArray[np.int64]) -> list[Finding]:
                 "warning",
                 f"{count(len(tiny), thing, things)} with fewer than 20 training images: {some}"
                 + (", ..." if len(tiny) > 5 else ""),
-                "add images; below 20 neither training nor its measurement is reliable",
+                "add images; with fewer than 20, neither training nor evaluation is reliable",
                 {things: tiny},
             )
         )
@@ -258,8 +293,9 @@ def _exact_duplicates(dataset: Dataset, scan: Scan, split: Split) -> list[Findin
             Finding(
                 "duplicates-across-splits",
                 "warning",
-                f"{count(len(crossing), 'image')} with identical copies in several splits: the test score is too high",
-                "remove them from one side",
+                f"{count(len(crossing), 'image')} with identical copies "
+                f"in several splits, which makes the test score too high",
+                "remove them from one of the splits",
                 {"groups": names(crossing)},
             )
         )
@@ -269,7 +305,7 @@ def _exact_duplicates(dataset: Dataset, scan: Scan, split: Split) -> list[Findin
             Finding(
                 "duplicates-with-two-labels",
                 "warning",
-                f"{count(len(contradicting), 'image')} with identical copies of different labels",
+                f"{count(len(contradicting), 'image')} with identical copies under different labels",
                 "decide which label is right",
                 {"groups": names(contradicting)},
             )
@@ -280,7 +316,7 @@ def _exact_duplicates(dataset: Dataset, scan: Scan, split: Split) -> list[Findin
             Finding(
                 "duplicates",
                 "note",
-                f"{count(len(within), 'image')} with identical copies, which are kept on one side of every split",
+                f"{count(len(within), 'image')} with identical copies, which are kept in the same split",
                 "",
                 {"groups": names(within)},
             )
@@ -318,7 +354,7 @@ def _near_duplicates(dataset: Dataset, scan: Scan, small: NDArray[np.uint16], sp
             "near-duplicates-across-splits",
             "warning",
             f"{count(len(pairs), 'test image')} nearly identical to a development image",
-            "look at the pairs in audit.json; frames of one film belong on one side (use a `group` column)",
+            "inspect the pairs in audit.json; keep frames of one film in one split (use a `group` column)",
             {
                 "pairs": [[dataset.source.name(i), dataset.source.name(j), round(s, 4)] for s, i, j in pairs[:50]],
                 "images": [dataset.source.name(i) for _, i, _ in pairs],
@@ -328,7 +364,14 @@ def _near_duplicates(dataset: Dataset, scan: Scan, small: NDArray[np.uint16], sp
 
 
 def unit_thumbnails(small: NDArray[np.uint16]) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-    """Thumbnails as centred unit vectors (N, 256), and which of them are too flat to compare."""
+    """Thumbnails as centred unit vectors.
+
+    Args:
+        small: thumbnails (N, 16, 16).
+
+    Returns:
+        Vectors (N, 256), and a boolean array (N,) that marks thumbnails too flat to compare.
+    """
     vectors = small.reshape(len(small), -1).astype(np.float32) / 257
     vectors -= vectors.mean(axis=1, keepdims=True)
     length = np.linalg.norm(vectors, axis=1, keepdims=True)
@@ -379,8 +422,8 @@ def _shortcuts(dataset: Dataset, scan: Scan, pixels: CachedPixels, known: NDArra
                     "shortcut",
                     "warning",
                     f"{what} alone predicts the {things} with an accuracy of {percent(score, 0)} (chance "
-                    f"{percent(chance, 0)}): the network may learn that and nothing else",
-                    f"make sure that {what} will differ between the {things} in use too, or make it alike",
+                    f"{percent(chance, 0)}): the network may learn nothing else",
+                    f"make sure that {what} differs between the {things} in use too, or remove the difference",
                     {"feature": what, "balanced_accuracy": score, "chance": chance},
                 )
             )
@@ -388,7 +431,14 @@ def _shortcuts(dataset: Dataset, scan: Scan, pixels: CachedPixels, known: NDArra
 
 
 def word_number(text: str) -> int:
-    """A number for a word, equal for equal words, the same in every process."""
+    """A number for a word, the same in every process.
+
+    Args:
+        text: the word.
+
+    Returns:
+        Its CRC-32.
+    """
     import zlib
 
     return zlib.crc32(text.encode())

@@ -35,7 +35,7 @@ def augment(images: torch.Tensor, policy: str, generator: torch.Generator) -> to
 
     Args:
         images: images (N, C, H, W), float32 in [0, 1].
-        policy: names of `WARPS` and `CHANGES`, which `train.config.AUGMENTATIONS` explains. The same state of the
+        policy: names of `WARPS` and `CHANGES`, which `train.choices.AUGMENTATIONS` explains. The same state of the
             generator gives the same bits on the same device. The images given are never written to; "none" returns
             them.
         generator: source of random numbers; it is advanced.

@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 from clearsight.data.cache import Progress, threaded
 from clearsight.data.dataset import Source
 from clearsight.data.geometry import Geometry
-from clearsight.data.pixels import PixelFormat, digest, quiet_pillow
+from clearsight.data.pixel_format import PixelFormat
+from clearsight.data.pixels import digest, quiet_pillow
 from clearsight.data.store import Compute, Recipe, Rows, rows_of
 from clearsight.errors import ImageError
 

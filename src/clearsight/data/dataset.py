@@ -20,21 +20,49 @@ from clearsight.errors import DataError, ImageError
 
 if TYPE_CHECKING:
     from clearsight.data.audit import Finding
+    from clearsight.data.boxed import BoxedImages
 
 
 class Source(Protocol):
-    """N images that can be looked at one by one; every method may raise ImageError for the image asked."""
+    """N images that can be read separately; every method may raise ImageError for an image."""
 
     def __len__(self) -> int: ...
 
     def name(self, i: int) -> str:
-        """What to call image i in front of the user: its path below the data set's folder, or `#i`."""
+        """The name of an image in messages and lists.
+
+        Args:
+            i: position of the image.
+
+        Returns:
+            Its path below the folder of the data set, or `#i`.
+        """
 
     def inspect(self, i: int) -> tuple[str, Header, int]:
-        """(digest of the content, header, size in bytes) of image i, its pixels not decoded."""
+        """Digest and header of an image, without decoding its pixels.
+
+        Args:
+            i: position of the image.
+
+        Returns:
+            Digest of the content, header, and size in bytes.
+        """
 
     def decode(self, i: int, form: PixelFormat, geometry: Geometry, expected: str = "") -> Pixels:
-        """Image i as (C, H, W); DataError when its digest is no longer the one expected ("" expects nothing)."""
+        """Decode an image.
+
+        Args:
+            i: position of the image.
+            form: channels and bits of the result.
+            geometry: size of the result, and how the image is resized to it.
+            expected: digest that the content must have; "" accepts any.
+
+        Returns:
+            Pixels (C, H, W).
+
+        Raises:
+            DataError: the digest differs from the one expected.
+        """
 
 
 @dataclass(frozen=True)
@@ -48,16 +76,46 @@ class Files:
         return len(self.paths)
 
     def name(self, i: int) -> str:
+        """The name of an image.
+
+        Args:
+            i: position of the image.
+
+        Returns:
+            Its path below the folder of the data set.
+        """
         path = self.paths[i]
         if self.root is not None and path.is_relative_to(self.root):
             path = path.relative_to(self.root)
         return printable(path.as_posix())
 
     def inspect(self, i: int) -> tuple[str, Header, int]:
+        """Digest and header of an image, without decoding its pixels.
+
+        Args:
+            i: position of the image.
+
+        Returns:
+            Digest of the content, header, and size in bytes.
+        """
         content = read_bytes(self.paths[i])
         return digest(content), read_header(content, self.name(i)), len(content)
 
     def decode(self, i: int, form: PixelFormat, geometry: Geometry, expected: str = "") -> Pixels:
+        """Decode an image.
+
+        Args:
+            i: position of the image.
+            form: channels and bits of the result.
+            geometry: size of the result, and how the image is resized to it.
+            expected: digest that the content must have; "" accepts any.
+
+        Returns:
+            Pixels (C, H, W).
+
+        Raises:
+            DataError: the digest differs from the one expected.
+        """
         try:
             content = read_bytes(self.paths[i])
         except ImageError as error:
@@ -65,7 +123,7 @@ class Files:
                 raise _changed(self.name(i), error.found) from error
             raise
         if expected and digest(content) != expected:
-            raise _changed(self.name(i), "other bytes than before")
+            raise _changed(self.name(i), "different bytes than before")
         return decode(content, self.name(i), form, geometry)
 
 
@@ -85,13 +143,36 @@ class Array:
         return len(self.images)
 
     def name(self, i: int) -> str:
+        """The name of an image.
+
+        Args:
+            i: position of the image.
+
+        Returns:
+            `#i`.
+        """
         return f"#{i}"
 
     def planes(self, i: int) -> NDArray[Any]:
-        """Image i as (H, W) or (C, H, W)."""
+        """One image of the array.
+
+        Args:
+            i: position of the image.
+
+        Returns:
+            Pixels (H, W) or (C, H, W).
+        """
         return np.asarray(self.images[i])
 
     def inspect(self, i: int) -> tuple[str, Header, int]:
+        """Digest and header of an image.
+
+        Args:
+            i: position of the image.
+
+        Returns:
+            Digest of the content, header, and size in bytes.
+        """
         image = self.planes(i)
         bits: Any = 8 if image.dtype == np.uint8 else 16
         mode = "RGB" if image.ndim == 3 and image.shape[0] == 3 else "L"
@@ -100,6 +181,20 @@ class Array:
         return digest(content + str(image.shape).encode()), header, len(content)
 
     def decode(self, i: int, form: PixelFormat, geometry: Geometry, expected: str = "") -> Pixels:
+        """Convert an image.
+
+        Args:
+            i: position of the image.
+            form: channels and bits of the result.
+            geometry: size of the result, and how the image is resized to it.
+            expected: digest that the content must have; "" accepts any.
+
+        Returns:
+            Pixels (C, H, W).
+
+        Raises:
+            DataError: the digest differs from the one expected.
+        """
         return from_array(self.planes(i), self.name(i), form, geometry)
 
 
@@ -112,6 +207,7 @@ class Listing:
     (N,): what the groups are called, where they have names.
     notes: what the user should know of it. losses: what was left out, which the audit warns of.
     metadata: what else is known of each image, such as its site or camera, by name (N,).
+    boxed: images with boxes, of which these are crops; None for whole images.
     """
 
     name: str
@@ -125,6 +221,7 @@ class Listing:
     group_names: NDArray[np.str_] | None = None
     added_to: tuple[str, ...] = ()
     """Origins of images that those of the stated origin were added to."""
+    boxed: BoxedImages | None = None
 
 
 class TaskKind(Protocol):
@@ -156,19 +253,16 @@ class TaskKind(Protocol):
 
 @dataclass(frozen=True)
 class Dataset:
-    """N images with what is to be predicted of them.
+    """N images and their targets.
 
-    task: what that is, a class of `clearsight.tasks`.
-    labels (N,): index into classes; -1 where the data gives none. Where images are not of one class each, classes are
-    groups of similar images, which are spread evenly over the splits.
-    given, groups, notes, losses, metadata: as of `Listing`.
-    weights (N,): weight of each label, above 0 up to 1; None means 1 for all.
-    names: of what is predicted; classes unless given. values (N, T): the targets in their own unit, or soft labels of
-    classes (N, K), rows that add up to 1; None where labels say it all.
-    origin: what the user asked for, in words that find it again. added_to: the same of images that those of `origin`
-    were added to.
-    known_part (N,): "train", "val", "test" or "unused", the part of each image in the run that a training continues, ""
-    for a new image; None where none is continued.
+    task: the task, a class of `clearsight.tasks`. labels (N,): indices of classes; -1 if the data states none. If
+    images do not have one class each, classes are groups of similar images, which are spread evenly over the splits.
+    given, groups, notes, losses, metadata, boxed: as in `Listing`. weights (N,): weight of each label, in (0, 1]; None
+    means 1 for all. names: names of the targets; by default the classes. values (N, T): targets in their own unit, or
+    soft labels (N, K) whose rows sum to 1; None if labels suffice. origin: how the user named the data, so that it can
+    be found again. added_to: the same for images that those of `origin` were added to. known_part (N,): the part of each
+    image in the run that training continues ("train", "val", "test", "unused"), "" for a new image; None if no run is
+    continued.
     """
 
     name: str
@@ -187,6 +281,7 @@ class Dataset:
     metadata: Mapping[str, NDArray[np.str_]] = field(default_factory=dict)
     added_to: tuple[str, ...] = ()
     known_part: NDArray[np.str_] | None = None
+    boxed: BoxedImages | None = None
 
     def __post_init__(self) -> None:
         if not self.names:
@@ -198,7 +293,7 @@ class Dataset:
     @property
     def targets(self) -> NDArray[np.float32]:
         """The targets (N, T) of a task whose labels alone do not say them."""
-        assert self.values is not None, f"{self.task.name} states no values"
+        assert self.values is not None, f"{self.task.name} has no numeric values"
         return self.values
 
     @property
@@ -207,11 +302,26 @@ class Dataset:
         return self.task.learnable(self)
 
     def words(self, i: int) -> str:
-        """What image i shows, in words; "" where the data does not say."""
+        """The targets of one image in words.
+
+        Args:
+            i: position of the image.
+
+        Returns:
+            Its class, labels or numbers; "" if the data does not say.
+        """
         return self.task.words(self, i)
 
     def rows(self, source: Source, chosen: NDArray[np.int64]) -> Dataset:
-        """The same about some of the images, which are in `source`."""
+        """The data set of some of the images.
+
+        Args:
+            source: a source of these images alone.
+            chosen: their positions in this data set (n,).
+
+        Returns:
+            The smaller data set.
+        """
 
         def of(values: NDArray[Any] | None) -> NDArray[Any] | None:
             return None if values is None else values[chosen]
@@ -224,24 +334,54 @@ class Dataset:
 
     @cached_property
     def splits_given(self) -> frozenset[str]:
+        """The splits that the data states.
+
+        Returns:
+            Their names, some of "train", "val" and "test".
+        """
         return frozenset(str(s) for s in np.unique(self.given) if s)
 
 
 def encode_labels(names: Sequence[str]) -> tuple[NDArray[np.int64], tuple[str, ...]]:
-    """Class names to indices (N,) and the classes, in natural order, so that "class 10" follows "class 9"."""
+    """Class names to indices; classes are in natural order, so "class 10" follows "class 9".
+
+    Args:
+        names: class name of each image.
+
+    Returns:
+        Indices (N,), int64, and the sorted class names.
+
+    Example:
+        >>> encode_labels(["cat 10", "cat 9", "cat 10"])
+        (array([1, 0, 1]), ('cat 9', 'cat 10'))
+    """
     classes = tuple(sorted(set(names), key=natural_key))
     index = {name: i for i, name in enumerate(classes)}
     return np.array([index[name] for name in names], dtype=np.int64), classes
 
 
 def natural_key(text: str) -> tuple[list[tuple[int, int, str]], str]:
-    """Sort key that compares runs of digits as numbers, and texts alike but for leading zeros as they are."""
+    """Sort key that compares runs of digits as numbers.
+
+    Args:
+        text: a name.
+
+    Returns:
+        The key; names that differ only in leading zeros are compared as text.
+    """
     parts = [part for part in re.split(r"(\d+)", text) if part]
     return [(0, int(part), "") if part.isdecimal() else (1, 0, part) for part in parts], text
 
 
 def printable(text: str) -> str:
-    """A file's name as text that can be printed and saved: bytes that are no UTF-8 are written as \\udc..."""
+    """A file name as text that can be printed and saved.
+
+    Args:
+        text: name, which may contain surrogates for bytes that are not UTF-8.
+
+    Returns:
+        The name, with such bytes written as \\udc...
+    """
     return text.encode("utf-8", "backslashreplace").decode()
 
 
@@ -249,5 +389,5 @@ def _changed(name: str, found: object) -> DataError:
     return DataError(
         f"{name} changed while the data set was being read",
         found=found,
-        fix="run again when nothing writes to these files",
+        fix="make sure that nothing writes to these files, then run again",
     )

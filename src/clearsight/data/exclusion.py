@@ -30,7 +30,7 @@ def without(data: Prepared, table: str) -> tuple[Prepared, str, str]:
     place = {data.dataset.source.name(i): i for i in range(len(data.dataset))}
     if unknown := [name for name in named if name not in place]:
         raise DataError(
-            f"{table} names {count(len(unknown), 'image')} that {data.dataset.name} does not have",
+            f"{table} names {count(len(unknown), 'image')} that {data.dataset.name} does not contain",
             found=", ".join(unknown[:3]),
             expected=f"names such as {next(iter(place))}",
         )
@@ -44,12 +44,12 @@ def without(data: Prepared, table: str) -> tuple[Prepared, str, str]:
     ]
     if gone or not all(map(len, parts)):
         raise DataError(
-            f"without the images that {table} names too little is left to learn from",
-            found=f"no training image of {', '.join(map(repr, gone[:5]))}" if gone else "an empty part of the split",
+            f"too few images are left to train on without those named in {table}",
+            found=f"no training image of {', '.join(map(repr, gone[:5]))}" if gone else "an empty split",
             fix="name fewer images",
         )
     tested = len(np.intersect1d(rows, split.test))
-    why = f"named by {table}" + (f"; {tested} more that it names are test images, and stay" if tested else "")
+    why = f"named by {table}" + (f"; {tested} others in it are test images and are kept" if tested else "")
     return replace(data, split=split), f"{len(rows) - tested} images", why
 
 
@@ -60,14 +60,14 @@ def other_class(dataset: Dataset, name: str) -> tuple[Dataset, Dataset]:
     """
     classes = dataset.classes
     if not dataset.task.needs_classes or dataset.values is not None:
-        raise ConfigError("--other is for images that have one class each", found=f"{dataset.task.name}")
+        raise ConfigError("--other requires one class per image", found=f"{dataset.task.name}")
     if name not in classes:
         raise ConfigError(
-            f"--other {name}: there is no such class", expected=f"one of {', '.join(classes[:10])}",
+            f"--other {name}: unknown class", expected=f"one of {', '.join(classes[:10])}",
             fix=did_you_mean(name, classes),
         )  # fmt: skip
     if len(classes) < 3:
-        raise ConfigError(f"--other {name}: too few classes are left", found=", ".join(classes), expected="3 or more")
+        raise ConfigError(f"--other {name}: too few classes remain", found=", ".join(classes), expected="3 or more")
     gone = classes.index(name)
     left = np.array([k for k in range(len(classes)) if k != gone])
     rows = np.flatnonzero(dataset.labels != gone), np.flatnonzero(dataset.labels == gone)

@@ -50,16 +50,24 @@ def image_files(path: str | os.PathLike[Any]) -> list[str]:
     if place.is_dir():
         found = sorted(str(path) for path in files_below(place) if path.suffix.lower() in EXTENSIONS)
         if not found:
-            raise DataError(f"{printable(text)} holds no images", expected="files ending in .jpg, .png or the like")
+            raise DataError(f"{printable(text)} contains no images", expected="files ending in .jpg, .png or the like")
         return found
     if os.path.lexists(place) or not glob.has_magic(text):
         return [text]
     found = sorted(name for name in glob.glob(str(place), recursive=True) if not Path(name).is_dir())  # noqa: PTH207
     if not found:
         raise DataError(
-            f"no file matches the pattern {printable(text)}", fix="check the folder and the ending of its files"
+            f"no file matches the pattern {printable(text)}", fix="check the folder and the suffix of its files"
         )
     return found
+
+
+def is_image_file(path: Any) -> bool:
+    """Whether a path is that of one image file, by its ending; False for what is no path."""
+    if not isinstance(path, str | os.PathLike):
+        return False
+    place = local_path(path)
+    return place.suffix.lower() in EXTENSIONS and place.is_file()
 
 
 def local_path(path: str | os.PathLike[Any]) -> Path:

@@ -33,6 +33,11 @@ class Geometry:
     resize_mode: ResizeMode = "squash"
 
     def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON.
+
+        Returns:
+            A dictionary.
+        """
         return asdict(self)
 
     def scaled(self, width: int, height: int) -> tuple[int, int]:

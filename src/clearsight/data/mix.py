@@ -22,7 +22,7 @@ def mix(
     Beta(alpha, alpha), drawn for each image (the papers: for each batch). A batch comes shuffled, so that a neighbour
     is as good as any partner and, unlike one drawn, never the image itself.
     """
-    assert not (mixup and cutmix), "mixup and cutmix exclude each other"
+    assert not (mixup and cutmix), "mixup and cutmix cannot be combined"
     if not mixup and not cutmix:
         return images, targets
     kept = _beta(mixup or cutmix, len(images), generator)

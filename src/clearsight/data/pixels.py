@@ -18,13 +18,11 @@ Shapes: H, W = height and width in pixels, C = channels (1 or 3).
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import io
 import re
 import threading
 import warnings
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -33,6 +31,12 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from clearsight.data.geometry import Geometry
+from clearsight.data.pixel_format import Header as Header
+from clearsight.data.pixel_format import PixelFormat as PixelFormat
+from clearsight.data.pixel_format import Pixels as Pixels
+from clearsight.data.pixel_format import digest as digest
+from clearsight.data.pixel_format import levels as levels
+from clearsight.data.pixel_format import read_bytes as read_bytes
 from clearsight.errors import ImageError
 
 MAX_PIXELS = 89_478_485
@@ -42,77 +46,26 @@ Pillow's own limit, above which it warns."""
 MAX_SIDE = 65_535
 """Pixels a side, JPEG's own limit. Scaling needs memory for the longer side too, not for the pixels alone."""
 
-GRAY_MODES = {"1", "L", "LA", "La", "I;16", "I;16B", "I;16L", "I"}
 IMAGE_EXTENSIONS = {
     ".bmp", ".gif", ".jfif", ".jpe", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".pnm", ".ppm", ".tif", ".tiff", ".webp",
 }  # fmt: skip
 FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
 """What is opened, whatever the file is called: Pillow knows more, among them some that start other programs (EPS)."""
 
-Pixels = NDArray[Any]
-"""uint8 or uint16."""
-
-
-@dataclass(frozen=True)
-class Header:
-    """What is known of an image before its pixels are decoded."""
-
-    width: int
-    height: int
-    mode: str
-    format: str
-    bits: Literal[8, 16]
-    frames: int = 1
-    oriented: bool = False
-    alpha: bool = False
-
-    @property
-    def gray(self) -> bool:
-        return self.mode in GRAY_MODES
-
-
-@dataclass(frozen=True)
-class PixelFormat:
-    """The form in which every image of a data set reaches the network: channels (1 or 3) and bits (8 or 16)."""
-
-    channels: int
-    bits: int
-
-    @property
-    def dtype(self) -> np.dtype[Any]:
-        return np.dtype(np.uint8 if self.bits == 8 else np.uint16)
-
-    def to_dict(self) -> dict[str, int]:
-        return asdict(self)
-
-    @classmethod
-    def covering(cls, headers: list[Header]) -> PixelFormat:
-        """The smallest format that holds every image without loss: 3 channels if any has colour, 16 bits if any has."""
-        return cls(
-            channels=1 if all(h.gray for h in headers) else 3,
-            bits=16 if any(h.bits == 16 for h in headers) else 8,
-        )
-
-
-def digest(content: bytes | memoryview) -> str:
-    """Name of a content: 128 bits of BLAKE2b, in hexadecimal."""
-    return hashlib.blake2b(content, digest_size=16).hexdigest()
-
-
-def read_bytes(path: str | Path) -> bytes:
-    """The bytes of an image file; ImageError when it is missing, unreadable or empty."""
-    try:
-        content = Path(path).read_bytes()
-    except (OSError, ValueError) as error:  # ValueError: a null byte
-        found = getattr(error, "strerror", None) or str(error)
-        raise ImageError(f"{path} cannot be read", found=found) from error
-    if not content:
-        raise ImageError(f"{path} is empty", found="0 bytes", expected="an image")
-    return content
-
 
 def image_header(content: bytes, name: str) -> Header:
-    """Read size, mode and bit depth without decoding; ImageError for what is not an image or too large to decode."""
+    """Size, mode and bit depth of an image, without decoding it.
+
+    Args:
+        content: bytes of the file.
+        name: name of the image, for messages.
+
+    Returns:
+        The header.
+
+    Raises:
+        ImageError: it is not an image, or is too large to decode.
+    """
     with _open(content, name) as image:
         _check_size(image, name, MAX_PIXELS)
         width, height = image.size
@@ -134,10 +87,22 @@ def image_header(content: bytes, name: str) -> Header:
 def decode_image(
     content: bytes, name: str, form: PixelFormat, geometry: Geometry, max_pixels: int = MAX_PIXELS
 ) -> Pixels:
-    """Decode one image to (C, H, W) at the geometry's size and in the given form.
+    """Decode one image.
 
-    Raises ImageError, naming the image, for anything that does not decode to the end or has more than max_pixels. The
-    frames of an animation are not counted: a small file can hold a million.
+    The frames of an animation are not counted: a small file can hold a million.
+
+    Args:
+        content: bytes of the file.
+        name: name of the image, for messages.
+        form: channels and bits of the result.
+        geometry: size of the result, and how the image is resized to it.
+        max_pixels: largest number of pixels that is decoded.
+
+    Returns:
+        Pixels (C, H, W).
+
+    Raises:
+        ImageError: the image does not decode to its end, or is too large.
     """
     with _open(content, name) as image:
         _check_size(image, name, max_pixels)
@@ -156,31 +121,72 @@ def decode_image(
             array = _TURN[_orientation(image, content)](array)
         except Exception as error:  # Pillow's plug-ins raise many kinds for broken files
             raise ImageError(
-                f"{name} does not decode", found=_reason(error), expected=f"a whole {kind} file"
+                f"{name} cannot be decoded", found=_reason(error), expected=f"a whole {kind} file"
             ) from error
     return _finish(array, form, geometry)
 
 
 def read_image(path: str | Path, form: PixelFormat | None = None) -> Pixels:
-    """A whole image file at its own size, (C, H, W), in the form, or the smallest that holds it; ImageError as
-    `decode_image`.
+    """Decode an image file at its own size.
+
+    Args:
+        path: the file.
+        form: channels and bits of the result; None for the smallest that holds the image.
+
+    Returns:
+        Pixels (C, H, W).
+
+    Raises:
+        ImageError: as for `decode_image`.
     """
     return whole_image(read_bytes(path), str(path), form)
 
 
 def whole_image(content: bytes, name: str, form: PixelFormat | None = None) -> Pixels:
-    """As `read_image`, from the content of a file."""
+    """As `read_image`, from the content of a file.
+
+    Args:
+        content: bytes of the file.
+        name: name of the image, for messages.
+        form: channels and bits of the result; None for the smallest that holds the image.
+
+    Returns:
+        Pixels (C, H, W).
+    """
+    width, height = oriented_size(content, name)
+    return decode_image(
+        content, name, form or PixelFormat.covering([image_header(content, name)]), Geometry(height, width)
+    )
+
+
+def oriented_size(content: bytes, name: str) -> tuple[int, int]:
+    """Size of an image after its EXIF orientation is applied.
+
+    Args:
+        content: bytes of the file.
+        name: name of the image, for messages.
+
+    Returns:
+        Width and height in pixels.
+
+    Raises:
+        ImageError: it is not an image, or is too large to decode.
+    """
     header = image_header(content, name)
-    height, width = header.height, header.width
     with _open(content, name) as image:
-        if _orientation(image, content) >= 5:  # lies on its side
-            height, width = width, height
-    return decode_image(content, name, form or PixelFormat.covering([header]), Geometry(height, width))
+        on_its_side = _orientation(image, content) >= 5
+    return (header.height, header.width) if on_its_side else (header.width, header.height)
 
 
 def opened_content(image: Image.Image) -> bytes | None:
-    """The content of the file that a PIL image was opened from; None where there is none, or the image was loaded or
-    moved to another frame: its pixels may have been changed since.
+    """The content of the file that a PIL image was opened from.
+
+    Args:
+        image: the PIL image.
+
+    Returns:
+        The bytes; None if there is no file, or if the image was loaded or moved to another frame, after which its
+        pixels may have been changed.
     """
     stream = getattr(image, "fp", None)
     if image.format not in (*FORMATS, "MPO") or not getattr(image, "tile", None) or stream is None:
@@ -200,7 +206,18 @@ def opened_content(image: Image.Image) -> bytes | None:
 
 
 def pillow_header(image: Image.Image, name: str) -> Header:
-    """As `image_header`, of a PIL image as it is in memory."""
+    """As `image_header`, for a PIL image in memory.
+
+    Args:
+        image: the PIL image.
+        name: name of the image, for messages.
+
+    Returns:
+        The header.
+
+    Raises:
+        ImageError: the image is damaged or too large.
+    """
     _check_size(image, name, MAX_PIXELS)
     try:
         return Header(
@@ -212,9 +229,19 @@ def pillow_header(image: Image.Image, name: str) -> Header:
 
 
 def decode_pillow(image: Image.Image, name: str, form: PixelFormat, geometry: Geometry | None) -> Pixels:
-    """A PIL image of any mode to (C, H, W) by the rules of `decode_image`; at its own size where no geometry is given.
+    """Convert a PIL image of any mode by the rules of `decode_image`.
 
-    Raises ImageError for an image that cannot be loaded, is empty, or too large.
+    Args:
+        image: the PIL image.
+        name: name of the image, for messages.
+        form: channels and bits of the result.
+        geometry: size of the result; None keeps the image's own size.
+
+    Returns:
+        Pixels (C, H, W).
+
+    Raises:
+        ImageError: the image cannot be loaded, is empty or too large.
     """
     _check_size(image, name, MAX_PIXELS)
     try:
@@ -223,7 +250,7 @@ def decode_pillow(image: Image.Image, name: str, form: PixelFormat, geometry: Ge
         array = _TURN[_orientation(image)](_to_array(image, form))
     except Exception as error:  # as for files
         raise ImageError(
-            f"{name} does not decode", found=_reason(error), expected="a PIL image with all its pixels"
+            f"{name} cannot be decoded", found=_reason(error), expected="a PIL image with all its pixels"
         ) from error
     return _finish(array, form, geometry or Geometry(*array.shape[:2]))
 
@@ -245,8 +272,19 @@ def quiet_pillow() -> Iterator[None]:
 
 
 def from_array(array: NDArray[Any], name: str, form: PixelFormat, geometry: Geometry) -> Pixels:
-    """Bring an array (H, W) or (C, H, W) of uint8 or uint16 to the given form and geometry, as a file is; 4 channels
-    are RGBA.
+    """Convert an array by the rules of `decode_image`.
+
+    Args:
+        array: pixels (H, W) or (C, H, W), uint8 or uint16; 4 channels are RGBA.
+        name: name of the image, for messages.
+        form: channels and bits of the result.
+        geometry: size of the result, and how the image is resized to it.
+
+    Returns:
+        Pixels (C, H, W).
+
+    Raises:
+        ImageError: the array is not an image.
     """
     if array.ndim == 2:
         array = array[None]
@@ -261,20 +299,6 @@ def from_array(array: NDArray[Any], name: str, form: PixelFormat, geometry: Geom
         deep = pixels.dtype == np.uint16
         pixels = _over_white(pixels[:, :, :3], pixels[:, :, 3:]) if deep else _to_array(Image.fromarray(pixels), form)
     return _finish(pixels, form, geometry)
-
-
-def levels(image: Pixels) -> Pixels:
-    """An image (C, H, W) in uint8 or uint16. Floats are 8-bit where all are multiples of 1/255, as a file's pixels
-    divided by 255 are, and 16-bit otherwise.
-    """
-    if image.dtype.kind == "u":
-        return image if image.dtype == np.uint8 else image.astype(np.uint16, copy=False)
-    values = image.astype(np.float64)
-    eighth = np.rint(values * 255)
-    rounding = max(float(np.finfo(image.dtype).eps), 2.0**-22)  # of a division in float32, whatever the type is now
-    if (np.abs(values - eighth / 255) <= rounding * values).all():
-        return eighth.astype(np.uint8)
-    return np.rint(values * 65535).astype(np.uint16)
 
 
 def _open(content: bytes, name: str) -> Image.Image:
@@ -308,15 +332,15 @@ def _check_size(image: Image.Image, name: str, max_pixels: int) -> None:
         raise ImageError(
             f"{name} is too large to decode",
             found=f"{width}x{height} = {width * height / 1e6:.0f} million pixels",
-            expected=f"at most {max_pixels / 1e6:.4g} million, and {MAX_SIDE} a side",
+            expected=f"at most {max_pixels / 1e6:.4g} million, and {MAX_SIDE} per side",
             fix="scale it down first",
         )
     if image.mode == "F":
         raise ImageError(
-            f"{name} holds floating-point pixels, whose range is not known",
+            f"{name} contains floating-point pixels, whose range is unknown",
             found="mode F",
             expected="8 or 16 bits per channel",
-            fix="convert it to 16-bit PNG with a range of your choice",
+            fix="convert it to a 16-bit PNG with a suitable range",
         )
 
 
@@ -399,7 +423,7 @@ def _decode_deep_colour(image: Image.Image, content: bytes) -> NDArray[np.uint16
 
     array = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
     if array is None or array.dtype != np.uint16 or array.shape[:2] != image.size[::-1] or image.mode == "CMYK":
-        raise ValueError(f"16 bits per channel in a kind of {image.format} that is not read at full depth")
+        raise ValueError(f"16 bits per channel in a variant of {image.format} that cannot be read at full depth")
     if array.ndim == 2:
         return np.asarray(array[:, :, None])
     colour = array[:, :, :3][:, :, ::-1]
@@ -420,7 +444,7 @@ def _decode_deep_ppm(content: bytes) -> NDArray[np.uint16]:
     """A binary portable pixmap (P6) of more than 8 bits, its maximum scaled to 65535."""
     found = re.match(rb"P6(?:\s|#[^\n]*\n)+(\d+)(?:\s|#[^\n]*\n)+(\d+)(?:\s|#[^\n]*\n)+(\d+)\s", content)
     if found is None:
-        raise ValueError("16 bits per channel in a kind of PPM that is not read at full depth")
+        raise ValueError("16 bits per channel in a variant of PPM that cannot be read at full depth")
     width, height, maximum = (int(word) for word in found.groups())
     values = np.frombuffer(content, ">u2", width * height * 3, found.end()).reshape(height, width, 3)
     return np.asarray(np.rint(np.minimum(values, maximum) * (65535 / maximum)).astype(np.uint16))

@@ -102,5 +102,8 @@ def _without_known(split: Split, pixels: CachedPixels) -> Split:
     known = np.isin(contents[split.test], contents[np.concatenate([split.train, split.val])])
     if not known.any():
         return split
-    rule = f"{split.rule}; {known.sum()} test images have the pixels of a training or validation image and are left out"
+    rule = (
+        f"{split.rule}; {known.sum()} test images have the same "
+        f"pixels as a training or validation image and are left out"
+    )
     return replace(split, test=split.test[~known], rule=rule)

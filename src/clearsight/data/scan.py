@@ -60,12 +60,14 @@ class Scan:
         """Counts of what the files hold, and the rules that apply to them, for the record."""
         known = [h for h in self.headers if h is not None]
         rules = {
-            "what is transparent is laid over white": any(h.alpha for h in known),
-            "colour spaces become RGB": any(h.mode in ("P", "CMYK", "YCbCr", "LAB", "HSV") for h in known),
+            "transparent pixels are laid over white": any(h.alpha for h in known),
+            "all colour spaces are converted to RGB": any(
+                h.mode in ("P", "CMYK", "YCbCr", "LAB", "HSV") for h in known
+            ),
             "gray images are repeated to 3 channels": self.form.channels == 3 and any(h.gray for h in known),
             "8-bit images are widened to 16 bits": self.form.bits == 16 and any(h.bits == 8 for h in known),
             "EXIF orientation is applied": any(h.oriented for h in known),
-            "of an animation the first frame is used": any(h.frames > 1 for h in known),
+            "the first frame of an animation is used": any(h.frames > 1 for h in known),
             RULE: self.sounds,
         }
         sides = np.array([(h.width, h.height) for h in known])

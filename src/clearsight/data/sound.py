@@ -75,7 +75,11 @@ class Wave:
         return 1 + max(0, -(-(samples - WINDOW) // HOP))
 
     def samples(self) -> NDArray[np.float32]:
-        """The mean over the channels (n,), full scale at -1 and 1."""
+        """The samples as one channel.
+
+        Returns:
+            The mean over the channels (n,), float32, with full scale at -1 and 1.
+        """
         values = self.values.astype(np.float32)
         if self.values.dtype == np.uint8:  # the only unsigned type
             values -= 128
@@ -86,14 +90,33 @@ class Wave:
 
 
 def is_sound(content: bytes, name: str) -> bool:
-    """Whether a file is to be read as sound: by what it begins with, or by its name, so that a broken one is refused
-    in the right words.
+    """Whether a file is to be read as sound.
+
+    The name counts too, so that the error for a broken file says that it is a broken sound.
+
+    Args:
+        content: bytes of the file.
+        name: name of the file.
+
+    Returns:
+        True for the signature or the suffix of a WAV file.
     """
     return (content[:4] in (b"RIFF", b"RIFX", b"RF64") and content[8:12] == b"WAVE") or name.lower().endswith(SUFFIX)
 
 
 def sound_header(content: bytes, name: str) -> Header:
-    """The header of the image that a WAV file becomes; ImageError for what is not a complete WAV file."""
+    """The header of the image that a WAV file becomes.
+
+    Args:
+        content: bytes of the file.
+        name: name of the file, for messages.
+
+    Returns:
+        The header.
+
+    Raises:
+        ImageError: it is not a complete WAV file.
+    """
     return Header(read_wave(content, name).columns, BANDS, "L", "WAV", 8)
 
 
@@ -102,17 +125,24 @@ LONGER = 2
 
 
 def check_length(content: bytes, name: str, known: tuple[int, int]) -> None:
-    """ImageError for a sound that lasts `LONGER` times as long as the longest, or less than the shortest by as much, of
-    those learned from. known: their widths.
+    """Refuse a sound whose length differs much from those in the training data.
+
+    Args:
+        content: bytes of the file.
+        name: name of the file, for messages.
+        known: widths of the shortest and the longest spectrogram in the training data.
+
+    Raises:
+        ImageError: the sound is `LONGER` times as long as the longest, or as many times shorter than the shortest.
     """
     columns, (shortest, longest) = sound_header(content, name).width, known
     if columns > LONGER * longest or columns * LONGER < shortest:
         ends = [f"{_seconds(n):.3g}" for n in sorted({shortest, longest})]
         raise ImageError(
-            f"{name} is much {'longer' if columns > longest else 'shorter'} than the sounds learned from",
+            f"{name} is much {'longer' if columns > longest else 'shorter'} than the training sounds",
             found=f"{_seconds(columns):.3g} seconds",
             expected=f"about {' to '.join(ends)}",
-            fix="cut it into parts as long as those" if columns > longest else "record a longer one",
+            fix="cut it into parts of that length" if columns > longest else "record a longer one",
         )
 
 
@@ -122,7 +152,18 @@ def _seconds(columns: int) -> float:
 
 
 def read_wave(content: bytes, name: str) -> Wave:
-    """Read a WAV file [scipy.io.wavfile.read]; ImageError names what is wrong with it."""
+    """Read a WAV file with SciPy.
+
+    Args:
+        content: bytes of the file.
+        name: name of the file, for messages.
+
+    Returns:
+        Sampling rate and samples.
+
+    Raises:
+        ImageError: the file is malformed, cut off, empty or too long.
+    """
     from scipy.io import wavfile
 
     if content[8:12] != b"WAVE":
@@ -136,13 +177,13 @@ def read_wave(content: bytes, name: str) -> Wave:
     streamed = content[4:8] == b"\xff\xff\xff\xff"  # written to a pipe, whose end was not known; or RF64
     if content[:4] == b"RIFF" and length > len(content) and not streamed:  # of which SciPy only warns
         raise ImageError(
-            f"{name} is cut off", found=f"{len(content):,} bytes", expected=f"{length:,}, as its header says"
+            f"{name} is truncated", found=f"{len(content):,} bytes", expected=f"{length:,}, as its header says"
         )
     try:
         wave = Wave(*wavfile.read(io.BytesIO(content)))
     except Exception as error:  # of a damaged header SciPy raises whatever its arithmetic leads to
         raise ImageError(
-            f"{name} is not a WAV file that can be read",
+            f"{name} is a WAV file of an unsupported format",
             found=str(error) if isinstance(error, ValueError) else "a damaged header",
             expected="PCM of at most 64 bits, or floats of 32 or 64",
             fix="convert it, for instance with `ffmpeg -i FILE -c:a pcm_s16le OUT.wav`",
@@ -154,7 +195,7 @@ def read_wave(content: bytes, name: str) -> Wave:
             expected=f"{RATES[0]:,} to {RATES[1]:,}",
         )
     if not wave.values.size:
-        raise ImageError(f"{name} holds no sound", found="0 samples")
+        raise ImageError(f"{name} contains no sound", found="0 samples")
     if wave.columns > MAX_SIDE:
         raise ImageError(
             f"{name} is too long",
@@ -166,11 +207,22 @@ def read_wave(content: bytes, name: str) -> Wave:
 
 
 def spectrogram(content: bytes, name: str) -> NDArray[np.uint8]:
-    """The image (BANDS, T) of a WAV file; ImageError for what is not a complete WAV file, or holds no numbers."""
+    """The log-mel spectrogram of a WAV file as an image.
+
+    Args:
+        content: bytes of the file.
+        name: name of the file, for messages.
+
+    Returns:
+        Pixels (BANDS, T), uint8; the highest band is the first row.
+
+    Raises:
+        ImageError: it is not a complete WAV file, or some samples are not finite.
+    """
     wave = read_wave(content, name)
     sound = wave.samples()
     if not np.isfinite(sound).all():
-        raise ImageError(f"{name} holds samples that are not finite", found="NaN or infinity")
+        raise ImageError(f"{name} contains samples that are not finite", found="NaN or infinity")
     up, down = wave.ratio
     if up != down:
         from scipy.signal import resample_poly
@@ -182,7 +234,14 @@ def spectrogram(content: bytes, name: str) -> NDArray[np.uint8]:
 
 
 def mel_power(sound: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Power in each band (T, BANDS), lowest first, of samples (n,) at RATE."""
+    """Power in each mel band.
+
+    Args:
+        sound: samples (n,) at `RATE`.
+
+    Returns:
+        Power (T, BANDS), lowest band first.
+    """
     columns = 1 + max(0, -(-(len(sound) - WINDOW) // HOP))
     filled = np.zeros((columns - 1) * HOP + WINDOW, np.float32)
     filled[: len(sound)] = sound
@@ -198,7 +257,14 @@ def mel_power(sound: NDArray[np.float32]) -> NDArray[np.float64]:
 
 @lru_cache(maxsize=1)
 def mel_filters() -> NDArray[np.float64]:
-    """The triangles (BANDS, WINDOW // 2 + 1): filter b rises from corner b to 1 at corner b + 1 and falls to b + 2."""
+    """Triangular filters on the mel scale: filter b rises from corner b to 1 at corner b + 1 and falls to corner b + 2.
+
+    Returns:
+        Weights (BANDS, WINDOW // 2 + 1).
+
+    Reference:
+        Davis and Mermelstein, "Comparison of parametric representations for monosyllabic word recognition", 1980.
+    """
     corners = hertz(np.linspace(0, mel(RATE / 2), BANDS + 2))
     bins = np.arange(WINDOW // 2 + 1) * RATE / WINDOW
     low, peak, high = corners[:-2, None], corners[1:-1, None], corners[2:, None]
@@ -206,10 +272,28 @@ def mel_filters() -> NDArray[np.float64]:
 
 
 def mel(frequency: Any) -> Any:
-    """Hertz to mel."""
+    """Hertz to mel.
+
+    Args:
+        frequency: frequencies in hertz, any shape.
+
+    Returns:
+        mel(f) = 2595 log10(1 + f / 700), of the same shape.
+
+    Example:
+        >>> round(float(mel(1000)))
+        1000
+    """
     return 2595 * np.log10(1 + np.asarray(frequency) / 700)
 
 
 def hertz(mels: Any) -> Any:
-    """Mel to hertz."""
+    """Mel to hertz.
+
+    Args:
+        mels: frequencies in mel, any shape.
+
+    Returns:
+        Frequencies in hertz, of the same shape.
+    """
     return 700 * (10 ** (np.asarray(mels) / 2595) - 1)

@@ -87,7 +87,7 @@ class SplitRecord:
                 f"{folder / FILE} cannot be read",
                 found=f"columns {', '.join(columns)[:80]!a}" if columns else "an empty file",
                 expected=f"columns {', '.join(COLUMNS)}, and parts {', '.join(PARTS)}",
-                fix="restore it from a copy, or train again",
+                fix="restore it from a backup, or train again",
             )
         return cls(*(tuple(row[k] for row in rows[1:]) for k in range(len(COLUMNS))))
 

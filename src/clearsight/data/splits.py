@@ -74,6 +74,11 @@ class Split:
         return replace(self, train=train, val=val, folds=folds)
 
     def parts(self) -> dict[str, Indices]:
+        """The positions of images by the name of their part.
+
+        Returns:
+            Positions of "train", "val" and "test".
+        """
         return {"train": self.train, "val": self.val, "test": self.test}
 
 
@@ -90,13 +95,27 @@ def assign(
     folds: int | None = None,
     strata: bool = False,
 ) -> Split:
-    """Assign every usable image to a part.
+    """Assign every usable image to training, validation or test.
 
-    labels (N,) class indices; given (N,) "train", "val", "test" or ""; usable (N,) False for images set aside.
-    groups (N,): images that belong together by the user's word. duplicates (N,): equal numbers for equal contents.
-    Both are kept together where we carve. test_fraction None: no test split is carved. folds None: 5, or 10 where a
-    tenth is MANY images. strata: the classes are only groups to spread evenly, so one that is too small joins the
-    largest. Raises DataError for fewer than two classes or a class too small to be split.
+    Images of the same group, and images of equal content, stay together wherever a split is carved.
+
+    Args:
+        labels: class indices (N,).
+        given: the split that the data states, "train", "val", "test" or "" (N,).
+        classes: class names.
+        usable: False for images that are set aside (N,).
+        groups: numbers (N,), equal for images that must stay together; None for no groups.
+        duplicates: numbers (N,), equal for images of equal content; None if unknown.
+        seed: random seed.
+        test_fraction: share of images for the test split, in (0, 1); None carves no test split.
+        folds: number of folds; None for 5, or 10 if a tenth is at least `MANY` images.
+        strata: classes are only strata to spread evenly, so one that is too small joins the largest.
+
+    Returns:
+        The splits, and the rules that were applied.
+
+    Raises:
+        DataError: there are fewer than two classes, or a class is too small to be split.
     """
     rng = np.random.default_rng(seed)
     everything = np.flatnonzero(usable)
@@ -109,7 +128,7 @@ def assign(
     val = everything[given[everything] == "val"]
     if not len(test) and len(val):
         test, val = val, val[:0]
-        rules.append("the stated val is the test split")
+        rules.append("val of the data is the test split")
     rest = np.setdiff1d(everything, np.concatenate([test, val]))
     carve_test = not len(test) and test_fraction is not None
     needed = 1 + carve_test + (not len(val))
@@ -117,7 +136,7 @@ def assign(
     where = "train" if stated else "the data"
     if strata:
         alike = Units(np.zeros_like(labels), groups, duplicates)
-        require_sizes(alike, rest, ("images that differ",), needed, where)
+        require_sizes(alike, rest, ("distinct images",), needed, where)
         labels = _joined(units, rest, len(classes), needed)
         units = Units(labels, groups, duplicates)
     else:
@@ -136,7 +155,7 @@ def assign(
         )
     if len(val):
         pairs: tuple[tuple[Indices, Indices], ...] = ((rest, val),)
-        return Split(rest, val, test, pairs, False, "; ".join(rules) or "as the data states")
+        return Split(rest, val, test, pairs, False, "; ".join(rules) or "as given in the data")
     if folds and not units.grouped:
         _require_folds(int(units.count(rest, len(classes)).max()), folds)
     folds = folds or (10 if len(rest) >= 10 * MANY else 5)
@@ -155,7 +174,7 @@ def _why_not_exactly(among: Indices, groups: Indices | None, duplicates: Indices
     there = [name for name, of in whole.items() if of is not None and len(np.unique(of[among])) < len(among)]
     if there:
         return f"{' and '.join(there)} stay whole"
-    return "of each class it is a whole number of images, at least one"
+    return "each class contributes a whole number of images, at least one"
 
 
 class Units:
@@ -217,7 +236,7 @@ class Units:
                     "there are too few groups to split",
                     found=f"{n_groups} groups",
                     expected=f"at least {count}",
-                    fix="use smaller --folds, or a group column with more values",
+                    fix="use fewer --folds, or a group column with more values",
                 )
             _, label = np.unique(self.labels[among], return_inverse=True)
             _require_folds(int(np.bincount(label).max()), count)
@@ -243,7 +262,7 @@ def _require_folds(largest: int, folds: int) -> None:
             "every class has fewer images than there are folds",
             found=f"{largest} images at most",
             expected=f"at least {folds} in some class",
-            fix="use smaller --folds, or add images",
+            fix="use fewer --folds, or add images",
         )
 
 
@@ -259,7 +278,7 @@ def require_classes(labels: Indices, classes: Sequence[str]) -> None:
     present = np.unique(labels[labels >= 0])
     if len(present) < 2:
         raise DataError(
-            "a classifier needs two classes or more",
+            "a classifier needs at least two classes",
             found=f"1 class ({classes[present[0]]})" if len(present) else "no classes",
             expected="at least 2",
             fix="add images of another class",
@@ -277,7 +296,7 @@ def require_sizes(units: Units, among: Indices, classes: Sequence[str], needed: 
     ]
     if small:
         raise DataError(
-            f"{count(len(small), 'class', 'classes')} in {where} with too few readable images to be split",
+            f"{count(len(small), 'class', 'classes')} in {where} with too few readable images to split",
             found=", ".join(small[:5]) + (", ..." if len(small) > 5 else ""),
             expected=f"at least {needed} {what if units.grouped else 'images'} per class",
             fix="add images, or remove or merge these classes",
@@ -289,8 +308,8 @@ def require_classes_in_train(labels: Indices, train: Indices, among: Indices, cl
     lost = np.setdiff1d(labels[among], labels[train])
     if len(lost):
         raise DataError(
-            "the groups cannot be split so that every class is left to train on",
+            "the groups cannot be split with every class in the training part",
             found=f"no training image of {', '.join(repr(classes[i]) for i in lost[:5])}",
-            expected="groups that hold a smaller part of each class",
-            fix="use another --seed, or state the splits in a `split` column",
+            expected="groups with a smaller part of each class",
+            fix="use another --seed, or define the splits in a `split` column",
         )

@@ -103,7 +103,7 @@ class Stated:
         cells = self.cells or ()
         if cells and not any(map(is_number, cells)):
             raise DataError(
-                f"labels of {self.origin} are names, not numbers",
+                f"labels in {self.origin} are names, not numbers",
                 found=f"{cells[0]!r} at {self.place(0)}",
                 expected="a number for every image",
                 fix="leave out --task",
@@ -152,7 +152,7 @@ def require_finite(values: NDArray[np.floating], names: Sequence[str], origin: s
         return
     i, k = (int(x[0]) for x in np.nonzero(~np.isfinite(values)))
     raise DataError(
-        f"{int((~np.isfinite(values)).any(1).sum())} of {len(values)} targets in {origin} are no finite numbers",
+        f"{int((~np.isfinite(values)).any(1).sum())} of {len(values)} targets in {origin} are not finite numbers",
         found=f"{values[i, k]} in column {names[k]!r} of image {i + 1}",
         fix="fill them in, or leave these images out",
     )
@@ -183,7 +183,7 @@ def class_index(target: Any, names: Sequence[str], words: tuple[str, str] = ("cl
     """
     word, many = words
     if isinstance(target, bool | np.bool_) or not isinstance(target, str | bytes | int | np.integer):
-        raise ConfigError(f"this is no {word}", found=repr(target)[:60], expected="a name or an index")
+        raise ConfigError(f"there is no such {word}", found=repr(target)[:60], expected="a name or an index")
     number = not isinstance(target, str | bytes)
     text = target if isinstance(target, str | bytes) else str(int(target))
     spelled = {class_name(text), str(text)}  # of labels that were bytes, the name is their `str`

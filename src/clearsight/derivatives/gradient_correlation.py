@@ -32,9 +32,9 @@ Floats = NDArray[np.float64]
 
 KINDS = {
     "plain": "dense layers, rectifiers",
-    "bn": "batch normalisation too",
-    "residual": "normalisation and skips",
-    "scaled": "skips, blocks times 0.1",
+    "bn": "with batch normalisation",
+    "residual": "normalisation and skip connections",
+    "scaled": "skip connections, blocks times 0.1",
 }
 SCALE = {"residual": 1.0, "scaled": 0.1}
 """What a block's output is multiplied by before it joins the skip: the paper's beta."""
@@ -70,8 +70,8 @@ SHOWN_LAGS = (1, 2, 5, 10)
 
 @dataclass(frozen=True, repr=False, eq=False)
 class GradientCorrelation(Result):
-    """How alike the gradients of nearby inputs are: rows, and what noise gives on as many points:
-    white, where nothing resembles its neighbour, and Brownian.
+    """Similarity of the gradients of nearby inputs: rows, and the values of white and Brownian noise for the same
+    number of points.
 
     inputs: what the line of inputs is, in words. points: n.
     """
@@ -112,9 +112,18 @@ class GradientCorrelation(Result):
 
 
 def autocorrelation(series: Floats, lags: int) -> Floats:
-    """Of values (n,) or vectors (n, D) along a line, at lags 0 to `lags` (lags + 1,); nan where they are all alike.
+    """Autocorrelation along a line: r_k = sum_i <g_i - m, g_(i+k) - m> / sum_i |g_i - m|^2, m the mean.
 
-    r_k = sum over i of <g_i - m, g_(i+k) - m>  /  sum over i of |g_i - m|^2,   m the mean
+    Args:
+        series: values (n,) or vectors (n, D).
+        lags: largest lag.
+
+    Returns:
+        Coefficients (lags + 1,); nan if all values are equal.
+
+    Example:
+        >>> autocorrelation(np.array([1.0, -1.0, 1.0, -1.0]), 1).tolist()
+        [1.0, -0.75]
     """
     g = np.asarray(series, np.float64).reshape(len(series), -1)
     g = g - g.mean(0)
@@ -125,10 +134,17 @@ def autocorrelation(series: Floats, lags: int) -> Floats:
 
 
 def noise_autocorrelation(points: int, lags: int) -> tuple[Floats, Floats]:
-    """What white noise and a Brownian path of so many points give (lags + 1,): ratio of the expected sums above.
+    """Expected autocorrelation of white noise and of a Brownian path.
 
-    With C the covariance of the path less its mean, sum_i C_(i, i+k) / sum_i C_ii: C = J J^T for white noise, and
-    J M J^T for Brownian, M_ij = min(i, j), J taking away the mean.
+    With C the covariance of the path less its mean, it is sum_i C_(i, i+k) / sum_i C_ii: C = J J^T for white noise and
+    J M J^T for a Brownian path, where M_ij = min(i, j) and J subtracts the mean.
+
+    Args:
+        points: number of points on the line.
+        lags: largest lag.
+
+    Returns:
+        Coefficients (lags + 1,) of white noise and of a Brownian path.
     """
     n = np.arange(1, points + 1)
     centring = np.eye(points) - 1 / points
@@ -140,13 +156,17 @@ def noise_autocorrelation(points: int, lags: int) -> tuple[Floats, Floats]:
 
 
 class DenseNet1d(nn.Module):
-    """A network of the paper's: a number to a number through `depth` hidden layers of rectifiers.
+    """A network of the paper: one number to one number through `depth` hidden layers with ReLU, (n, 1) to (n, 1).
 
-    Weights are He's, N(0, 2 / inputs); biases N(0, 1 / inputs), as without them a plain network of one input bends at 0
-    alone. "bn" normalises before each rectifier; "residual" and "scaled" compute x + beta W relu(bn(x)) in every layer
-    but the first.
+    Weights are drawn as by He, N(0, 2 / inputs), and biases from N(0, 1 / inputs): without biases, a plain network with
+    one input has its only kink at 0. "bn" normalises before each ReLU; "residual" and "scaled" compute x + beta W
+    relu(bn(x)) in every layer but the first.
 
-    x (n, 1) -> (n, 1).
+    Args:
+        kind: "plain", "bn", "residual" or "scaled".
+        depth: number of hidden layers, 1 or more.
+        generator: source of random numbers.
+        width: units per hidden layer.
     """
 
     def __init__(self, kind: str, depth: int, generator: torch.Generator, width: int = WIDTH) -> None:
@@ -174,10 +194,19 @@ class DenseNet1d(nn.Module):
 
 
 def gradients_along(network: nn.Module, x: torch.Tensor, *, output: int | None = None, batch: int = 64) -> Floats:
-    """Gradients (n, D) of a network's output with respect to each input (n, ...).
+    """Gradients of a network's output with respect to each input.
 
-    output: number of the logit; the sum of all unless given. Batch normalisation first takes the statistics of all the
-    inputs together, which then stay, so that each gradient is that of one function at one input.
+    The running statistics of batch normalisation are first set to those of all inputs, so every gradient is that of the
+    same function.
+
+    Args:
+        network: the network.
+        x: inputs (n, ...).
+        output: index of the logit; None for the sum of all.
+        batch: inputs per pass.
+
+    Returns:
+        Gradients (n, D).
     """
     settle(network, x)
     found = []
@@ -192,7 +221,12 @@ def gradients_along(network: nn.Module, x: torch.Tensor, *, output: int | None =
 
 
 def settle(network: nn.Module, x: torch.Tensor) -> None:
-    """Give batch normalisations the statistics of these inputs as their running ones, in one pass over all of them."""
+    """Set the running statistics of batch normalisation to those of the inputs.
+
+    Args:
+        network: the network, changed in place.
+        x: inputs (n, ...), processed in one pass.
+    """
     norms = [m for m in network.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
     if not norms:
         return
@@ -218,16 +252,31 @@ def gradient_correlation(
     seed: int = 0,
     console: Console | None = None,
 ) -> GradientCorrelation:
-    """The paper's experiment: fully connected networks at initialisation, of each kind and depth, on inputs from -2 to
-    2.
+    """The experiment of the paper: fully connected networks at initialisation, on inputs from -2 to 2.
 
-    depths: hidden layers, 1 or more. networks: how many of each are averaged. ConfigError for options out of range.
+    Args:
+        depths: numbers of hidden layers, each 1 or more.
+        kinds: kinds of networks: "plain", "bn", "residual", "scaled".
+        networks: number of networks averaged for each kind and depth.
+        points: number of inputs.
+        lags: largest lag.
+        seed: random seed.
+        console: shows progress; None for none.
+
+    Returns:
+        Autocorrelations for each kind and depth, with those of white and Brownian noise.
+
+    Raises:
+        ConfigError: an option is out of range, or a kind is unknown.
+
+    Reference:
+        Balduzzi et al., "The shattered gradients problem", 2017, arXiv:1702.08591.
     """
     unknown = [k for k in kinds if k not in KINDS]
     if unknown:
-        raise ConfigError(f"there are no networks of the kind {unknown[0]!r}", expected=", ".join(KINDS))
+        raise ConfigError(f"unknown kind of network {unknown[0]!r}", expected=", ".join(KINDS))
     if not depths or min(depths) < 1:
-        raise ConfigError("--depths must name hidden layers", found=list(depths), expected="1 or more of each")
+        raise ConfigError("--depths must be numbers of hidden layers", found=list(depths), expected="1 or more of each")
     _checked(networks, points, lags)
     advance = (console or Silent()).stage("gradients along the line", "networks")
     x = torch.linspace(*RANGE, points)[:, None]
@@ -257,10 +306,25 @@ def correlation_between(
     seed: int = 0,
     console: Console | None = None,
 ) -> GradientCorrelation:
-    """The same measure for networks of the registry, at initialisation, on the line from one image to another.
+    """The same measure for networks of the registry at initialisation, on the line from one image to another.
 
-    models: names. first, second: (C, S, S) in [0, 1]; they are normalised to mean 0 and deviation 1 over both. The
-    output is the sum of the ten logits.
+    The images are normalised to mean 0 and deviation 1; the output is the sum of ten logits.
+
+    Args:
+        models: names of networks.
+        first: image (C, S, S) in [0, 1].
+        second: image (C, S, S) in [0, 1].
+        networks: number of networks averaged for each name.
+        points: number of images on the line.
+        lags: largest lag.
+        seed: random seed.
+        console: shows progress; None for none.
+
+    Returns:
+        Autocorrelations for each network, with those of white and Brownian noise.
+
+    Raises:
+        ConfigError: an option is out of range.
     """
     _checked(networks, points, lags)
     advance = (console or Silent()).stage("gradients along the line", "networks")
@@ -278,12 +342,19 @@ def correlation_between(
             advance(place * networks + number + 1, len(models) * networks)
         rows.append(_row(name, layers_deep(network), paths, lags))
     return GradientCorrelation(
-        tuple(rows), "images on the way from one to another", points, *noise_autocorrelation(points, lags)
+        tuple(rows), "images interpolated between two images", points, *noise_autocorrelation(points, lags)
     )
 
 
 def layers_deep(network: nn.Module) -> int:
-    """Layers with weights, 1x1 convolutions on shortcuts among them."""
+    """Number of layers with weights, including 1x1 convolutions on shortcuts.
+
+    Args:
+        network: the network.
+
+    Returns:
+        The number of convolutions and dense layers.
+    """
     return sum(isinstance(m, nn.Conv2d | nn.Linear) for m in network.modules())
 
 
@@ -303,4 +374,4 @@ def _checked(networks: int, points: int, lags: int) -> None:
     if networks < 1:
         raise ConfigError(f"--networks {networks}", expected="1 or more")
     if not 1 <= lags < points - 1:
-        raise ConfigError(f"{points} points and {lags} lags", expected="lags from 1 to less than the points")
+        raise ConfigError(f"{points} points and {lags} lags", expected="lags from 1 to below the number of points")

@@ -76,7 +76,7 @@ class Plane:
 
 @dataclass(frozen=True)
 class Landscape:
-    """What surrounds the weights of one model.
+    """The loss around the weights of one model.
 
     name: what to call it. weights: "all" or "head", those that vary, and how many. loss: the kind, on the model's
     logits over temperature. along (L,), steps (S,): where line and plane were measured. cosine: of the angle between
@@ -109,15 +109,15 @@ class Landscape:
         """The largest curvature against 2 / rate, in a line or two."""
         c, rates = self.curvature, self.rates
         if not math.isfinite(c.largest):
-            return ["the curvature is not a finite number here"]
-        sure = "" if c.converged else f", not settled after {c.steps} products"
-        first = f"largest curvature {c.largest:.3g} (within {c.error:.1g}{sure}); least met {c.least:.3g}"
+            return ["the curvature is not finite"]
+        sure = "" if c.converged else f", not converged after {c.steps} products"
+        first = f"largest curvature {c.largest:.3g} (within {c.error:.1g}{sure}); smallest found {c.least:.3g}"
         if self.largest_rate:
             first += f"; gradient descent is stable here up to a rate of {self.largest_rate:.3g}"
         if rates is None:
-            return [first, "no rate was recorded: the head was not fitted by gradient descent"]
+            return [first, "no rate was recorded, as the head was not fitted by gradient descent"]
         words = []
-        for word, rate in (("where these weights were kept", rates.kept), ("at its peak", rates.peak)):
+        for word, rate in (("at these weights", rates.kept), ("at its peak", rates.peak)):
             bound = rates.stable(rate)
             if rate <= 0:
                 continue
@@ -125,12 +125,19 @@ class Landscape:
                 words.append(f"{rate:.3g} {word} (2 / rate {2 / rate:.3g})")
             else:
                 share = c.largest / bound
-                state = "above the edge" if share > 1.1 else "at the edge" if share > 0.9 else "below the edge"
-                words.append(f"{rate:.3g} {word} stands {bound:.3g}: the curvature is {share:.2g} of it, {state}")
+                state = (
+                    "above the edge of stability"
+                    if share > 1.1
+                    else "at the edge of stability"
+                    if share > 0.9
+                    else "below the edge of stability"
+                )
+                words.append(f"{rate:.3g} {word} is {bound:.3g}: the curvature is {share:.2g} of it, {state}")
         second = f"the run's rate with {rates.optimiser}: " + "; ".join(words)
         if rates.stable(1.0) is None:
             second += (
-                f"; {rates.optimiser} scales each weight's step by itself, so gradient descent's bounds do not bind it"
+                f"; {rates.optimiser} scales the step of each weight "
+                f"separately, so the bound for gradient descent does not apply"
             )
         return [first, second]
 
@@ -141,7 +148,7 @@ class Landscape:
         for word, part in (("training", self.train), ("validation", self.val)):
             rises = ", ".join(f"{part.rise(self.steps, d):+.3g} at {d:g}" for d in (0.5, 1.0))
             found.append(
-                f"  {word:<10}  loss {part.loss:.4g} on {part.images:,} images; it rises by {rises} filter lengths"
+                f"  {word:<10}  loss {part.loss:.4g} on {part.images:,} images; it rises by {rises} filter norms"
             )
         return [*found, *(f"  {line}" for line in self.curvature_words())]
 
@@ -228,7 +235,9 @@ def survey(
     """
     began = time.perf_counter()
     if points is not None and (points < 3 or points % 2 == 0):
-        raise ConfigError(f"--points {points}", expected="an odd number of 3 or more, so that one is at the weights")
+        raise ConfigError(
+            f"--points {points}", expected="an odd number of 3 or more, so that one point is at the weights"
+        )
     console = console or Silent()
     module, vary = varied(predictor, weights)
     head_only = module is not predictor.network
@@ -287,18 +296,18 @@ def _counted(objective: Objective, advance: Advance, total: int) -> Value:
 def varied(predictor: Predictor, weights: str) -> tuple[nn.Module, tuple[str, ...]]:
     """The module whose weights vary, and their names in it; see `survey`."""
     if weights not in ("all", "head"):
-        raise ConfigError(f"there are no weights {weights!r}", expected="head or all")
+        raise ConfigError(f"unknown weights {weights!r}", expected="head or all")
     if not predictor.has_gradients:
         raise ModelError(
             "a loss landscape needs gradients, which this model does not have",
-            fix="look at a network; `clearsight robustness` examines any model",
+            fix="use a network; `clearsight robustness` works for any model",
         )
     module: nn.Module = predictor.network
     if weights == "head":
         levels = predictor.network.feature_levels
         if levels is None:
             raise ConfigError(
-                "only a head on frozen features can be looked at alone", found=type(module).__name__.lower(),
+                "--weights head needs a head on frozen features", found=type(module).__name__.lower(),
                 fix="use --weights all",
             )  # fmt: skip
         module = levels.head

@@ -20,7 +20,8 @@ from clearsight.diagnosis.step_stats import StepStats
 from clearsight.diagnosis.vitals import Vitals
 from clearsight.models.zoo import entry, model_names
 from clearsight.tasks.losses import LOSSES, one_hot_targets
-from clearsight.train.config import AugmentationConfig, OptimizationConfig, RegularizationConfig, TrainConfig
+from clearsight.train.augmentation_config import AugmentationConfig
+from clearsight.train.config import OptimizationConfig, RegularizationConfig, TrainConfig
 from clearsight.train.context import FINE_TUNING
 from clearsight.train.optimisers import default_lr
 
@@ -36,6 +37,9 @@ MIN_VALIDATION_IMAGES = 20
 HEALTHY_RATIO = 3e-3
 """Length of an update as a share of the weight's that a cure aims at. Around 1e-3 is the usual advice [Karpathy 2015,
 CS231n notes, "Ratio of weights:updates"]; at the peak of a schedule it may be a few times that."""
+
+ONE_RATE = ("gd", "sgd", "momentum", "nesterov", "adagrad")
+"""Optimisers to exchange for Adam where they are too slow: one rate for all weights, or rates that only shrink."""
 
 Severity = Literal["fault", "warning"]
 
@@ -298,10 +302,28 @@ class Case:
         taken = {k: v for k, v in options.items() if k in known and self.model_args.get(k, known[k]) != v}
         return {"model_arg": taken} if taken else {}
 
+    def initial_weights(self, *, same_layers: bool = False) -> dict[str, Any]:
+        """`init=he`, where the weights are drawn by our own rule. Where He's rule drew them already and the layers stay
+        the same, with the gain at which signals keep their size: 1 over their growth from layer to layer.
+        """
+        if self.model not in model_names():
+            return {}
+        if self.config.model.init != "he" or not same_layers:
+            return {"init": "he"}
+        return {"init": f"he:{float(f'{1 / self.growth:.2g}'):g}"} if math.isfinite(self.growth) else {}
+
     @property
-    def initialisable(self) -> dict[str, Any]:
-        """`init=he`, where the weights are drawn by our own rule."""
-        return {"init": "he"} if self.model in model_names() else {}
+    def growth(self) -> float:
+        """Factor by which the deviation of the outputs grows from one nonlinearity to the next before any update,
+        geometric mean; nan where it is not known.
+        """
+        std = self.step_stats[0].std if self.from_start else np.empty(0)
+        std = std[np.isfinite(std) & (std > 0)]
+        return float((std[-1] / std[0]) ** (1 / (len(std) - 1))) if len(std) > 1 else math.nan
+
+    def adaptive(self) -> dict[str, Any]:
+        """`opt=adam`, where one rate served all weights, or rates only ever shrank."""
+        return {"opt": "adam"} if self.optimization.opt in ONE_RATE else {}
 
 
 def rounded(value: float) -> float:

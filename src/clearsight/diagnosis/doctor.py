@@ -39,7 +39,7 @@ PROBE_IMAGES = 1000
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """What the doctor says of a run: faults first, each kind in the order of causes; empty if nothing is wrong.
+    """What the doctor says of a run: faults first, each kind in the order of causes; empty if no problems found.
 
     facts: numbers that describe the run whether healthy or not. layers: names of the layers with weights, in the order
     of the forward pass; gradients (2, layers): norm of their gradients in the first and the last step looked at.
@@ -60,7 +60,7 @@ class Diagnosis:
     def summary(self) -> str:
         """What there is to say where there is no verdict."""
         return (
-            "nothing is wrong"
+            "no problems found"
             if self.facts["steps"] >= ENOUGH
             else "too few steps for a diagnosis; train for more epochs"
         )
@@ -114,7 +114,7 @@ def diagnose(
 
 
 NEUTRAL: dict[str, Any] = {
-    "pretrained": None, "init": None, "model_arg": {}, "lr_find": False, "cutmix": 0.0,
+    "pretrained": None, "init": None, "model_arg": {}, "lr": None, "lr_find": False, "cutmix": 0.0,
 }  # fmt: skip
 """Options that a cure may have to take back, and the values at which they do nothing."""
 
@@ -129,6 +129,7 @@ def cured(options: Mapping[str, Any], verdict: Verdict) -> dict[str, Any]:
     undone = {
         "model": () if "model_arg" in cure else ("model_arg", "init", "pretrained"),
         "lr": ("lr_find",),
+        "opt": () if "lr" in cure else ("lr",),  # a rate belongs to its optimiser
         "init": ("pretrained",),
         "mixup": ("cutmix",),
     }
@@ -204,13 +205,13 @@ def examine(dataset: Dataset, config: TrainConfig, *, console: Console | None = 
     idle = {"--out": run.out, "--resume": run.resume, "--auto-fix": run.auto_fix, "--budget": run.budget}
     if given := [name for name, value in idle.items() if value]:
         raise ConfigError(
-            f"a probe writes no run and takes a minute at most: {', '.join(given)} would be without effect",
+            f"a probe writes no run and takes at most a minute, so these options have no effect: {', '.join(given)}",
             fix="omit it, or use `clearsight train`",
         )
     if is_classical(config.model.model):
         raise ConfigError(
-            "the doctor looks at training by gradient descent",
-            found=f"{config.model.model}, which has none",
+            "the doctor only examines training by gradient descent",
+            found=f"{config.model.model}, which is not trained that way",
             fix="name a network with --model",
         )
     device = device_of(run.device)

@@ -107,13 +107,17 @@ class Standing:
         """Whether it differs significantly from the best one on the test images."""
         if best:
             return "best on validation"
-        return f"apart from it (p {self.p_best:.2g})" if self.p_best < APART else f"not apart (p {self.p_best:.2g})"
+        return (
+            f"significantly worse (p {self.p_best:.2g})"
+            if self.p_best < APART
+            else f"not significant (p {self.p_best:.2g})"
+        )
 
 
 @dataclass(frozen=True, repr=False, eq=False)
 class Leaderboard(Result):
     """The ranked models, best on validation first, each kept in the folder. advice: the name of the one to use, and
-    why. temporary: keeps a folder in the cache that nobody asked to keep.
+    why. temporary: a folder in the cache that is kept as long as this object.
     """
 
     folder: Path
@@ -326,11 +330,11 @@ def _advice(ranked: Sequence[Standing], right: dict[str, NDArray[np.bool_]]) -> 
     times = best.image_seconds / fastest.image_seconds
     if times < WORTH:
         return best.name, "best on the validation images" + (
-            ", and none as good is much faster" if len(as_good) > 1 else ", by more than a standard error"
+            ", and no equally good model is much faster" if len(as_good) > 1 else ", by more than a standard error"
         )
     return fastest.name, (
-        f"{times:.1f} times as fast as {best.name}, which is best on the validation images by no more than a standard "
-        f"error ({percent(best.val_accuracy)} against {percent(fastest.val_accuracy)})"
+        f"{times:.1f} times as fast as {best.name}, the best on the validation images, and no more than a standard "
+        f"error behind ({percent(best.val_accuracy)} against {percent(fastest.val_accuracy)})"
     )
 
 

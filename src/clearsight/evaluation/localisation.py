@@ -23,7 +23,7 @@ Thing = tuple[Sequence[float], str]
 
 
 class Scored(Protocol):
-    """A box found, as `localisation.Found`."""
+    """A box found, as `localisation.Found`: corners (x0, y0, x1, y1) in pixels, class and score."""
 
     @property
     def box(self) -> tuple[float, float, float, float]: ...
@@ -55,6 +55,11 @@ class LocalisationEvaluation:
     mean_iou: float | None
 
     def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON.
+
+        Returns:
+            A dictionary.
+        """
         return asdict(self)
 
 
@@ -66,16 +71,27 @@ def evaluate_boxes(
     peaks: Sequence[dict[str, tuple[float, float]]] | None = None,
     segments: Sequence[tuple[NDArray[np.integer], NDArray[np.integer]]] | None = None,
 ) -> LocalisationEvaluation:
-    """Evaluate what was found in N images against ground truth.
+    """Compare boxes found in N images with ground truth.
 
-    peaks: for each image, the loudest place (x, y) of each class; one that is missing is a miss. segments: for each
-    image, known and given labels of its pixels (H, W), numbered alike, 0 for background. DataError where the lengths
-    differ.
+    Args:
+        found: boxes with scores for each image.
+        things: true boxes with their classes for each image.
+        iou: least intersection over union of a correct box, 0 to 1.
+        peaks: for each image the maximum (x, y) of each class's map, in pixels; a missing one counts as a miss. None
+            leaves out the pointing game.
+        segments: for each image the true and the predicted label of each pixel (H, W), 0 for the background. None
+            leaves out the mean IoU.
+
+    Returns:
+        Average precision per class, and the other metrics.
+
+    Raises:
+        DataError: the arguments are of different numbers of images.
     """
     for what, given in (("found", found), ("peaks", peaks), ("segments", segments)):
         if given is not None and len(given) != len(things):
             raise DataError(
-                f"{what} and known boxes are of different images", found=f"{len(given)} and {len(things)} images"
+                f"{what} and known boxes belong to different images", found=f"{len(given)} and {len(things)} images"
             )
     classes = sorted({label for image in things for _, label in image})
     each = {label: _precision(found, things, label, iou) for label in classes}

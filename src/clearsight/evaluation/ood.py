@@ -33,9 +33,11 @@ class SetsCheck:
 
 @dataclass(frozen=True)
 class OODCheck:
-    """On n images that belong to the data. sets: where the task has any. allowed, false_alarms: the share of images
-    that may be, and that are, flagged as out of distribution; its interval holds with 95 % confidence. strangest:
-    positions among the n of those flagged, strangest first. calibrated_on: images that the threshold follows from.
+    """False alarms and prediction sets on n in-distribution images.
+
+    sets: coverage of prediction sets, if the task has them. allowed: share of images that may be flagged as out of
+    distribution. false_alarms: share that is flagged, with its 95 % interval. most_ood: positions of the flagged
+    images, highest score first. calibrated_on: number of images behind the threshold.
     """
 
     n: int
@@ -47,7 +49,11 @@ class OODCheck:
     calibrated_on: int = 0
 
     def summary(self) -> dict[str, Any]:
-        """The numbers that go into metrics.json."""
+        """The numbers that go into metrics.json.
+
+        Returns:
+            Plain values for JSON.
+        """
         if self.sets is None:
             return {"false_alarms": self.false_alarms}
         alarms = {name: getattr(self, name) for name in ("allowed", "false_alarms", "false_alarms_interval")}
@@ -57,9 +63,17 @@ class OODCheck:
 def check_ood(
     task: Task, ood: OODScores, outputs: NDArray[np.floating], truth: NDArray[Any], coverage: float = COVERAGE
 ) -> OODCheck:
-    """Count false alarms, and measure prediction sets, on images with outputs (N, O) that the model was not trained on.
+    """Count false alarms and measure prediction sets on images that the model was not trained on.
 
-    ood: of these images. truth: as the task evaluates it; where it has sets, positions of the true names (N,).
+    Args:
+        task: the task of the model.
+        ood: OOD scores of the images.
+        outputs: outputs of the network (N, O).
+        truth: the true targets as `Task.evaluate` takes them.
+        coverage: coverage of the prediction sets, in (0, 1).
+
+    Returns:
+        Share of false alarms with its interval, and coverage.
     """
     n = len(outputs)
     in_set = task.prediction_sets(outputs, ood, PredictOptions(coverage))

@@ -39,6 +39,11 @@ class Paired:
     knows: bool = False
 
     def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON.
+
+        Returns:
+            A dictionary.
+        """
         return asdict(self)
 
     def words(self) -> str:
@@ -84,13 +89,13 @@ class ModelComparison(Result, Sequence[Paired]):
         return {"together": [row.to_dict() for row in self]}
 
     def text(self) -> str:
-        """Each row against the model alone.
+        """Each row against the single model.
 
         Returns:
             Text of several lines.
         """
         width = max(len(row.name) for row in self)
-        lines = [f"{'':<{width}}  accuracy  log loss  against the model alone"]
+        lines = [f"{'':<{width}}  accuracy  log loss  against the single model"]
         for number, row in enumerate(self):
             words = row.words() if number else ""
             lines.append(f"{row.name:<{width}}  {percent(row.accuracy):>9}  {row.log_loss:8.3f}  {words}".rstrip())

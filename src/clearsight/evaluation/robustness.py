@@ -46,8 +46,8 @@ MILD = ("smaller", "larger", "rotation", "illumination", "blur", "noise")
 
 @dataclass(frozen=True)
 class ChangeResult:
-    """Accuracy at a step, and consistency, the share of answers that stay what they were; with 95 % intervals.
-    confusion: the commonest mistake that the unchanged images did not have, as (true class, answer, images).
+    """Accuracy at a step, and consistency, the share of unchanged predictions; with 95 % intervals. confusion: the most
+    common new mistake, as (true class, prediction, images).
     """
 
     amount: float
@@ -60,7 +60,7 @@ class ChangeResult:
 
 @dataclass(frozen=True)
 class Cluster:
-    """Images of a class that look alike to the model: their number, accuracy, and some of their names."""
+    """Images of a class with similar features: their number, accuracy, and some of their names."""
 
     label: str
     images: int
@@ -71,7 +71,8 @@ class Cluster:
 
 @dataclass(frozen=True)
 class Sensitivity:
-    """An edit that changes the class, and the share of images whose answer changed as it should, with its interval."""
+    """An edit that changes the class, and the share of images whose prediction changed as it should, with its
+    interval."""
 
     edit: str
     images: int
@@ -116,7 +117,7 @@ class RobustnessReport(Result):
         for name, steps in self.rows.items():
             shares = " ".join(f"{percent(s.accuracy):>7}" for s in steps)
             fails, worst = self.fails[name], steps[-1].confusion
-            text = f"; at step 5 mostly {worst[0]} predicted as {worst[1]}" if worst and worst[2] > 2 else ""
+            text = f"; at step 5 most often {worst[0]} predicted as {worst[1]}" if worst and worst[2] > 2 else ""
             amount = "" if fails is None or "+" in name else f" ({steps[fails - 1].amount:g})"
             verdict = "never" if fails is None else f"step {fails}{amount}{text}"
             lines.append(f"  {name:<{width}} {shares}  {verdict}")
@@ -135,10 +136,24 @@ def measure_robustness(
     seed: int = 0,
     console: Console | None = None,
 ) -> RobustnessReport:
-    """Measure accuracy on images with known classes (N,), changed in steps.
+    """Measure accuracy under graded changes of images with known classes.
 
-    changes: names of `CHANGES`, or several joined by + (default: each, and all of the slight kinds together). turns:
-    (class, degrees, class): what a class becomes when turned counter-clockwise, such as a 6 that becomes a 9.
+    Args:
+        predictor: the model.
+        images: images in any form.
+        labels: true class indices (N,).
+        names: names of the images; None for those of the inputs.
+        changes: names of `CHANGES`, or several joined by +; None for each, and the mild ones together.
+        turns: (class, degrees, class) for classes that become another when rotated counter-clockwise, such as a 6 that
+            becomes a 9.
+        seed: random seed.
+        console: shows progress; None for none.
+
+    Returns:
+        Accuracy and consistency for each change and step.
+
+    Raises:
+        ConfigError: a change is unknown or given twice, an angle is not finite, or there are no images.
     """
     console = console or Silent()
     chosen = [*CHANGES, "smaller + rotation + illumination + noise"] if changes is None else list(changes)
@@ -147,11 +162,11 @@ def measure_robustness(
         if word not in CHANGES:
             raise ConfigError(f"unknown change {word!r}", expected=", ".join(CHANGES), fix=did_you_mean(word, CHANGES))
     if not parts:
-        raise ConfigError("there are no changes to make", expected=", ".join(CHANGES), fix="omit it for all")
+        raise ConfigError("the list of changes is empty", expected=", ".join(CHANGES), fix="omit it for all")
     if doubled := next((name for name, words in parts.items() if len(set(words)) < len(words)), None):
-        raise ConfigError(f"{doubled!r} names a change twice", fix="name each once")
+        raise ConfigError(f"{doubled!r} names a change twice", fix="name each change once")
     if wrong := next((degrees for _, degrees, _ in turns if not math.isfinite(degrees)), None):
-        raise ConfigError(f"a turn by {wrong} degrees", expected="a number of degrees, such as 180 or -90")
+        raise ConfigError(f"a rotation by {wrong} degrees", expected="a number of degrees, such as 180 or -90")
     inputs = predictor.inputs(images)
     called = list(inputs.names if names is None else names)
     if not called:
@@ -202,10 +217,19 @@ class Retained:
 
 
 def retained(predictor: Predictor, images: Images, labels: NDArray[np.integer], seed: int = 0) -> Retained:
-    """A short measurement: the first step of the changes of `MILD`, on images with known classes (N,).
+    """A short measurement: the share of correct predictions that the first step of each mild change keeps.
 
-    Images that are known by content are each changed by random numbers of their own, and what the network makes of them
-    is read from the store where a model with the same features was asked before.
+    If images are identified by content, each is changed by random numbers of its own, and outputs that the store holds
+    from a model with the same features are read from there.
+
+    Args:
+        predictor: the model.
+        images: images in any form.
+        labels: true class indices (N,).
+        seed: random seed.
+
+    Returns:
+        Number of correct predictions, and how many of them are kept.
     """
     if isinstance(images, PixelView) and images.digests and predictor.network.feature_levels is not None:
         return _retained_known(predictor, images, labels, seed)
@@ -317,7 +341,7 @@ def _sensitivity(
         edit: str, rows: NDArray[np.int64], made: Callable[[torch.Tensor], torch.Tensor], goal: int | None
     ) -> None:
         if not len(rows):
-            console.say(f"{edit}: left out, as no image to edit is answered rightly")
+            console.say(f"{edit}: left out, as no image for it is predicted correctly")
             return
         edited = made(x[torch.from_numpy(rows)]).numpy()
         predicted = predictor.predict_proba(edited).argmax(1)
@@ -332,7 +356,7 @@ def _sensitivity(
 
     found: list[Sensitivity] = []
     right = np.flatnonzero(before == truth)
-    tried("object painted out: another answer", right, painted_out, None)
+    tried("object removed: prediction changes", right, painted_out, None)
     for start, degrees, end in turns:
         name = f"{predictor.classes[start]} turned by {degrees:g} degrees: {predictor.classes[end]}"
         tried(name, right[truth[right] == start], partial(_all_turned, degrees=degrees), end)

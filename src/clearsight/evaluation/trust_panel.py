@@ -43,7 +43,7 @@ def trust_panel(
     issues: LabelIssues | None = None,
     without: Evaluation | None = None,
 ) -> TrustPanel:
-    """Collect what a model promises and whether its test images show that it is kept.
+    """Collect the promises of a model and whether its test images show that they are kept.
 
     Args:
         predictor: the model.

@@ -34,11 +34,11 @@ Floats = NDArray[np.float32]
 METHODS: dict[str, str] = {
     "saliency": "absolute gradient of the class's logit, largest channel",
     "smoothgrad": "absolute gradient, averaged over noisy copies of the image",
-    "integrated-gradients": "gradient averaged on the way from a blurred image, times the difference",
-    "guided": "gradient that passes rectifiers only where it is positive",
-    "grad-cam": "maps of a layer, or of all depths a head sees, weighted by their gradients",
+    "integrated-gradients": "mean gradient between a blurred image and the image, times their difference",
+    "guided": "gradient that passes rectifiers only if it is positive",
+    "grad-cam": "maps of a layer, or of all layers that the head uses, weighted by their gradients",
     "occlusion": "how much the probability falls when a square is covered",
-    "lime": "superpixels' weights in a linear model around the image",
+    "lime": "weights of superpixels in a local linear model",
     "shap": "Shapley values of superpixels",
 }
 """The methods, and what each shows."""
@@ -46,7 +46,7 @@ METHODS: dict[str, str] = {
 OWN = "anomaly-map"
 """What detectors of anomalies that look at places say themselves."""
 
-METHOD_WORDS = {**METHODS, OWN: "how much less normal than usual each place is, by the detector itself"}
+METHOD_WORDS = {**METHODS, OWN: "how anomalous each position is, as computed by the anomaly model itself"}
 """What every map shows."""
 
 GRADIENT_METHODS = ("saliency", "smoothgrad", "integrated-gradients", "guided", "grad-cam")
@@ -63,16 +63,16 @@ NEAR = 0.02
 
 @dataclass(frozen=True)
 class Explanation:
-    """Why an image got its answer, according to one method.
+    """The heatmap of an image by one method, and measurements of its quality.
 
-    heat (H, W): larger for places that speak for the class; only Integrated Gradients, occlusion, LIME and SHAP also
-    have negative values, for places that speak against it. pixels (C, H, W) float32 in [0, 1], as the network sees
-    them. value: the calibrated probability of `target`, or the number for a target that is a number. For a plain number
-    positive values speak for a larger one, for an angle or direction for the prediction. answered: whether `target` is
-    the prediction. opposite: the other of two classes, else "". ood_percentile, is_ood: as of a `Prediction`.
-    randomised: see `faithfulness.randomisation`; None for methods without gradients. facts: what else there is to say
-    about this map, such as the completeness of Integrated Gradients. line: what is explained, in words.
-    faithfulness_measurable: places may be blurred without changing what the task is about.
+    heat (H, W): larger where the image supports the class; Integrated Gradients, occlusion, LIME and SHAP also have
+    negative values, where it speaks against the class. For a plain number, positive values support a larger number; for
+    an angle or direction, the prediction. pixels (C, H, W): float32 in [0, 1], as the network receives them. value:
+    calibrated probability of `target`, or the predicted number. answered: `target` is the prediction. opposite: the
+    other of two classes, else "". ood_percentile, is_ood: as in `Prediction`. randomised: see
+    `faithfulness.randomisation`; None for methods without gradients. facts: further measurements, such as the
+    completeness of Integrated Gradients. line: the target in words. faithfulness_measurable: blurring places does not
+    change what the task is about.
     """
 
     image: str
@@ -102,26 +102,29 @@ class Explanation:
 
     @property
     def verdict(self) -> str:
-        """How faithful the map is to the model, in words; "" if that was not measured."""
+        """The faithfulness of the map in words; "" if not measured."""
         if self.faithfulness is None:
             return ""
         if self.faithfulness.score > NEAR:
             return "better than chance"
         if self.faithfulness.score >= -NEAR:
             return "no better than chance"
-        return f"worse than chance: {f'these places speak for {self.opposite}' if self.opposite else 'misleading'}"
+        return (
+            f"worse than chance: {f'these places are evidence for {self.opposite}' if self.opposite else 'misleading'}"
+        )
 
     @property
     def remarks(self) -> str:
         """Limitations of the map, in a line."""
         heading = []
         if np.ptp(self.heat) == 0:
-            heading.append("the map is the same everywhere and says nothing")
+            heading.append("the map is constant and carries no information")
         if self.facts.get("rectifiers") == 0:
-            heading.append("the network has no rectifiers to guide: this is the plain gradient")
+            heading.append("the network has no rectifiers, so this is the plain gradient")
         if self.facts.get("error", 0) > 0.01:
             heading.append(
-                f"its sum misses the logit's difference by {percent(self.facts['completeness'], 0)}: use more samples"
+                f"its sum differs from the difference of the logits by "
+                f"{percent(self.facts['completeness'], 0)}: use more samples"
             )
         if self.faithfulness:
             f = self.faithfulness
@@ -129,16 +132,20 @@ class Explanation:
                 f"faithfulness {f.score:+.2f}, {self.verdict} (deletion {f.deletion:.2f}, insertion {f.insertion:.2f})"
             )
         elif not self.faithfulness_measurable:
-            heading.append("faithfulness cannot be measured: blurring a place changes the prediction by itself")
+            heading.append("faithfulness cannot be measured: blurring a place itself changes the prediction")
         if self.randomised is not None:
             heading.append(
-                f"with shuffled weights it correlates {self.randomised:.2f}"
+                f"correlation with the map for shuffled weights: {self.randomised:.2f}"
                 + (": it shows the image, not the model" if self.randomised > 0.7 else "")
             )
         return "; ".join(heading)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values for JSON, without the arrays."""
+        """Plain values for JSON, without the arrays.
+
+        Returns:
+            A dictionary.
+        """
         return {
             "image": self.image, "method": self.method, "target": self.target, "value": self.value,
             "opposite": self.opposite, "ood_percentile": self.ood_percentile, "is_ood": self.is_ood,
@@ -163,7 +170,14 @@ class Settings:
 
 
 def methods_of(predictor: Predictor) -> list[str]:
-    """The methods a model can be explained by: those with gradients need a network that has them, Grad-CAM maps too."""
+    """The methods that can explain a model.
+
+    Args:
+        predictor: the model.
+
+    Returns:
+        Names of methods; gradient methods need a network with gradients, and Grad-CAM needs feature maps.
+    """
     found = [m for m in METHODS if predictor.has_gradients or m not in GRADIENT_METHODS]
     if predictor.has_gradients and not _has_maps(predictor):
         found.remove("grad-cam")
@@ -181,7 +195,14 @@ def _has_maps(predictor: Predictor) -> bool:
 
 
 def usual_method(predictor: Predictor) -> str:
-    """The method where none is asked for."""
+    """The default method for a model.
+
+    Args:
+        predictor: the model.
+
+    Returns:
+        Name of the method.
+    """
     return OWN if predictor.localises else "smoothgrad" if predictor.has_gradients else "occlusion"
 
 
@@ -195,11 +216,23 @@ def explain(
     faithfulness: bool = True,
     console: Console | None = None,
 ) -> Iterator[Explanation]:
-    """Explain each image's answer, or a class given as `target`, by one method or by several, one image after the
-    other.
+    """Explain the prediction of each image, or a given class, by one method or several.
 
-    faithfulness: measure how faithful each map is. Raises ConfigError for an unknown method, class or setting, and
-    ModelError for a method the model does not have or a layer it has not.
+    Args:
+        predictor: the model.
+        images: images in any form.
+        method: name or names of methods.
+        target: name or index of the class to explain; None for the prediction.
+        settings: settings of the methods; None for the defaults.
+        faithfulness: measure how faithful each heatmap is.
+        console: shows progress; None for none.
+
+    Yields:
+        One explanation per image and method, image by image.
+
+    Raises:
+        ConfigError: unknown method, class or setting.
+        ModelError: the model does not support the method, or has no such layer.
     """
     settings, console = settings or Settings(), console or Silent()
     methods = [method] if isinstance(method, str) else list(method)
@@ -220,12 +253,22 @@ def explain(
 
 
 def check(predictor: Predictor, method: str, settings: Settings) -> None:
-    """Raise for a method that does not exist or does not suit the model, and for settings out of range."""
+    """Refuse methods that do not suit the model, and settings out of range.
+
+    Args:
+        predictor: the model.
+        method: name of the method.
+        settings: settings of the methods.
+
+    Raises:
+        ConfigError: the method is unknown, or a setting is out of range.
+        ModelError: the model does not support the method.
+    """
     if method not in METHOD_WORDS:
         raise ConfigError(f"unknown method {method!r}", expected=", ".join(METHODS), fix=did_you_mean(method, METHODS))
     if method == OWN and not predictor.localises:
         raise ModelError(
-            f"{OWN} is of detectors of anomalies that compare places of an image",
+            f"{OWN} needs an anomaly model that compares positions in an image",
             found=f"a model of {predictor.bundle.task.name}",
             expected=", ".join(methods_of(predictor)),
         )
@@ -248,11 +291,11 @@ def check(predictor: Predictor, method: str, settings: Settings) -> None:
     if method == "occlusion" and (settings.window or 1) >= shortest:
         raise ConfigError(f"window is {settings.window}", expected=f"less than the image's shorter side, {shortest}")
     if not 0 <= settings.noise <= 1:
-        raise ConfigError(f"noise is {settings.noise}", expected="a share of the image's range, from 0 to 1")
+        raise ConfigError(f"noise is {settings.noise}", expected="a share of the pixel range, from 0 to 1")
 
 
 class _Question:
-    """Why one image got its answer: what every method starts from."""
+    """The prediction of one image to explain, as used by every method."""
 
     def __init__(
         self,
@@ -325,7 +368,14 @@ class _Question:
 
 
 def single_output(weights: NDArray[np.float64]) -> tuple[NDArray[np.float64] | None, int]:
-    """Weights of a sum of outputs and 0; None and a position where the sum is the single output there."""
+    """Recognise weights that select a single output.
+
+    Args:
+        weights: weights of the outputs (O,).
+
+    Returns:
+        The weights and 0; or None and the index of the output, if one weight is 1 and the others are 0.
+    """
     (places,) = np.nonzero(weights)
     if len(places) == 1 and weights[places[0]] == 1:
         return None, int(places[0])
@@ -334,8 +384,14 @@ def single_output(weights: NDArray[np.float64]) -> tuple[NDArray[np.float64] | N
 
 @contextmanager
 def summed(network: ModelNetwork, weights: NDArray[np.float64] | None) -> Iterator[None]:
-    """Inside the block a network (N, O) gives this weighted sum of its outputs (N, 1), unless weights are None; so does
-    the head of one that has a head.
+    """Context manager: the network returns a weighted sum of its outputs (N, 1).
+
+    Args:
+        network: the network with outputs (N, O); if it has a head, the head returns the sum too.
+        weights: weights (O,); None changes nothing.
+
+    Yields:
+        Nothing; the network is restored when the block ends.
     """
     if weights is None:
         yield

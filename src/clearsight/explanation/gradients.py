@@ -22,7 +22,8 @@ from torch.overrides import TorchFunctionMode
 from clearsight.errors import ModelError
 from clearsight.models.base import ModelNetwork, capture, forward_hooks
 from clearsight.models.feature_maps import as_maps
-from clearsight.models.network import InputLayer, frozen, layer_name
+from clearsight.models.layer_probe import layer_name
+from clearsight.models.network import InputLayer, frozen
 from clearsight.train.batch_norm import folded_norms
 from clearsight.train.hardware import kept_memory
 from clearsight.train.loop import layout_for
@@ -36,7 +37,26 @@ faithfulness on training images 0.02, and 0.10 one stage earlier (two seeds, 60 
 
 
 def saliency(network: nn.Module, x: torch.Tensor, classes: torch.Tensor, *, batch: int = 8) -> torch.Tensor:
-    """Absolute gradient |d logit / d pixel| [Simonyan, Vedaldi, Zisserman 2014]."""
+    """Absolute gradient of a class's logit with respect to the pixels.
+
+    Args:
+        network: images (N, C, H, W) to logits (N, K).
+        x: images (N, C, H, W) in [0, 1].
+        classes: class indices (N,).
+        batch: images per pass.
+
+    Returns:
+        Heatmaps (N, C, H, W), at least 0.
+
+    Example:
+        >>> net = nn.Sequential(nn.Flatten(), nn.Linear(4, 2, bias=False))
+        >>> heat = saliency(net, torch.rand(1, 1, 2, 2), torch.tensor([1]))
+        >>> bool((heat.flatten() == net[1].weight[1].abs()).all())
+        True
+
+    Reference:
+        Simonyan, Vedaldi and Zisserman, "Deep inside convolutional networks", 2014, arXiv:1312.6034.
+    """
     with frozen(network):
         return torch.cat([_gradient(network, *part).abs() for part in _parts(batch, x, classes)])
 
@@ -52,10 +72,26 @@ def smoothgrad(
     batch: int = 8,
     progress: Progress | None = None,
 ) -> torch.Tensor:
-    """Mean absolute gradient over noisy copies of each image [Smilkov et al. 2017].
+    """Mean absolute gradient over noisy copies of each image.
 
-    noise: deviation of the Gaussian noise as a share of the image's range (max - min). Copies may leave [0, 1]: cut
-    back, they would be a different distribution. The noise follows from the seed and the number of the sample alone.
+    Copies may leave [0, 1]: clipping them would change their distribution. The noise depends on the seed and the number
+    of the sample alone.
+
+    Args:
+        network: images (N, C, H, W) to logits (N, K).
+        x: images (N, C, H, W) in [0, 1].
+        classes: class indices (N,).
+        samples: copies per image.
+        noise: standard deviation of the noise, as a share of the image's range (max - min).
+        seed: random seed.
+        batch: images per pass.
+        progress: called as progress(done, total); None for none.
+
+    Returns:
+        Heatmaps (N, C, H, W), at least 0.
+
+    Reference:
+        Smilkov et al., "SmoothGrad: removing noise by adding noise", 2017, arXiv:1706.03825.
     """
     total = torch.zeros_like(x)
     deviation = noise * (x.amax((1, 2, 3)) - x.amin((1, 2, 3)))
@@ -73,7 +109,16 @@ def smoothgrad(
 
 
 def gaussian(shape: torch.Size, seed: int, number: int) -> torch.Tensor:
-    """Standard normal noise that seed and number decide, on any machine."""
+    """Standard normal noise that is the same on any machine.
+
+    Args:
+        shape: shape of the noise.
+        seed: random seed.
+        number: number of the sample.
+
+    Returns:
+        The noise, float32.
+    """
     rng = np.random.default_rng([seed, number])
     return torch.from_numpy(rng.standard_normal(tuple(shape), np.float32))
 
@@ -88,10 +133,25 @@ def integrated_gradients(
     batch: int = 8,
     progress: Progress | None = None,
 ) -> torch.Tensor:
-    """(x - baseline) times the mean gradient on the straight way from baseline to x [Sundararajan, Taly, Yan 2017].
+    """Integrated Gradients: (x - baseline) times the mean gradient on the line from the baseline to x.
 
-    baseline: (C, H, W) or as x; black unless given. The integral is taken by Gauss-Legendre quadrature with so many
-    steps. The sum over an image is its logit less the baseline's, as far as the steps resolve it.
+    The integral is taken by Gauss-Legendre quadrature. The heatmap sums to the logit of the image less that of the
+    baseline, up to the error of the quadrature.
+
+    Args:
+        network: images (N, C, H, W) to logits (N, K).
+        x: images (N, C, H, W) in [0, 1].
+        classes: class indices (N,).
+        baseline: image (C, H, W), or one per image; None for black.
+        steps: points of the quadrature.
+        batch: images per pass.
+        progress: called as progress(done, total); None for none.
+
+    Returns:
+        Heatmaps (N, C, H, W), with positive and negative values.
+
+    Reference:
+        Sundararajan, Taly and Yan, "Axiomatic attribution for deep networks", 2017, arXiv:1703.01365.
     """
     start_image = torch.zeros_like(x) if baseline is None else baseline.expand_as(x)
     nodes, weights = np.polynomial.legendre.leggauss(steps)
@@ -112,9 +172,17 @@ def integrated_gradients(
 
 @contextmanager
 def fast_gradients(network: nn.Module, image: torch.Tensor) -> Iterator[None]:
-    """As `frozen`, and inside the block a pass costs less and gives the same up to rounding: channels last, batch
-    normalisations folded into the convolutions before them, rectifiers out of place (in place, each keeps a copy of
-    what it overwrites), memory kept from batch to batch. image (1, C, H, W): to check the folding on.
+    """Context manager: as `frozen`, with faster passes that give the same gradients up to rounding.
+
+    Memory is channels last and kept from batch to batch, batch normalisation is folded into the convolution before it,
+    and ReLU does not work in place, where it would keep a copy of what it overwrites.
+
+    Args:
+        network: the network; it is restored when the block ends.
+        image: an image (1, C, H, W) on which the folding is checked.
+
+    Yields:
+        Nothing.
     """
     tensors = [(tensor, tensor.data) for tensor in [*network.parameters(), *network.buffers()]]
     in_place: list[Any] = [m for m in network.modules() if getattr(m, "inplace", False)]
@@ -135,7 +203,17 @@ def fast_gradients(network: nn.Module, image: torch.Tensor) -> Iterator[None]:
 def logit_gap(
     network: nn.Module, x: torch.Tensor, classes: torch.Tensor, baseline: torch.Tensor | None = None
 ) -> torch.Tensor:
-    """The class's logit of each image less that of its baseline (N,)."""
+    """The logit of each image less that of its baseline.
+
+    Args:
+        network: images (N, C, H, W) to logits (N, K).
+        x: images (N, C, H, W) in [0, 1].
+        classes: class indices (N,).
+        baseline: image (C, H, W), or one per image; None for black.
+
+    Returns:
+        Differences (N,).
+    """
     start_image = torch.zeros_like(x) if baseline is None else baseline.expand_as(x)
     with torch.no_grad():
         gap: torch.Tensor = (network(x) - network(start_image)).gather(1, classes.view(-1, 1))[:, 0]
@@ -143,11 +221,23 @@ def logit_gap(
 
 
 def guided_backprop(network: nn.Module, x: torch.Tensor, classes: torch.Tensor, *, batch: int = 8) -> torch.Tensor:
-    """Gradient that passes a rectifier only where it is positive [Springenberg et al. 2015].
+    """Guided backpropagation: the gradient passes a ReLU only where it is positive.
 
-    Every rectifier counts: nn.ReLU, nn.ReLU6, functional.relu, Tensor.relu, torch.relu. Networks without any (SiLU,
-    GELU) have nothing to guide, and the answer is the plain gradient. It shows edges rather than what decided [Adebayo
-    et al. 2018].
+    It covers nn.ReLU, nn.ReLU6, functional.relu, Tensor.relu and torch.relu. In networks without any (SiLU, GELU) there
+    is nothing to guide, and the result is the plain gradient. The method shows edges rather than evidence for the class
+    [Adebayo et al. 2018].
+
+    Args:
+        network: images (N, C, H, W) to logits (N, K).
+        x: images (N, C, H, W) in [0, 1].
+        classes: class indices (N,).
+        batch: images per pass.
+
+    Returns:
+        Heatmaps (N, C, H, W), with positive and negative values.
+
+    Reference:
+        Springenberg et al., "Striving for simplicity: the all convolutional net", 2015, arXiv:1412.6806.
     """
     found = []
     with frozen(network), _GuidedRectifiers():
@@ -156,7 +246,15 @@ def guided_backprop(network: nn.Module, x: torch.Tensor, classes: torch.Tensor, 
 
 
 def rectifiers(network: nn.Module, x: torch.Tensor) -> int:
-    """How many rectifiers a pass of images x goes through: what `guided_backprop` guides."""
+    """Number of ReLU calls in a pass, which `guided_backprop` guides.
+
+    Args:
+        network: the network.
+        x: images (N, C, H, W).
+
+    Returns:
+        The number of calls.
+    """
     counting = _GuidedRectifiers()
     with frozen(network), torch.enable_grad(), counting:
         network(x.clone().requires_grad_())
@@ -198,10 +296,25 @@ class _OnlyPositive(torch.autograd.Function):
 def grad_cam(
     network: nn.Module, x: torch.Tensor, classes: torch.Tensor, *, layer: str = "", batch: int = 8
 ) -> torch.Tensor:
-    """A layer's maps, weighted by their mean gradients, summed, and rectified: (N, h, w) [Selvaraju et al. 2017].
+    """Grad-CAM: the maps of a layer, weighted by their mean gradients, summed and rectified.
 
-    layer: name of a module; "" is the one `last_maps` finds. A transformer's tokens are laid back on their grid,
-    without the class token.
+    The tokens of a transformer are arranged on their grid, without the class token.
+
+    Args:
+        network: images (N, C, H, W) to logits (N, K).
+        x: images (N, C, H, W) in [0, 1].
+        classes: class indices (N,).
+        layer: name of a module; "" for the one that `last_maps` finds.
+        batch: images per pass.
+
+    Returns:
+        Heatmaps (N, h, w), at least 0.
+
+    Raises:
+        ModelError: the layer has no maps, or does not exist.
+
+    Reference:
+        Selvaraju et al., "Grad-CAM: visual explanations from deep networks", 2017, arXiv:1610.02391.
     """
     found = []
     with frozen(network):
@@ -210,7 +323,7 @@ def grad_cam(
             with capture(network, [name]) as seen, torch.enable_grad():
                 logits = network(part.clone().requires_grad_())
             if not isinstance(maps := seen.get(name), torch.Tensor) or maps.ndim not in (3, 4):
-                raise ModelError(f"the layer {name!r} gives out no maps", fix="name another")
+                raise ModelError(f"the layer {name!r} has no feature maps", fix="name another")
             (gradient,) = torch.autograd.grad(logits.gather(1, labels.view(-1, 1)).sum(), maps)
             maps, gradient = as_maps(maps.detach()), as_maps(gradient)
             found.append((gradient.mean((2, 3), keepdim=True) * maps).sum(1).clamp_min(0))
@@ -218,12 +331,24 @@ def grad_cam(
 
 
 def depth_cam(network: ModelNetwork, x: torch.Tensor, classes: torch.Tensor, *, batch: int = 8) -> torch.Tensor:
-    """Grad-CAM for a head that sees maps of several depths pooled side by side: (N, h, w), as large as the largest.
+    """Grad-CAM for a head that reads pooled maps of several depths.
 
-    At every depth maps times the gradient that reaches them from the head, place by place, as mean gradients would lose
-    what the maximum and the deviation say: the mean of a deviation's gradient is 0 [HiResCAM; Draelos, Carin 2020]. Of
-    maps pooled by their mean alone this is Grad-CAM. The depths are added up, each by what it gives to the logit per
-    area of the image, and the sum rectified.
+    At each depth, maps are multiplied place by place with their gradient: mean gradients would lose the contributions
+    of the maximum and the standard deviation, as the gradient of a deviation has mean 0. For maps that are pooled by
+    their mean alone this is Grad-CAM. The depths are added, each weighted by its contribution to the logit per area of
+    the image, and the sum is rectified.
+
+    Args:
+        network: a network with `feature_levels`.
+        x: images (N, C, H, W) in [0, 1].
+        classes: class indices (N,).
+        batch: images per pass.
+
+    Returns:
+        Heatmaps (N, h, w), of the size of the largest maps, at least 0.
+
+    Reference:
+        Draelos and Carin, "Use HiResCAM instead of Grad-CAM", 2020, arXiv:2011.08891.
     """
     found, levels = [], network.feature_levels
     assert levels is not None
@@ -248,12 +373,21 @@ def depth_cam(network: ModelNetwork, x: torch.Tensor, classes: torch.Tensor, *, 
 
 
 def last_maps(network: nn.Module, x: torch.Tensor, enough: int = ENOUGH_PLACES) -> str:
-    """Name of the last module that gives maps, or tokens, through `enough` places of which the logits go, or else
-    through several.
+    """The last module with maps or tokens of which at least `enough` places influence the logits.
 
-    Of a transformer that answers from its class token, this is the last place where the other tokens still count. Where
-    the last maps are too coarse it is rather a whole block's output than a branch within the next block. ModelError for
-    a network without maps.
+    For a transformer that classifies from its class token, this is the last place where the other tokens still matter.
+    If the last maps are too coarse, the output of a whole block is preferred to a branch inside the next block.
+
+    Args:
+        network: the network.
+        x: an image (1, C, H, W).
+        enough: least number of places; if no module has as many, one with several places is taken.
+
+    Returns:
+        Name of the module.
+
+    Raises:
+        ModelError: the network has no maps.
     """
     found: list[tuple[str, bool, torch.Tensor]] = []
 

@@ -14,7 +14,7 @@ from clearsight.result import Result
 
 @dataclass(frozen=True, repr=False, eq=False)
 class Explanations(Result, Sequence[Explanation]):
-    """Heatmaps: a sequence of `Explanation`, those of an image beside each other.
+    """Heatmaps: a sequence of `Explanation`, grouped by image.
 
     by_image: the explanations of each image, one for each method. method: the one that was asked for, "all" included.
     """
@@ -47,7 +47,7 @@ class Explanations(Result, Sequence[Explanation]):
         return {"explanations": [one.to_dict() for one in self]}
 
     def text(self) -> str:
-        """What each image is predicted as, and for each method whether its map is faithful."""
+        """The prediction of each image, and the faithfulness of each method's map."""
         return "\n".join(line for maps in self.by_image for line in image_lines(maps))
 
 

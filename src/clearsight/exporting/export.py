@@ -81,7 +81,7 @@ class Export(Result):
         else:
             lines = [f"{kind} against the model: {self.parity.words()}"]
         if self.own_size:
-            lines.append(f"the same, scaled by the file itself: {self.own_size.words()}")
+            lines.append(f"resized by the exported file itself: {self.own_size.words()}")
         lines += self.int8.lines() if self.int8 else []
         return "\n".join([*lines, f"\n  file     {os.path.relpath(self.path)}  ({self.bytes / 1e6:.1f} MB)"])
 
@@ -128,7 +128,8 @@ def export(
         OutputError: files of something else are in the way, or the disk refuses.
 
     Example:
-        >>> cs.export("runs/photos", format="onnx").path  # doctest: +SKIP
+        >>> cs.export("runs/digits", format="torch", images=10).parity.holds
+        True
     """
     console = console or usual_console()
     chosen = format_named(format)
@@ -136,13 +137,8 @@ def export(
     given = predictor_of(model)
     predictor = Predictor(given.bundle, engine="torch")  # float32 as it was trained, whatever engine was asked for
     bundle = predictor.bundle
-    task = bundle.task
-    if quantize and task.int8_measure is None:
-        raise ConfigError(
-            f"--quantize int8 is not for models of the task {task.name}",
-            found="no measure of what it costs on validation images",
-            fix="leave --quantize out",
-        )
+    if quantize:
+        _check_quantisable(bundle.task)
     fixed = fixed_size or not chosen.resizes
     module = deployed(bundle, fixed)
     card = export_card(bundle)
@@ -156,38 +152,37 @@ def export(
             file.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=f".{file.name}.", suffix=".partial", dir=file.parent) as folder:
             written = Path(folder) / file.name
-            console.say(f"export: writing {format}, which takes from some seconds to a minute")
+            console.say(f"export: writing {format}, which takes a few seconds to a minute")
             with frozen(module):
                 size = bundle.geometry.height, bundle.geometry.width
                 chosen.write(module, example(bundle.form, *size), card, written)
-            exported = Exported(written)
-            parity = None if held is None else _compare(task, predictor, exported, held, console)
-            own = None if held is None or fixed else _compare_own_size(task, predictor, exported, held)
-            for found in (parity, own):
-                _must_hold(found, format)
+            parity, own = _agreement(predictor, Exported(written), held, fixed, format, console)
             report = None
             if own_images is not None:
-                small = Path(folder) / "int8" / file.name
-                small.parent.mkdir()
-                number = quantise(written, small, own_images.train, console)
-                report = evaluate(task, written, small, own_images, number, console)
-                written = small
+                written, report = _quantised(bundle.task, written, own_images, console)
             for part in (".bin", ".xml") if chosen.suffix == ".xml" else (chosen.suffix,):
                 written.with_suffix(part).replace(file.with_suffix(part))
-        for name, content in (("card.json", to_json(card).encode()), ("run.py", runner())):
-            with whole_file(file.parent / name) as stream:
-                stream.write(content)
+        _write_beside(file, card)
     shape = ("N", bundle.form.channels, *(size if fixed else ("height", "width")))
     return Export(file, format, weight(file), shape, card, parity, own, report)
 
 
 def _check_options(format: str, quantize: str | None, images: int) -> None:
     if quantize not in (None, "int8"):
-        raise ConfigError(f"--quantize {quantize} is not known", expected="int8")
+        raise ConfigError(f"--quantize {quantize} is unknown", expected="int8")
     if quantize:
         require_int8(format)
     if images < 1:
         raise ConfigError(f"--images {images} must be 1 or more")
+
+
+def _check_quantisable(task: Task) -> None:
+    if task.int8_measure is None:
+        raise ConfigError(
+            f"--quantize int8 does not support models of the task {task.name}",
+            found="the task has no measure of the loss of accuracy",
+            fix="leave --quantize out",
+        )
 
 
 def export_card(bundle: Bundle) -> dict[str, Any]:
@@ -219,11 +214,11 @@ def _destination(model: ModelSource, suffix: str, out: str | Path | None, quanti
         if file.suffix != suffix:
             writer = writer_of(file.suffix)
             raise ConfigError(
-                f"--out {out} has the wrong ending", found=file.suffix or "none", expected=suffix,
+                f"--out {out} has the wrong suffix", found=file.suffix or "none", expected=suffix,
                 fix=f"--format {writer} writes {file.suffix} files" if writer else f"name it {file.stem}{suffix}",
             )  # fmt: skip
         if not folder.is_dir():
-            raise OutputError(f"there is no folder {folder}", fix="make it first, or choose another --out")
+            raise OutputError(f"there is no folder {folder}", fix="create it first, or choose another --out")
     if folder.exists() and not folder.is_dir():
         raise OutputError(f"{folder} is a file", expected="a folder to write to", fix="choose another --out")
     return file
@@ -240,8 +235,14 @@ def _check_beside(file: Path, card: dict[str, Any]) -> None:
     for path, free in ((beside, mine), (script, ours)):
         if not free:
             raise OutputError(
-                f"{path} is in the way", found="a file of something else", fix="choose another folder for --out"
+                f"{path} already exists", found="an unrelated file", fix="choose another folder for --out"
             )
+
+
+def _write_beside(file: Path, card: dict[str, Any]) -> None:
+    for name, content in (("card.json", to_json(card).encode()), ("run.py", runner())):
+        with whole_file(file.parent / name) as stream:
+            stream.write(content)
 
 
 def _real_images(model: ModelSource, data: Any, images: int, data_dir: str | None, console: Console) -> HeldOut | None:
@@ -263,15 +264,39 @@ def _calibration(model: ModelSource, console: Console, data_dir: str | None) -> 
         return development(model, console=console, data_dir=data_dir)
     except BundleError as error:
         raise ConfigError(
-            "--quantize int8 reads ranges from the training images, which are not available",
+            "--quantize int8 needs the training images for the ranges, and they are not available",
             found=error.found or error.happened,
-            fix="restore them where they were, or leave --quantize out",
+            fix="restore them to their location, or leave --quantize out",
         ) from error
 
 
+def _agreement(
+    predictor: Predictor, exported: Exported, held: HeldOut | None, fixed: bool, format: str, console: Console
+) -> tuple[Parity | None, Parity | None]:
+    """How near file and model are, on images at working size and on images that the file scales; ExportError where they
+    are not near enough.
+    """
+    if held is None:
+        return None, None
+    task = predictor.bundle.task
+    parity = _compare(task, predictor, exported, held, console)
+    own = None if fixed else _compare_own_size(task, predictor, exported, held)
+    for found in (parity, own):
+        _must_hold(found, format)
+    return parity, own
+
+
+def _quantised(task: Task, written: Path, images: Development, console: Console) -> tuple[Path, Quantised]:
+    """The file as int8, in a folder beside it, and what that costs and gains."""
+    small = written.parent / "int8" / written.name
+    small.parent.mkdir()
+    number = quantise(written, small, images.train, console)
+    return small, evaluate(task, written, small, images, number, console)
+
+
 def _compare(task: Task, predictor: Predictor, exported: Exported, held: HeldOut, console: Console) -> Parity | None:
-    outputs = predictor.logits(held.images, console.stage("asking the model"))
-    advance = console.stage("asking the file")
+    outputs = predictor.logits(held.images, console.stage("running the model"))
+    advance = console.stage("running the exported file")
 
     def batches() -> Iterator[NDArray[Any]]:
         for start in range(0, len(held.rows), BATCH):
@@ -305,7 +330,7 @@ def _compare_own_size(task: Task, predictor: Predictor, exported: Exported, held
 def _must_hold(parity: Parity | None, format: str) -> None:
     if parity and not parity.holds:
         raise ExportError(
-            f"the {format} file does not say what the model says, and is not kept",
+            f"the {format} file does not give the same outputs as the model, and was deleted",
             found=f"{parity.same_predictions} of {parity.images} images with the same {parity.predicted}, "
             f"{parity.quantity} up to {parity.largest:.1e} apart ({parity.worst})",
             expected=f"all of them, and at most {BAR:g}",

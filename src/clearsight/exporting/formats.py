@@ -92,7 +92,7 @@ def _exported(module: Deployed, example: torch.Tensor) -> torch.export.ExportedP
         raise ModelError(
             "PyTorch cannot write this network as a graph",
             found=" ".join(str(error).split())[:160],
-            fix="try --format openvino, which goes another way",
+            fix="try --format openvino, which converts differently",
         ) from error
 
 

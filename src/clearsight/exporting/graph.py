@@ -40,7 +40,7 @@ def deployed(bundle: Bundle, fixed: bool = False) -> Deployed:
             f"{name} cannot be exported",
             found="a classical model, whose descriptor runs in NumPy and OpenCV",
             expected="a network",
-            fix="use `clearsight predict`, or train a network: `clearsight compare` shows what it gains",
+            fix="use `clearsight predict`, or train a network: `clearsight compare` shows the difference",
         )
     return Deployed(bundle, fixed).eval()
 

@@ -78,7 +78,8 @@ class Quantised:
         ]
         if not self.pays:
             found.append(
-                "int8 does not pay here: it should be 1.3 times as fast and lose at most 0.01; float32 is the choice"
+                "int8 is not worthwhile here: it should be at least "
+                "1.3 times as fast and lose at most 0.01; use float32"
             )
         return found
 
@@ -107,7 +108,7 @@ def require_int8(format: str) -> None:
     """ConfigError where a format has no int8 form, or what makes it is not installed."""
     needs = {"onnx": ("onnx", "onnxruntime"), "openvino": ("nncf",)}
     if format not in needs:
-        raise ConfigError(f"--quantize int8 is not for the format {format}", expected="onnx or openvino")
+        raise ConfigError(f"--quantize int8 is not supported for the format {format}", expected="onnx or openvino")
     require(needs[format], "--quantize int8")
 
 

@@ -51,7 +51,7 @@ class Exported:
         openers = {".onnx": _open_onnx, ".xml": _open_openvino, ".pt2": _open_torch}
         suffix = Path(path).suffix
         if suffix not in openers:
-            raise ValueError(f"{path} is no exported model; expected a file ending in {', '.join(openers)}")
+            raise ValueError(f"{path} is not an exported model; expected a file ending in {', '.join(openers)}")
         if not Path(path).is_file():
             raise FileNotFoundError(f"{path} does not exist")
         self.run, card = openers[suffix](str(path), threads)
@@ -74,13 +74,13 @@ class Exported:
         training. ImageError names a file that cannot be read; ValueError where the model predicts no probabilities.
         """
         if not self.card["probabilistic"]:
-            raise ValueError("this model gives numbers, not probabilities; ask values in place of predict_proba")
+            raise ValueError("this model predicts numbers, not probabilities; use values instead of predict_proba")
         return self._outputs(paths)[0]
 
     def values(self, paths: Sequence[str | Path]) -> NDArray[np.float32]:
         """The numbers (N, T) of image files; otherwise as `predict_proba`."""
         if self.card["probabilistic"]:
-            raise ValueError("this model gives no numbers; ask predict_proba in place of values")
+            raise ValueError("this model does not predict numbers; use predict_proba instead of values")
         return self._outputs(paths)[0]
 
     def predict(self, paths: Sequence[str | Path], coverage: float = COVERAGE) -> list[Any]:
@@ -89,7 +89,7 @@ class Exported:
         """
         if not 0 < coverage < 1:
             raise ValueError(
-                f"the coverage is out of range; found {coverage:g}; expected a share between 0 and 1, as 0.9"
+                f"the coverage is out of range; found {coverage:g}; expected a share between 0 and 1, such as 0.9"
             )
         return READERS[self.card["reader"]](self.card, self._outputs(paths), [str(p) for p in paths], coverage)
 
@@ -205,7 +205,7 @@ def predict_files(folder: Path, arguments: Sequence[str]) -> int:
     beside = sorted(p for p in folder.iterdir() if p.suffix in (".onnx", ".xml", ".pt2"))
     model = Path(words.pop(0)) if words and Path(words[0]).suffix in (".onnx", ".xml", ".pt2") else None
     if not words or words[0] in ("-h", "--help") or (model is None and not beside):
-        print("usage: python run.py [MODEL] IMAGE...   (MODEL: the first file beside run.py)", file=sys.stderr)
+        print("usage: python run.py [MODEL] IMAGE...   (MODEL: the first file next to run.py)", file=sys.stderr)
         return 2
     failed = 0
     try:

@@ -1,6 +1,13 @@
 """What a network sees: its filters, its maps of an image, what excites its units and classes, what its layers keep."""
 
-from clearsight.feature_vis.class_images import ClassPicture, Start, class_pictures, mean_starts, noise_starts
+from clearsight.feature_vis.class_images import (
+    ClassPicture,
+    Start,
+    class_pictures,
+    mean_starts,
+    noise_starts,
+    unit_pictures,
+)
 from clearsight.feature_vis.depths import layers_of, named, overview, within_image
 from clearsight.feature_vis.filters import Filters, first_filters
 from clearsight.feature_vis.gates import BlockGates, ClassGates, class_gates
@@ -54,6 +61,7 @@ __all__ = [
     "overview",
     "search",
     "unit_inputs",
+    "unit_pictures",
     "visualize",
     "within_image",
 ]

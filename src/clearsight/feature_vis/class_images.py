@@ -23,6 +23,7 @@ from clearsight.data.cached_pixels import PixelView
 from clearsight.data.loader import to_float
 from clearsight.errors import ConfigError, ModelError
 from clearsight.feature_vis.priors import blurred, middle, rolled
+from clearsight.models.feature_maps import MapLayer, units_at
 from clearsight.models.network import frozen
 from clearsight.predictor import Predictor
 
@@ -43,9 +44,10 @@ class Start:
 
 @dataclass(frozen=True)
 class ClassPicture:
-    """An image (C, H, W) in [0, 1] that maximises a class's logit, and the start it came from.
+    """An image (C, H, W) in [0, 1] that maximises a class's logit, or a unit of a layer, and the start it came from.
 
-    logit, probability: of the class, for the image, before and after. images: as `Start.images`.
+    logit, probability: of the class, for the image, before and after; of a unit its mean activation, and None. images:
+    as `Start.images`.
     """
 
     label: str
@@ -53,9 +55,9 @@ class ClassPicture:
     start: Floats
     images: int
     logit: float
-    probability: float
+    probability: float | None
     logit_before: float
-    probability_before: float
+    probability_before: float | None
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON, without pixels."""
@@ -132,20 +134,10 @@ def class_pictures(
     back to the middle in each step, which is Simonyan's lambda. Raises ModelError for a model without gradients, and
     ConfigError for fewer than 1 step.
     """
-    if not predictor.has_gradients:
-        raise ModelError("class pictures need gradients, which this model's head does not have")
-    if steps < 1:
-        raise ConfigError(f"{steps} steps", expected="1 or more")
-    done: list[Floats] = []
-    for first in range(0, len(starts), batch):
-        part = starts[first : first + batch]
-        x = torch.from_numpy(np.stack([s.pixels for s in part]))
-        classes = torch.tensor([s.label for s in part])
-        for step in range(steps):
-            x = _climbed(predictor, x, classes, first, step, steps, rate, decay, seed)
-            if progress:
-                progress(first * steps + (step + 1) * len(part), len(starts) * steps)
-        done += list(x.numpy())
+    done = _climb(
+        predictor, starts, _logit_of(predictor), steps=steps, rate=rate, decay=decay, batch=batch, seed=seed,
+        progress=progress,
+    )  # fmt: skip
     before = np.stack([s.pixels for s in starts])
     logits = predictor.logits(np.stack(done)), predictor.logits(before)
     probabilities = predictor.predict_proba(np.stack(done)), predictor.predict_proba(before)
@@ -159,10 +151,86 @@ def class_pictures(
     ]  # fmt: skip
 
 
+def unit_pictures(
+    predictor: Predictor,
+    layer: MapLayer,
+    starts: Sequence[Start],
+    *,
+    steps: int = 64,
+    rate: float = 0.03,
+    decay: float = 0.003,
+    batch: int = 16,
+    seed: int = 0,
+    progress: Callable[[int, int], None] | None = None,
+) -> list[ClassPicture]:
+    """As `class_pictures`, for units of a layer: of maps their mean over the image [Erhan et al. 2009]. The label of a
+    start is the number of its unit.
+    """
+    score = _unit_of(predictor, layer)
+    done = _climb(
+        predictor, starts, score, steps=steps, rate=rate, decay=decay, batch=batch, seed=seed, progress=progress
+    )
+    units = torch.tensor([s.label for s in starts])
+    with torch.no_grad():
+        after, before = (
+            score(torch.from_numpy(np.stack(pixels)), units).tolist() for pixels in (done, [s.pixels for s in starts])
+        )
+    return [
+        ClassPicture(f"{layer.short}, unit {s.label}", pixels, s.pixels, s.images, after[i], None, before[i], None)
+        for i, (s, pixels) in enumerate(zip(starts, done, strict=True))
+    ]
+
+
+Score = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+"""(images (N, C, H, W), numbers (N,)) -> what is maximised (N,): of each image the class or unit of that number."""
+
+
+def _logit_of(predictor: Predictor) -> Score:
+    return lambda x, numbers: predictor.network(x).gather(1, numbers[:, None])[:, 0]
+
+
+def _unit_of(predictor: Predictor, layer: MapLayer) -> Score:
+    def score(x: torch.Tensor, numbers: torch.Tensor) -> torch.Tensor:
+        return units_at(predictor.network, layer.name, x).flatten(2).mean(2).gather(1, numbers[:, None])[:, 0]
+
+    return score
+
+
+def _climb(
+    predictor: Predictor,
+    starts: Sequence[Start],
+    score: Score,
+    *,
+    steps: int,
+    rate: float,
+    decay: float,
+    batch: int,
+    seed: int,
+    progress: Callable[[int, int], None] | None,
+) -> list[Floats]:
+    """The images (C, H, W) that each start becomes."""
+    if not predictor.has_gradients:
+        raise ModelError("class images need gradients, which the head of this model does not have")
+    if steps < 1:
+        raise ConfigError(f"{steps} steps", expected="1 or more")
+    done: list[Floats] = []
+    for first in range(0, len(starts), batch):
+        part = starts[first : first + batch]
+        x = torch.from_numpy(np.stack([s.pixels for s in part]))
+        numbers = torch.tensor([s.label for s in part])
+        for step in range(steps):
+            x = _climbed(predictor, x, score, numbers, first, step, steps, rate, decay, seed)
+            if progress:
+                progress(first * steps + (step + 1) * len(part), len(starts) * steps)
+        done += list(x.numpy())
+    return done
+
+
 def _climbed(
     predictor: Predictor,
     x: torch.Tensor,
-    classes: torch.Tensor,
+    score: Score,
+    numbers: torch.Tensor,
     first: int,
     step: int,
     steps: int,
@@ -178,8 +246,7 @@ def _climbed(
     )
     with frozen(predictor.network), torch.enable_grad():
         moved = rolled(x, shifts).requires_grad_()
-        chosen = predictor.network(moved).gather(1, classes[:, None]).sum()
-        (gradient,) = torch.autograd.grad(chosen, moved)
+        (gradient,) = torch.autograd.grad(score(moved, numbers).sum(), moved)
     left = 1 - step / steps
     gradient = blurred(rolled(gradient, -shifts), left * side / 80)
     size = gradient.square().flatten(1).mean(1).sqrt().clamp_min(1e-12)

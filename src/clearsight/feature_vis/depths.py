@@ -14,29 +14,43 @@ from clearsight.models.feature_maps import MapLayer, map_layer, map_layers
 from clearsight.predictor import Predictor
 
 OVERVIEW = 6
-"""Layers of an overview."""
+"""Layers of an overview that give maps."""
+
+DENSE = 3
+"""Hidden dense layers of an overview, the last ones."""
 
 
 def layers_of(predictor: Predictor) -> list[MapLayer]:
-    """The layers of a model that give maps; ModelError for a network that has none, such as one of dense layers."""
+    """The layers of a model that give maps or vectors; ModelError for a network that has none."""
     found = map_layers(predictor.network, torch.zeros(1, *predictor.shape))
     if not found:
         raise ModelError(
-            "this model has no layer with feature maps", fix="--what filters and --what classes look at others"
+            "this model has no layer that can be shown",
+            fix="use --what filters or --what classes, which need other layers",
         )
     return found
 
 
 def named(predictor: Predictor, layer: str) -> MapLayer:
-    """The layer of this name; ModelError names the near ones, and says so where it gives no maps."""
+    """The layer of this name; ModelError names the near ones, and says so where it gives no tensor."""
     return map_layer(predictor.network, layer, torch.zeros(1, *predictor.shape))
 
 
 def overview(layers: Sequence[MapLayer], most: int = OVERVIEW) -> list[MapLayer]:
-    """A few layers over the depth: the first, the last of every size of map, and some between them.
+    """A few layers over the depth: of those with maps the first, the last of every size of map, and some between them;
+    then, where there are hidden dense layers or no maps, the last of these and the output.
 
     What blocks give out goes before what the layers inside them do, and activations before convolutions.
     """
+    maps, dense = [layer for layer in layers if not layer.dense], [layer for layer in layers if layer.dense]
+    first = next((i for i, layer in enumerate(dense) if layer.weighs), len(dense))  # before it features are pooled
+    hidden = [layer for layer in dense[first:-1] if not layer.weighs]
+    last = [*hidden[-DENSE:], dense[-1]] if hidden or (dense and not maps) else []
+    return [*(_spread(maps, most) if maps else []), *last]
+
+
+def _spread(layers: Sequence[MapLayer], most: int) -> list[MapLayer]:
+    """At most so many of the layers with maps."""
     acted = _acted(layers)
     blocks = [layer for layer in acted if layer.block and not layer.weighs]
     ends = [acted[0], *(layer for layer in (blocks if len(blocks) >= most // 2 else acted) if layer != acted[0])]
@@ -50,8 +64,14 @@ def overview(layers: Sequence[MapLayer], most: int = OVERVIEW) -> list[MapLayer]
 
 
 def within_image(network: nn.Module, layers: Sequence[MapLayer], shape: tuple[int, int, int]) -> MapLayer:
-    """The deepest layer whose units see no more than the image (C, H, W); the first where all see more."""
-    acted, seen = _acted(layers), views(network, shape)
+    """The deepest layer with maps whose units see no more than the image (C, H, W); the first where all see more. Of a
+    network of dense layers, whose units see the whole image, the last hidden one.
+    """
+    maps = [layer for layer in layers if not layer.dense]
+    if not maps:
+        shown = overview(layers)
+        return shown[-2] if len(shown) > 1 else shown[-1]
+    acted, seen = _acted(maps), views(network, shape)
     for layer in reversed(acted):
         view = seen.get(layer.name)
         if view and view.height.side <= shape[1] and view.width.side <= shape[2] and view.height.jump:

@@ -12,7 +12,7 @@ from torch import nn
 
 from clearsight.errors import ModelError
 from clearsight.models.base import forward_hooks
-from clearsight.models.network import short_name
+from clearsight.models.layer_probe import short_name
 from clearsight.predictor import Predictor
 
 
@@ -47,8 +47,8 @@ def first_filters(predictor: Predictor) -> Filters:
         channels = weight.shape[1] // (height * width)
         if weight.shape[1] not in (height * width, 3 * height * width):
             raise ModelError(
-                "the first layer's weights are no pictures",
-                found=f"{weight.shape[1]} weights a unit in {short_name(name)}",
+                "the weights of the first layer are not images",
+                found=f"{weight.shape[1]} weights per unit in {short_name(name)}",
                 expected=f"one for each of {height}x{width} pixels",
             )
         weight = weight.reshape(-1, channels, height, width)

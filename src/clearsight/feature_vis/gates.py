@@ -17,7 +17,8 @@ from clearsight.data.loader import to_float
 from clearsight.errors import ModelError
 from clearsight.models.base import forward_hooks
 from clearsight.models.feature_maps import output_at
-from clearsight.models.network import frozen, short_name
+from clearsight.models.layer_probe import short_name
+from clearsight.models.network import frozen
 from clearsight.predictor import Predictor
 
 
@@ -101,7 +102,7 @@ def need_gates(predictor: Predictor) -> None:
     if not seen:
         raise ModelError(
             "this network has no squeeze-and-excitation gates",
-            fix="train one that has: --model seresnet18, or --model-arg se=true with another",
+            fix="train one with gates: --model seresnet18, or --model-arg se=true with another network",
         )
 
 

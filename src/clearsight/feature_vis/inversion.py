@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 from clearsight.errors import ConfigError, ModelError
 from clearsight.feature_vis.priors import alpha_norm, middle, total_variation
 from clearsight.models.feature_maps import output_at
-from clearsight.models.network import frozen, layer_name, short_name
+from clearsight.models.layer_probe import layer_name, short_name
+from clearsight.models.network import frozen
 from clearsight.predictor import Predictor
 
 Floats = NDArray[np.float32]
@@ -91,7 +92,9 @@ def invert(
                 goal = output_at(network, name, original)
             size = goal.square().sum()
             if not size:
-                raise ModelError(f"the layer {short_name(name)!r} gives out zeros for this image", fix="name another")
+                raise ModelError(
+                    f"the layer {short_name(name)!r} outputs only zeros for this image", fix="name another"
+                )
 
             def error(x: torch.Tensor, name: str = name, goal: torch.Tensor = goal, size: torch.Tensor = size) -> Any:
                 return (output_at(network, name, x) - goal).square().sum() / size

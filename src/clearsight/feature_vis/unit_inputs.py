@@ -25,7 +25,8 @@ from clearsight.feature_vis.patches import Box, looked_at, window_of
 from clearsight.models.anatomy import views
 from clearsight.models.feature_maps import Take, as_units, each_layer
 from clearsight.models.layer_graph import Node
-from clearsight.models.network import frozen, short_name
+from clearsight.models.layer_probe import short_name
+from clearsight.models.network import frozen
 from clearsight.models.shape_tracing import View, pair
 from clearsight.predictor import Predictor
 
@@ -110,7 +111,7 @@ def unit_inputs(
     total = sum(f.amount for f in feeders if f.amount is not None) + (bias or 0.0)
     size = sum(abs(f.amount) for f in feeders if f.amount is not None) + abs(float(values[place])) + 1e-6
     if bias is not None and abs(total - float(values[place])) > AGREE * size:
-        bias, operation = None, f"{operation}, and more behind it"
+        bias, operation = None, f"{operation}, followed by others"
     view = views(predictor.network, predictor.shape).get(chosen.name)
     window = window_of(view, *place, predictor.shape)
     order = sorted(feeders, key=lambda f: -abs(f.amount if f.amount is not None else f.value or 0.0))
@@ -130,9 +131,9 @@ def checked_node(nodes: Sequence[Node], node: int) -> Node:
     chosen = nodes[node]
     if not chosen.visible:
         raise ConfigError(
-            f"layer number {node} cannot be looked at",
+            f"layer number {node} cannot be visualised",
             found="the image" if chosen.kind == "image" else f"{chosen.kind} {short_name(chosen.name)}".strip(),
-            expected="a layer that runs once for an image and gives out maps or numbers",
+            expected="a layer that runs once per image and outputs maps or numbers",
         )
     return chosen
 
@@ -152,7 +153,7 @@ def _fed(
         return _weighed(module, node, source, given, unit, place)
     inputs = as_units(given[None])[0]
     if len(inputs) != node.places[0]:
-        return [], None, "mixes what goes in, in a way that is no plain sum"
+        return [], None, "combines its inputs in a way that is not a sum"
     value = _near(inputs[unit], node, place)
     number = source.number if source else None
     if isinstance(module, nn.modules.batchnorm._BatchNorm) and module.running_var is not None:
@@ -163,13 +164,13 @@ def _fed(
         shift -= scale * float(module.running_mean[unit])
         return [Feeder(number, unit, scale * value, value)], shift, f"scales the same unit by {scale:.3g} and shifts it"
     spans = inputs.shape[1:] != torch.Size(node.places[1:])
-    operation = "takes the same unit over a window" if spans else "changes each value of the same unit by itself"
+    operation = "takes the same unit over a window" if spans else "changes each value of the same unit separately"
     return [Feeder(number, unit, None, None if spans else value)], None, operation
 
 
 def _convolved(module: nn.Conv2d, source: Node | None, given: torch.Tensor, unit: int, place: tuple[int, int]) -> Fed:
     if isinstance(module.padding, str) or module.padding_mode != "zeros":
-        return [], None, "sums its inputs under a filter"
+        return [], None, "sums its inputs weighted by a filter"
     (sy, sx), (py, px), (dy, dx) = (pair(v) for v in (module.stride, module.padding, module.dilation))
     height, width = module.kernel_size
     inputs = module.in_channels // module.groups
@@ -185,7 +186,7 @@ def _convolved(module: nn.Conv2d, source: Node | None, given: torch.Tensor, unit
     number = source.number if source and known else None
     feeders = [Feeder(number, first + i, float(amounts[i]), None, weights[i].numpy().copy()) for i in range(inputs)]
     bias = 0.0 if module.bias is None else float(module.bias[unit])
-    return feeders, bias, f"sums {inputs} of its inputs under a filter of {height}x{width}"
+    return feeders, bias, f"sums {inputs} of its inputs weighted by a filter of {height}x{width}"
 
 
 def _weighed(
@@ -204,7 +205,7 @@ def _weighed(
     number = source.number if source else None
     feeders = [Feeder(number, i, float(a)) for i, a in enumerate(amounts)]
     bias = 0.0 if module.bias is None else float(module.bias[unit])
-    return feeders, bias, f"sums its {len(terms):,} inputs, each times a weight"
+    return feeders, bias, f"sums its {len(terms):,} inputs, each multiplied by a weight"
 
 
 def _met(

@@ -6,7 +6,7 @@ found.filters.weights, found.maps[0].values, found.left_out
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -15,18 +15,26 @@ from numpy.typing import NDArray
 from clearsight.arguments import at_least
 from clearsight.console import Console, Silent
 from clearsight.data.cached_pixels import PixelView
+from clearsight.data.loader import to_float
 from clearsight.errors import ConfigError, DataError, ModelError
-from clearsight.feature_vis.class_images import ClassPicture, class_pictures, mean_starts, noise_starts
+from clearsight.feature_vis.class_images import (
+    ClassPicture,
+    Start,
+    class_pictures,
+    mean_starts,
+    noise_starts,
+    unit_pictures,
+)
 from clearsight.feature_vis.depths import layers_of, named, overview, within_image
 from clearsight.feature_vis.filters import Filters, first_filters
 from clearsight.feature_vis.gates import ClassGates, class_gates, need_gates
 from clearsight.feature_vis.inversion import Inversion, invert
-from clearsight.feature_vis.maps import FeatureMaps, feature_maps
-from clearsight.feature_vis.patches import ExcitingPatches, exciting_patches
+from clearsight.feature_vis.maps import FeatureMaps, checked_units, feature_maps
+from clearsight.feature_vis.patches import ExcitingPatches, exciting_patches, search
 from clearsight.models.anatomy import views
 from clearsight.models.execution import operations
 from clearsight.models.feature_maps import MapLayer
-from clearsight.models.network import layer_name
+from clearsight.models.layer_probe import layer_name
 from clearsight.predictor import Predictor
 from clearsight.result import Result
 from clearsight.wording import percent
@@ -34,11 +42,11 @@ from clearsight.wording import percent
 Floats = NDArray[np.float32]
 
 PARTS: dict[str, str] = {
-    "filters": "the weights that meet the pixels; a linear classifier's are a template per class",
-    "maps": "what layers make of an image",
-    "patches": "the image patches that excite a unit most",
-    "classes": "images that maximise a class",
-    "inversion": "an image rebuilt from what a layer kept of it",
+    "filters": "the weights of the first layer; for a linear classifier a template per class",
+    "maps": "feature maps of an image",
+    "patches": "the image patches that activate a unit most",
+    "classes": "images that maximise a class, or a unit of --layer",
+    "inversion": "an image reconstructed from the features of a layer",
     "gates": "squeeze-and-excitation gates of each class",
 }
 """What can be looked at."""
@@ -52,9 +60,9 @@ CLASS_WORK = 1.5e12
 
 @dataclass(frozen=True)
 class Settings:
-    """How to look. layer, units: of maps, patches and inversion; chosen where not named. classes: names or numbers to
-    make pictures of. modes: pictures for each. steps: of the class pictures and of the inversion. batch: images in
-    memory at once.
+    """How to look. layer, units: of maps, patches, inversion and pictures of units; chosen where not named. classes:
+    names or numbers to make pictures of. modes: pictures for each. steps: of the class pictures and of the inversion.
+    batch: images in memory at once.
     """
 
     layer: str = ""
@@ -81,13 +89,17 @@ class Sample:
 
 @dataclass(frozen=True)
 class LayerRow:
-    """A layer that gives maps, and the side in pixels of what its units see; None where it is not known."""
+    """A layer that can be shown, and the side in pixels of what its units see; None where it is not known."""
 
     layer: MapLayer
     receptive_field: int | None
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values for JSON."""
+        """Plain values for JSON.
+
+        Returns:
+            A dictionary.
+        """
         found = self.layer
         return {
             "layer": found.short, "kind": found.kind, "units": found.units, "size": [found.height, found.width],
@@ -97,10 +109,10 @@ class LayerRow:
 
 @dataclass(frozen=True, repr=False, eq=False)
 class Visualization(Result):
-    """What a network is made of and what its parts react to.
+    """Visualisations of the parts of a network.
 
-    image, pixels (C, H, W): the one that maps and inversion are of. left_out: parts that were not made, and why. name:
-    of the model. deep: whether its images have 16 bits.
+    image, pixels (C, H, W): the image of the maps and the inversion. left_out: parts that were not made, with the
+    reason. name: name of the model. deep: its images have 16 bits.
     """
 
     image: str | None
@@ -136,11 +148,19 @@ class Visualization(Result):
         return "\n".join([*lines, *self.left_out_lines()])
 
     def left_out_lines(self) -> list[str]:
-        """Why parts are not shown."""
+        """Why parts are not shown.
+
+        Returns:
+            One line per part.
+        """
         return [f"{part:<10} not shown: {why}" for part, why in self.left_out.items()]
 
     def part_words(self) -> dict[str, str]:
-        """A line about each part that is shown."""
+        """A line about each part that is shown.
+
+        Returns:
+            Lines by the name of the part.
+        """
         lines: dict[str, str] = {}
         if f := self.filters:
             count, _, height, width = f.weights.shape
@@ -151,12 +171,14 @@ class Visualization(Result):
             lines["maps"] = f"{', '.join(m.layer.short for m in self.maps)} of {self.image}"
         if p := self.patches:
             units = ", ".join(str(u.unit) for u in p.units)
-            lines["patches"] = f"units {units} of {p.layer.short}, in {p.images:,} images; {p.silent} units are silent"
+            lines["patches"] = (
+                f"units {units} of {p.layer.short}, in {p.images:,} images; {p.silent} units are inactive"
+            )
         if self.classes:
-            best: dict[str, list[float]] = {}
+            best: dict[str, list[ClassPicture]] = {}
             for c in self.classes:
-                best.setdefault(c.label, []).append(c.probability)
-            lines["classes"] = ", ".join(f"{c} ({len(b)}, probability {percent(max(b))})" for c, b in best.items())
+                best.setdefault(c.label, []).append(c)
+            lines["classes"] = ", ".join(f"{c} ({len(b)}, {_top(b)})" for c, b in best.items())
         if self.inversion:
             lines["inversion"] = "relative error of features " + ", ".join(
                 f"{i.layer} {i.error:.2f}" for i in self.inversion
@@ -166,8 +188,21 @@ class Visualization(Result):
         return lines
 
 
+def _top(pictures: list[ClassPicture]) -> str:
+    """The largest probability of a class, or activation of a unit."""
+    known = [c.probability for c in pictures if c.probability is not None]
+    return f"probability {percent(max(known))}" if known else f"activation {max(c.logit for c in pictures):.3g}"
+
+
 def layer_rows(predictor: Predictor) -> tuple[LayerRow, ...]:
-    """The layers that give maps, in the order they run, with their receptive fields."""
+    """The layers whose output is maps or vectors, with their receptive fields.
+
+    Args:
+        predictor: the model.
+
+    Returns:
+        The layers in the order in which they run.
+    """
     check(predictor, "maps", Settings())
     seen = views(predictor.network, predictor.shape)
     return tuple(
@@ -176,9 +211,19 @@ def layer_rows(predictor: Predictor) -> tuple[LayerRow, ...]:
 
 
 def check(predictor: Predictor, what: str, settings: Settings) -> None:
-    """Raise for a part that does not exist, a model without layers, and settings out of range."""
+    """Refuse parts that do not exist, models without layers, and settings out of range.
+
+    Args:
+        predictor: the model.
+        what: name of a part, or "all".
+        settings: settings of the parts.
+
+    Raises:
+        ConfigError: the part is unknown, or a setting is out of range.
+        ModelError: the model has no layers, or no layer of this name.
+    """
     if what != "all" and what not in PARTS:
-        raise ConfigError(f"there is nothing called {what!r} to see", expected=", ".join([*PARTS, "all"]))
+        raise ConfigError(f"unknown visualisation {what!r}", expected=", ".join([*PARTS, "all"]))
     predictor.network.require_layers()
     for name, value in (
         ("modes", settings.modes),
@@ -193,7 +238,7 @@ def check(predictor: Predictor, what: str, settings: Settings) -> None:
     for target in settings.classes:
         predictor.bundle.task.index_of(target)
     if settings.units and not settings.layer:
-        raise ConfigError("a unit is one of a layer's", fix="name the layer: --layer NAME --unit N")
+        raise ConfigError("a unit needs a layer", fix="name the layer: --layer NAME --unit N")
 
 
 def visualize(
@@ -206,11 +251,24 @@ def visualize(
     settings: Settings | None = None,
     console: Console | None = None,
 ) -> Visualization:
-    """Look at one part, or at all that the model and the data have; what is missing then stands in `left_out`.
+    """Visualise one part of a model, or all that the model and the data allow.
 
-    pixels: an image (C, H, W) in [0, 1] for maps and inversion, called `image`. sample: for patches and gates, and as
-    starts of class pictures. Raises ConfigError as `check`, ModelError for a part asked for that the model does not
-    have, DataError for one that needs an image or a sample that does not exist.
+    Args:
+        predictor: the model.
+        pixels: an image (C, H, W) in [0, 1] for maps and inversion; None for no image.
+        image: its name.
+        what: name of a part; "all" for all, where parts that cannot be made are listed in `left_out`.
+        sample: images for patches and gates, and as starting points of class pictures.
+        settings: settings of the parts; None for the defaults.
+        console: shows progress; None for none.
+
+    Returns:
+        The parts.
+
+    Raises:
+        ConfigError: as for `check`.
+        ModelError: the model does not have the part that was asked for.
+        DataError: the part needs an image or a sample, and there is none.
     """
     settings = settings or Settings()
     check(predictor, what, settings)
@@ -225,7 +283,7 @@ def visualize(
                 raise
             left_out[part] = str(error)
     if not made:
-        raise ModelError("there is nothing to see in this model", found="; ".join(left_out.values()))
+        raise ModelError("this model has nothing to visualise", found="; ".join(left_out.values()))
     try:
         rows = layer_rows(predictor)
     except ModelError:  # a network of dense layers
@@ -249,7 +307,14 @@ class _Visualizer:
     def maps(self) -> tuple[FeatureMaps, ...]:
         most = ALL_UNITS if self.settings.layer else 16
         found = feature_maps(self.predictor, self._image(), self._layers(), most=most, units=self.settings.units)
-        return tuple(found)
+        return tuple(self._with_names(layer) for layer in found)
+
+    def _with_names(self, found: FeatureMaps) -> FeatureMaps:
+        """What the units of the output stand for."""
+        names, last = self.predictor.classes, layers_of(self.predictor)[-1]
+        if not found.layer.dense or found.layer.name != last.name or found.total != len(names):
+            return found
+        return replace(found, names=tuple(names[unit] for unit in found.units))
 
     def patches(self) -> ExcitingPatches:
         sample, settings = self._sample(), self.settings
@@ -264,6 +329,17 @@ class _Visualizer:
 
     def classes(self) -> tuple[ClassPicture, ...]:
         settings, sample = self.settings, self.sample
+        if settings.units and not settings.classes:
+            return self._units()
+        task = self.predictor.bundle.task
+        if task.outputs != len(task.names) or not task.probabilistic:
+            raise ModelError(
+                "class images maximise the output of a class or a "
+                "label", found=f"a model of {task.words_used.names[1]}",
+                fix="name an output, such as --what classes --layer NAME --unit 0 with the last NAME of `--layer list`",
+            )  # fmt: skip
+        if not task.needs_classes:  # images are of several labels: none are alike in the way that starts need
+            sample = None
         numbers = _classes(self.predictor, self.pixels, settings)
         if sample is None:
             starts = noise_starts(self.predictor, numbers, settings.modes, seed=settings.seed)
@@ -278,6 +354,24 @@ class _Visualizer:
         )  # fmt: skip
         return tuple(found)
 
+    def _units(self) -> tuple[ClassPicture, ...]:
+        settings, layer = self.settings, named(self.predictor, self.settings.layer)
+        units = [int(unit) for unit in checked_units(layer, settings.units)]
+        if self.sample is None:
+            starts = noise_starts(self.predictor, units, settings.modes, seed=settings.seed)
+        else:  # what excites them most: where a ReLU unit is zero, no gradient leads away
+            images = self.sample.images
+            peaks = search(self.predictor, layer, images, batch=settings.batch).values
+            best = {unit: np.argsort(-peaks[:, unit], kind="stable")[: settings.modes] for unit in units}
+            starts = [
+                Start(unit, to_float(images.array[images.indices[i]]).numpy(), 1) for unit in units for i in best[unit]
+            ]
+        found = unit_pictures(
+            self.predictor, layer, starts, steps=settings.class_steps, batch=settings.batch, seed=settings.seed,
+            progress=self.console.stage("drawing units", "steps"),
+        )  # fmt: skip
+        return tuple(found)
+
     def inversion(self) -> tuple[Inversion, ...]:
         settings = self.settings
         layers = [settings.layer] if settings.layer else [layer.name for layer in self._layers()]
@@ -289,6 +383,12 @@ class _Visualizer:
 
     def gates(self) -> ClassGates:
         need_gates(self.predictor)
+        task = self.predictor.bundle.task
+        if not task.needs_classes:
+            raise ModelError(
+                "gates are averaged over the images of each class", found=f"a model of {task.words_used.names[1]}",
+                expected="a model with one class per image",
+            )  # fmt: skip
         sample, advance = self._sample(), self.console.stage("reading gates")
         return class_gates(self.predictor, sample.images, sample.labels, batch=self.settings.batch, progress=advance)
 
@@ -299,12 +399,12 @@ class _Visualizer:
 
     def _image(self) -> Floats:
         if self.pixels is None:
-            raise DataError("this needs an image", fix="name one: clearsight visualize RUN IMAGE")
+            raise DataError("this needs an image", fix="name an image: clearsight visualize RUN IMAGE")
         return self.pixels
 
     def _sample(self) -> Sample:
         if self.sample is None:
-            raise DataError("this needs labelled images to search", fix="name some: --data DATA")
+            raise DataError("this needs labelled images to search", fix="name labelled images: --data DATA")
         return self.sample
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -16,16 +16,17 @@ Box = tuple[float, float, float, float]
 
 @dataclass(frozen=True)
 class Found:
-    """A box, its class, and its score, from 0 to 1."""
+    """A box, its class, and its score, from 0 to 1. mask: the pixels of the object (H, W), None without a map."""
 
     box: Box
     label: str
     score: float
+    mask: NDArray[np.bool_] | None = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True)
 class Located:
-    """What one image shows where.
+    """The located objects of one image.
 
     method: cam or window. found: best score first. labels (T,): the classes that were looked for. numbers (T,): their
     places among the model's classes. heat (T, H, W) in [0, 1]: the soft mask of each, 1 where most speaks for it.
@@ -53,6 +54,12 @@ class Located:
             return np.zeros(self.pixels.shape[1:], np.int64)
         loudest = np.array(self.numbers)[self.heat.argmax(0)]
         return np.where(self.heat.max(0) >= self.share, loudest + 1, 0)
+
+    @property
+    def instances(self) -> NDArray[np.bool_]:
+        """The mask of each detection (P, H, W), in the order of `found`; False everywhere for one without a mask."""
+        nothing = np.zeros(self.pixels.shape[1:], bool)
+        return np.array([nothing if f.mask is None else f.mask for f in self.found], bool).reshape(-1, *nothing.shape)
 
     def mask(self, label: str) -> NDArray[np.bool_]:
         """The binary mask of one class (H, W);
@@ -88,7 +95,7 @@ class Located:
     def _heat(self, label: str) -> NDArray[np.float32]:
         if label not in self.labels:
             raise ConfigError(
-                f"{label!r} is none of the classes looked for in {self.image}",
+                f"{label!r} is not one of the classes searched for in {self.image}",
                 fix=nearest(label, self.labels) if self.labels else "name it as the target",
             )
         return np.asarray(self.heat[self.labels.index(label)])
@@ -100,7 +107,7 @@ class Located:
             Plain values for JSON.
         """
         height, width = self.pixels.shape[1:]
-        boxes = [{**asdict(f), "box": [round(v, 2) for v in f.box]} for f in self.found]
+        boxes = [{"box": [round(v, 2) for v in f.box], "label": f.label, "score": f.score} for f in self.found]
         return {
             "image": self.image, "method": self.method, "width": width, "height": height, "boxes": boxes,
             "looked_for": list(self.labels), "facts": self.facts, "seconds": self.seconds,
@@ -109,7 +116,7 @@ class Located:
 
 @dataclass(frozen=True)
 class Settings:
-    """How to locate.
+    """Options of localisation.
 
     threshold: least probability of a class; by default none for cam and for a class that is requested,
     1/2 for windows, and labels have their own. share: of a map's maximum from which a place belongs to the class.

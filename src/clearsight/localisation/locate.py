@@ -9,8 +9,10 @@ for found in locate(predictor, ["scene.png"]):
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -18,13 +20,14 @@ import torch
 from numpy.typing import NDArray
 
 from clearsight.console import Console, Silent
+from clearsight.data.boxed import DetectionRecord
 from clearsight.errors import ConfigError, ModelError, did_you_mean
 from clearsight.localisation.detections import Found, Located, Settings
 from clearsight.localisation.maps import Source, class_heat, regions, sources
 from clearsight.predictor import Images, Predictor
 
 METHODS: dict[str, str] = {
-    "cam": "boxes around what speaks for the answer, in one look at the whole image",
+    "cam": "boxes from class-activation maps, in one pass over the whole image",
     "window": "windows of the model's size slide over the image",
 }
 """The methods, and what each does."""
@@ -39,24 +42,73 @@ def locate(
     settings: Settings | None = None,
     console: Console | None = None,
 ) -> Iterator[Located]:
-    """Locate what each image shows, or the classes given as `target`, one image after the other.
+    """Locate the predicted class of each image, or given classes.
 
-    method: as `METHODS` names them; auto is cam for a model that has maps, window else. Raises ConfigError for an
-    unknown method, class or setting, and settings of windows for cam; ModelError for a model of numbers, and cam of one
-    without maps; DataError for an image smaller than the windows.
+    Args:
+        predictor: the model.
+        images: images in any form.
+        method: a name of `METHODS`; "auto" is cam for a model with maps, and window otherwise.
+        target: name or index of a class, or several; None for the prediction.
+        settings: settings of the methods; None for the defaults.
+        console: shows progress; None for none.
+
+    Returns:
+        An iterator with one result per image.
+
+    Raises:
+        ConfigError: the method, a class or a setting is unknown, or settings of windows are given with cam.
+        ModelError: the model predicts numbers, or has no maps for cam.
+        DataError: an image is smaller than the windows.
     """
     settings, console = settings or Settings(), console or Silent()
     check(predictor, method, settings)
+    record = None if method == "cam" else DetectionRecord.load(predictor.bundle.data, predictor.classes)
+    if record is not None:
+        method, settings = "window", for_detection(settings, record, predictor.shape[1])
     named: Sequence[Any] = [target] if isinstance(target, str | bytes | int | np.integer) else target or []
     asked = None if target is None else list(dict.fromkeys(predictor.bundle.task.index_of(name) for name in named))
     ways = [] if method == "window" else _ways(predictor, settings, must=method == "cam")
     if ways:
         _refuse_windows(method, settings)
-    return _each(predictor, images, ways, asked, settings, console)
+    return _each(predictor, images, ways, asked, settings, record, console)
+
+
+def for_detection(settings: Settings, record: DetectionRecord, side: int) -> Settings:
+    """The settings of a model trained on boxes, where the user leaves them open.
+
+    Args:
+        settings: settings of the user.
+        record: what the model knows of its boxes.
+        side: side of the network's input in pixels.
+
+    Returns:
+        Settings with the background class, and scales from the largest to the smallest object, about a factor of the
+        square root of 2 apart. Windows that are out of distribution are kept: the background class rejects them.
+    """
+    low, high = record.sides
+    steps = 1 + round(2 * math.log2(high / low))
+    scales = (
+        tuple(float(side / length) for length in np.geomspace(low, high, steps))
+        if steps > 1
+        else (side / math.sqrt(low * high),)
+    )
+    return replace(
+        settings, background=settings.background or record.background, scales=settings.scales or scales, keep_ood=True
+    )
 
 
 def check(predictor: Predictor, method: str, settings: Settings) -> None:
-    """Raise for a method that does not exist or does not suit the model, and for settings out of range."""
+    """Refuse methods that do not suit the model, and settings out of range.
+
+    Args:
+        predictor: the model.
+        method: a name of `METHODS`, or "auto".
+        settings: settings of the methods.
+
+    Raises:
+        ConfigError: the method is unknown, or a setting is out of range.
+        ModelError: the model does not support the method.
+    """
     if method not in (*METHODS, "auto"):
         known = ["auto", *METHODS]
         raise ConfigError(f"unknown method {method!r}", expected=", ".join(known), fix=did_you_mean(method, known))
@@ -64,7 +116,7 @@ def check(predictor: Predictor, method: str, settings: Settings) -> None:
     if not task.localises:
         raise ModelError(
             f"a model of {task.name} has no classes to locate", expected="a model of classes or of labels",
-            fix="`clearsight explain` shows which places its prediction rests on",
+            fix="`clearsight explain` shows which places its prediction depends on",
         )  # fmt: skip
     if method == "cam" and not predictor.has_gradients:
         raise ModelError("this model has no class-activation maps", expected="--method window, or a network")
@@ -90,8 +142,8 @@ def _refuse_windows(method: str, settings: Settings) -> None:
     given = ["--" + name.replace("_", "-") for name in names if getattr(settings, name) != getattr(usual, name)]
     if given:
         raise ConfigError(
-            f"{', '.join(given)}: of windows alone",
-            found="--method cam" if method == "cam" else "cam, which --method auto takes for a model with maps",
+            f"{', '.join(given)}: only for --method window",
+            found="--method cam" if method == "cam" else "cam, which --method auto chooses for a model with maps",
             fix="add --method window",
         )
 
@@ -102,6 +154,7 @@ def _each(
     ways: list[Source],
     asked: list[int] | None,
     settings: Settings,
+    record: DetectionRecord | None,
     console: Console,
 ) -> Iterator[Located]:
     given = predictor.inputs(images)
@@ -111,7 +164,7 @@ def _each(
         if ways:
             numbers, found, heat, facts = _by_maps(predictor, original, pixels, asked, settings, ways)
         else:
-            numbers, found, heat, facts = _by_windows(predictor, original, asked, settings, console)
+            numbers, found, heat, facts = _by_windows(predictor, original, asked, settings, record, console)
         yield Located(
             image=name, method="cam" if ways else "window", found=tuple(found),
             labels=tuple(predictor.classes[k] for k in numbers), numbers=tuple(numbers), heat=heat,
@@ -130,7 +183,7 @@ def _ways(predictor: Predictor, settings: Settings, *, must: bool) -> list[Sourc
             raise ModelError(
                 error.happened,
                 found=error.found,
-                expected="--method window, or a network of convolutions",
+                expected="--method window, or a convolutional network",
                 fix=error.fix if settings.layer else None,
             ) from error
         return []
@@ -207,7 +260,12 @@ def _least(predictor: Predictor, settings: Settings) -> NDArray[np.float64]:
 
 
 def _by_windows(
-    predictor: Predictor, original: NDArray[Any], asked: list[int] | None, settings: Settings, console: Console
+    predictor: Predictor,
+    original: NDArray[Any],
+    asked: list[int] | None,
+    settings: Settings,
+    record: DetectionRecord | None,
+    console: Console,
 ) -> ClassMaps:
     from clearsight.localisation.windows import Search, find
 
@@ -216,7 +274,7 @@ def _by_windows(
         every.remove(predictor.bundle.task.index_of(settings.background))
     search = Search(
         predictor, np.ascontiguousarray(original.transpose(1, 2, 0)), sorted(every) if asked is None else asked,
-        _least(predictor, settings), settings, alone=predictor.bundle.task.exclusive and asked is None,
+        _least(predictor, settings), settings, alone=predictor.bundle.task.exclusive and asked is None, record=record,
     )  # fmt: skip
     found, masks, facts = find(search, console)
     targets = sorted(masks) if asked is None else asked

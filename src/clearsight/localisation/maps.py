@@ -22,7 +22,7 @@ from clearsight.explanation.gradients import grad_cam, last_maps
 from clearsight.localisation.detections import Box
 from clearsight.models.anatomy import views
 from clearsight.models.base import ModelNetwork
-from clearsight.models.network import layer_name
+from clearsight.models.layer_probe import layer_name
 from clearsight.models.shape_tracing import View
 
 Floats = NDArray[np.float32]
@@ -37,7 +37,15 @@ class Source:
     view: View | None
 
     def places(self, units: tuple[int, int], size: tuple[int, int]) -> list[NDArray[np.float64]]:
-        """Middles of so many units along height and width, in pixels of an input of `size`."""
+        """Centres of the units of a layer.
+
+        Args:
+            units: number of units (height, width).
+            size: size (H, W) of the input, in pixels.
+
+        Returns:
+            Positions along height and along width, in pixels.
+        """
         if self.view is None:
             return [
                 (np.arange(n, dtype=np.float64) + 0.5) * side / n - 0.5 for n, side in zip(units, size, strict=True)
@@ -50,13 +58,30 @@ class Source:
 
 
 def noise(shape: tuple[int, int, int]) -> torch.Tensor:
-    """An image (1, C, H, W) that leaves no rectifier of a network without anything to do, to find its layers by."""
+    """A random image that activates the ReLUs of a network, for finding its layers.
+
+    Args:
+        shape: (C, H, W).
+
+    Returns:
+        An image (1, C, H, W) in [0, 1]; always the same.
+    """
     return torch.rand(1, *shape, generator=torch.Generator().manual_seed(0))
 
 
 def sources(network: ModelNetwork, shape: tuple[int, int, int], layer: str = "") -> list[Source]:
-    """Where a network's maps come from, of an ensemble one for each member. shape (C, H, W): of its input. layer: the
-    last with maps unless named. ModelError for a network without maps, or a layer it has not.
+    """The layers from which the maps of a network are taken.
+
+    Args:
+        network: the network.
+        shape: (C, H, W) of its input.
+        layer: name of the layer; "" for the last with maps.
+
+    Returns:
+        One source; for an ensemble one per member.
+
+    Raises:
+        ModelError: the network has no maps, or no such layer.
     """
     found = []
     for member in network.member_networks or (network,):
@@ -77,10 +102,18 @@ def class_heat(
     *,
     batch: int = 16,
 ) -> Floats:
-    """How much each place speaks for a class, from 0 to 1 where most does: (N, rows, columns); of an ensemble the mean.
+    """How strongly each place supports a class.
 
-    classes (N,): one for each image. rows, columns: places in pixels of the input, whole or not; its own pixels unless
-    given. All zeros where nothing speaks for it.
+    Args:
+        found: sources of maps; an ensemble has several, and their maps are averaged.
+        x: images (N, C, H, W) in [0, 1].
+        classes: class indices (N,).
+        rows: vertical positions in pixels of the input; None for every pixel.
+        columns: horizontal positions in pixels of the input; None for every pixel.
+        batch: images per pass.
+
+    Returns:
+        Heatmaps (N, rows, columns), scaled to a maximum of 1; all zero if no place supports the class.
     """
     size = x.shape[2], x.shape[3]
     at = [
@@ -104,8 +137,14 @@ def _between(middles: NDArray[np.float64], places: NDArray[np.float64]) -> Float
 
 
 def regions(heat: Floats, share: float) -> list[tuple[Box, float]]:
-    """Boxes around the connected places of one map (H, W) that reach a share of its maximum 1, and the mean of the map
-    there; corners connect.
+    """Boxes around the connected regions of a heatmap.
+
+    Args:
+        heat: heatmap (H, W) with maximum 1.
+        share: threshold, as a share of the maximum; pixels that touch at corners are connected.
+
+    Returns:
+        Boxes with the mean of the heatmap inside the region.
     """
     from scipy import ndimage
 

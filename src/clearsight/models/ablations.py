@@ -19,7 +19,7 @@ ABLATIONS = {
     "norm_position": "batch normalisation before or after the activation",
     "activation": "the nonlinearity between layers, by name",
     "se": "a squeeze-and-excitation gate (ratio 16) in every block",
-    "padding_mode": "what a convolution sees beyond the border: zeros, reflect or replicate",
+    "padding_mode": "padding of convolutions at the border: zeros, reflect or replicate",
     "kernel": "side of the filters in pixels",
     "downsample": "whether maps shrink by the stride of a convolution or by pooling",
     "dropout": "share of units dropped in training",
@@ -52,7 +52,7 @@ def _one_of(*allowed: str) -> tuple[Callable[[Any], bool], str]:
 RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "activation": _one_of(*ACTIVATIONS),
     "aux": TRUTH,
-    "downsample": _one_of("stride", "maxpool"),
+    "downsample": _one_of("stride", "maxpool", "avgpool"),
     "dropconnect": SHARE,
     "dropout": SHARE,
     "dropout_input": SHARE,
@@ -66,12 +66,24 @@ RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "padding_mode": _one_of("zeros", "reflect", "replicate"),
     "patch": COUNT,
     "pieces": COUNT,
+    "original": TRUTH,
+    "reduce": TRUTH,
     "residual": TRUTH,
     "se": TRUTH,
     "shortcut": _one_of("A", "B"),
+    "slope": (
+        lambda v: isinstance(v, int | float) and not isinstance(v, bool) and 0 < v < 1,
+        "a slope between 0 and 1, such as 0.01 or 0.1",
+    ),
+    "stem": _one_of("7x7", "3x3"),
+    "table": TRUTH,
     "width": COUNT,
     "widths": COUNTS,
+    "zero_init": TRUTH,
 }
+
+SLOPE = 0.01
+"""Slope of leaky ReLU below zero where none is given."""
 
 
 @dataclass(frozen=True)
@@ -91,10 +103,16 @@ class Design:
             good, expected = {**RULES, **self.rules}[field.name]
             if not (good(value) or (value is None and field.default is None)):
                 raise ModelError(
-                    f"the network's option {field.name!r} has a value it cannot have",
+                    f"the network's option {field.name!r} has an invalid value",
                     found=repr(value),
                     expected=expected,
                 )
+        if getattr(self, "slope", SLOPE) != SLOPE and getattr(self, "activation", "") != "leaky_relu":
+            raise ModelError(
+                "slope is an option of activation=leaky_relu, and the activation is another",
+                found=f"activation={getattr(self, 'activation', None)!r}",
+                fix="add activation=leaky_relu, or leave slope out",
+            )
 
 
 @dataclass(frozen=True)
@@ -102,7 +120,8 @@ class ConvDesign(Design):
     """Options every family of convolutional networks has.
 
     norm_position: "before" is convolution, normalisation, activation; "after" is convolution, activation,
-    normalisation. se: squeeze-and-excitation gates [Hu et al. 2018, arXiv:1709.01507], ratio 16. dropout,
+    normalisation. slope: of leaky_relu below zero. se: squeeze-and-excitation gates of ratio 16 [Hu et al. 2018,
+    arXiv:1709.01507]. dropout,
     dropconnect: where they act is the family's to say; both are off in evaluation mode. width: filters of the
     first convolution; all other widths scale with it.
     """
@@ -110,6 +129,7 @@ class ConvDesign(Design):
     activation: str = "relu"
     norm: bool = True
     norm_position: str = "before"
+    slope: float = SLOPE
     padding_mode: str = "zeros"
     se: bool = False
     dropout: float = 0.0
@@ -130,6 +150,10 @@ class ConvDesign(Design):
         Rounded down to a multiple of `multiple`, which is also the least.
         """
         return max(1, published * self.width // base // multiple) * multiple
+
+
+POOLED = {"downsample": _one_of("maxpool", "avgpool")}
+"""The rule of a family whose maps shrink in pooling layers that no stride could replace."""
 
 
 def with_maxout() -> dict[str, tuple[Callable[[Any], bool], str]]:

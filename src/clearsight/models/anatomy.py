@@ -30,7 +30,7 @@ class Layer:
     """One layer of a network.
 
     name: its path in the network. kind: its class. output: shape without the batch, such as (64, 56, 56);
-    empty for a layer that runs in training only. parameters: its own. multiply_adds: for one image.
+    empty for a layer that only active in training. parameters: its own. multiply_adds: for one image.
     receptive_field: side in pixels of the window of the image that one of its units sees; it may be larger
     than the image, whose border it then crosses. Gates of squeeze-and-excitation, which see everything, are
     left out of it. arithmetic: the sums behind the numbers.
@@ -63,7 +63,11 @@ class Anatomy:
     receptive_field: int
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values for JSON."""
+        """Plain values for JSON.
+
+        Returns:
+            A dictionary.
+        """
         return asdict(self)
 
 
@@ -75,19 +79,33 @@ def anatomy(
     channels: int | None = None,
     **model_args: Any,
 ) -> Anatomy:
-    """Look into a network, by name or as a module, without running it on data.
+    """Layers, parameters and multiply-adds of a network, without running it on data.
 
-    img_size, classes, channels: for a name, its published form by default; for a module img_size must be
-    given, channels is 3 by default, and classes is what the module returns. model_args: the builder's options, for
-    a name. The module is left as it was; its weights are neither copied nor changed. Raises ModelError for a
-    name, size or option `build_model` refuses, and for an image the module cannot take.
+    The network is left as it was; its weights are neither copied nor changed.
+
+    Args:
+        network: name of a network, or a module.
+        img_size: side of the images in pixels; None for the published size; a module needs it.
+        classes: number of classes; None for the published number; not for a module.
+        channels: input channels; None for the published number, 3 for a module.
+        **model_args: options of the builder; not for a module.
+
+    Returns:
+        The anatomy.
+
+    Raises:
+        ModelError: `build_model` refuses the name, size or an option, or the module cannot take such images.
+
+    Example:
+        >>> anatomy("lenet5").parameters
+        61706
     """
     if isinstance(network, nn.Module):
         if img_size is None:
-            raise ModelError("the anatomy of a module needs the size of its images", fix="pass img_size=")
+            raise ModelError("the anatomy of a module needs the image size", fix="pass img_size=")
         if model_args or classes is not None:
             raise ModelError(
-                "a module is already built",
+                "options have no effect on a module that is already built",
                 found=", ".join(sorted(model_args) + ["classes"] * (classes is not None)),
                 fix="pass these options with a name",
             )
@@ -104,18 +122,37 @@ def anatomy(
 
 
 def views(network: nn.Module, shape: tuple[int, int, int]) -> dict[str, View]:
-    """What the units of each module see of an image (C, H, W): `views(...)["layer1"].height.window(row)`.
+    """The part of an image that the units of each module see: `views(...)["layer1"].height.window(row)`.
 
-    Modules that do not run, or whose units stand at no places of the image, are not among them. Where a stride does
-    not fit, windows at the far border hold the last pixels too, which no step reached. Raises ModelError for an image
-    the network cannot take.
+    If a stride does not divide the size, windows at the far border also contain the last pixels, which no step reaches.
+
+    Args:
+        network: the network.
+        shape: (C, H, W) of the images.
+
+    Returns:
+        Receptive fields by module name, without modules that do not run or whose units have no place in the image.
+
+    Raises:
+        ModelError: the network cannot take such images.
     """
     trace, _ = _traced(network, type(network).__name__, shape)
     return {step.name: step.view for step in trace.steps if step.view}
 
 
 def layers_by_name(network: nn.Module, shape: tuple[int, int, int]) -> dict[str, Layer]:
-    """The layers of a module for images (C, H, W), as in `Anatomy.layers`, by name; ModelError as `views`."""
+    """The layers of a network as in `Anatomy.layers`.
+
+    Args:
+        network: the network.
+        shape: (C, H, W) of the images.
+
+    Returns:
+        Layers by name.
+
+    Raises:
+        ModelError: the network cannot take such images.
+    """
     trace, _ = _traced(network, type(network).__name__, shape)
     return {layer.name: layer for layer in _layers(network, trace.steps)}
 
@@ -165,7 +202,7 @@ def _layers(network: nn.Module, steps: list[Step]) -> Iterator[Layer]:
         return
     for path, module in network.named_modules():
         if parameters := _own_parameters(module, counted):
-            yield Layer(path, type(module).__name__, (), parameters, 0, None, "runs in training only")
+            yield Layer(path, type(module).__name__, (), parameters, 0, None, "only active in training")
 
 
 def _own_parameters(module: nn.Module, counted: set[int]) -> int:

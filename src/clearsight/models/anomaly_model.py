@@ -43,9 +43,10 @@ silent band of a sound, the least difference would outweigh all others.
 class AnomalyModel(ModelNetwork):
     """A network that gives an image an anomaly score, built from a spec.
 
-    spec["trunk"]: the spec of the network whose features are used, or None for pixels. spec["taps"]: its layers whose
-    maps are joined; none for features of the whole image. spec["grid"]: (h, w). spec["keep"]: how many of the channels
-    are kept, 0 for all. spec["head"]: None while there is no head yet.
+    Args:
+        spec: `trunk` is the spec of the network whose features are used, or None for pixels; `taps` lists the layers
+            whose maps are joined, none for features of the whole image; `grid` is (h, w); `keep` is the number of
+            channels kept, 0 for all; `head` is None as long as there is no head.
     """
 
     kept: torch.Tensor
@@ -66,7 +67,11 @@ class AnomalyModel(ModelNetwork):
         self.head: OneClassHead | None = build_head(spec["head"]) if spec["head"] else None
 
     def set_head(self, head: OneClassHead) -> None:
-        """Replace the head, and record it in the spec."""
+        """Replace the head, and record it in the spec.
+
+        Args:
+            head: the head.
+        """
         self.head = head
         self.spec = {**self.spec, "head": head.spec}
 
@@ -78,8 +83,8 @@ class AnomalyModel(ModelNetwork):
     def require_layers(self) -> None:
         if self.trunk is None:
             raise ModelError(
-                "a detector that compares pixels has no layers to look into",
-                expected="one that compares features of a network, as of images of 48 pixels and more",
+                "an anomaly model that compares pixels has no layers to visualise",
+                expected="a model that compares features of a network, as for images of 48 pixels and more",
             )
 
     def backbone_outputs(self, x: torch.Tensor) -> list[torch.Tensor]:
@@ -109,7 +114,14 @@ class AnomalyModel(ModelNetwork):
         return joined[:, self.kept] if self.spec["keep"] else joined
 
     def standardised(self, maps: torch.Tensor) -> torch.Tensor:
-        """The deviation of each place (N, P): its distance less the usual one, divided by the spread of that."""
+        """The deviation of each place: its distance less the usual one, divided by the spread of usual distances.
+
+        Args:
+            maps: features (N, D, h, w).
+
+        Returns:
+            Deviations (N, P).
+        """
         assert self.head is not None
         away: torch.Tensor = self.head(maps)
         return (away - self.level) / self.spread
@@ -129,7 +141,14 @@ class AnomalyModel(ModelNetwork):
 
 
 def score_of(deviation: torch.Tensor) -> torch.Tensor:
-    """The score (N, 1) of images from the deviations of their places (N, P)."""
+    """The anomaly score of images: the mean of the largest deviations.
+
+    Args:
+        deviation: deviations of places (N, P).
+
+    Returns:
+        Scores (N, 1).
+    """
     few = max(1, round(TOP_SHARE * int(deviation.shape[1])))
     return deviation.topk(few, dim=1).values.mean(1, keepdim=True)
 
@@ -143,12 +162,21 @@ class OneClassHead(Component):
         raise NotImplementedError
 
     def in_tensors(self) -> nn.Module:
-        """The same distances by tensors alone, for graphs that other engines run."""
+        """The same distances in tensor operations alone, for graphs that other engines run.
+
+        Returns:
+            A module from maps (N, D, h, w) to distances (N, P).
+        """
         return self
 
 
 class GaussianHead(OneClassHead):
-    """Distances under a Gaussian at each place: mean (P, D), white (P, D, D)."""
+    """Distances under a Gaussian at each place: mean (P, D), whitening matrices (P, D, D).
+
+    Args:
+        places: number of places P.
+        features: number of features D.
+    """
 
     mean: torch.Tensor
     white: torch.Tensor
@@ -160,7 +188,16 @@ class GaussianHead(OneClassHead):
 
     @classmethod
     def of(cls, mean: NDArray[np.floating], covariance: NDArray[np.floating], count: int) -> GaussianHead:
-        """From means (P, D) and covariances (P, D, D) of so many images."""
+        """A head from estimated moments.
+
+        Args:
+            mean: means (P, D).
+            covariance: covariances (P, D, D).
+            count: number of images behind the estimates.
+
+        Returns:
+            The head.
+        """
         head, least = cls(*mean.shape), LEAST_VARIANCE * float(np.einsum("pdd->", covariance)) / mean.size + 1e-12
         head.mean.copy_(torch.from_numpy(np.asarray(mean, np.float32)))
         for p, own in enumerate(covariance):  # one after the other: all in double precision would be too large
@@ -179,7 +216,13 @@ class GaussianHead(OneClassHead):
 
 
 class MemoryHead(OneClassHead):
-    """Mean distance to the k nearest remembered features: bank (M, D). The same features serve every place."""
+    """Mean distance to the k nearest stored features. The bank (M, D) serves every place.
+
+    Args:
+        points: number of stored features M.
+        features: number of features D.
+        k: number of neighbours.
+    """
 
     differentiable = False
     bank: torch.Tensor
@@ -192,7 +235,15 @@ class MemoryHead(OneClassHead):
 
     @classmethod
     def of(cls, bank: NDArray[np.floating], k: int) -> MemoryHead:
-        """From remembered features (M, D)."""
+        """A head from stored features.
+
+        Args:
+            bank: features (M, D).
+            k: number of neighbours.
+
+        Returns:
+            The head.
+        """
         head = cls(bank.shape[0], bank.shape[1], k)
         head.bank.copy_(torch.from_numpy(np.ascontiguousarray(bank, np.float32)))
         return head
@@ -220,12 +271,23 @@ class MemoryHead(OneClassHead):
         return MemoryInTensors(self)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> MemoryHead:
-        """A copy that builds its own index."""
+        """A copy that builds its own index.
+
+        Args:
+            memo: copied objects by id, not used.
+
+        Returns:
+            The copy.
+        """
         return MemoryHead.of(self.bank.detach().cpu().numpy(), self.k)
 
 
 class MemoryInTensors(nn.Module):
-    """What a MemoryHead gives, with a product of matrices in place of its index: for graphs that other engines run."""
+    """The distances of a MemoryHead by a matrix product instead of its index, for graphs that other engines run.
+
+    Args:
+        head: the head.
+    """
 
     bank: torch.Tensor
 
@@ -246,13 +308,30 @@ _HEADS: dict[str, type[OneClassHead]] = {"gaussian": GaussianHead, "memory": Mem
 
 
 def build_head(spec: dict[str, Any]) -> OneClassHead:
-    """The head a spec describes, empty."""
+    """The head that a spec describes, with empty tensors.
+
+    Args:
+        spec: plain values with the key `kind`.
+
+    Returns:
+        The head.
+    """
     return _HEADS[spec["kind"]](**{key: value for key, value in spec.items() if key != "kind"})
 
 
 def shrunk(covariance: NDArray[np.float64], count: int) -> NDArray[np.float64]:
-    """A sample covariance (D, D) of so many vectors, drawn towards a multiple of the identity as far as the oracle
-    approximating shrinkage says [Chen, Wiesel, Eldar, Hero 2010, equation 23, as scikit-learn's `oas` has it].
+    """Shrink a sample covariance towards a multiple of the identity by the oracle approximating shrinkage (OAS).
+
+    Args:
+        covariance: sample covariance (D, D).
+        count: number of vectors behind it.
+
+    Returns:
+        The shrunk covariance (D, D).
+
+    Reference:
+        Chen, Wiesel, Eldar and Hero, "Shrinkage algorithms for MMSE covariance estimation", 2010, equation 23, as
+        implemented in scikit-learn's `oas`.
     """
     d = len(covariance)
     mu, alpha = float(np.trace(covariance)) / d, float(np.mean(covariance**2))
@@ -265,8 +344,20 @@ def shrunk(covariance: NDArray[np.float64], count: int) -> NDArray[np.float64]:
 
 
 def coreset(points: NDArray[np.float32], count: int, seed: int) -> NDArray[np.int64]:
-    """So many of the points (N, D), each next one the furthest from those taken, beginning with a random one: greedy
-    k-centres [Sener, Savarese 2018], in at most 32 random directions as in PatchCore (its algorithm 1).
+    """Greedy k-centre selection: each next point is the one furthest from those selected.
+
+    The first point is random. Distances are taken in at most 32 random directions, as in PatchCore (algorithm 1).
+
+    Args:
+        points: vectors (N, D).
+        count: number of points to select.
+        seed: random seed.
+
+    Returns:
+        Sorted positions of the selected points (count,), or all N if there are no more.
+
+    Reference:
+        Sener and Savarese, "Active learning for convolutional neural networks: a core-set approach", 2018.
     """
     rng = np.random.default_rng(seed)
     if count >= len(points):
@@ -285,5 +376,12 @@ def coreset(points: NDArray[np.float32], count: int, seed: int) -> NDArray[np.in
 
 
 def places_of(taps: Sequence[torch.Tensor]) -> list[int]:
-    """The grid of the coarsest of some maps."""
+    """The grid of the coarsest of several maps.
+
+    Args:
+        taps: maps (N, C, h, w).
+
+    Returns:
+        [h, w].
+    """
     return [min(t.shape[2] for t in taps), min(t.shape[3] for t in taps)]

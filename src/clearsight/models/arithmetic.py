@@ -31,7 +31,7 @@ def output_size(size: int, filter_side: int, *, stride: int = 1, padding: int = 
     "none".
     """
     if rounding not in ("none", "down", "up"):
-        raise ModelError("unknown rounding of a size", found=repr(rounding), expected="none, down or up")
+        raise ModelError("unknown rounding mode", found=repr(rounding), expected="none, down or up")
     if min(size, filter_side, stride) < 1 or padding < 0:
         raise ModelError(
             "a layer's sizes must be positive",
@@ -41,7 +41,7 @@ def output_size(size: int, filter_side: int, *, stride: int = 1, padding: int = 
     steps = size - filter_side + 2 * padding
     if steps < 0:
         raise ModelError(
-            f"{formula} is below 1: {filter_side} pixels of filter do not fit into {size + 2 * padding}",
+            f"{formula} is below 1: {filter_side} filter pixels do not fit into {size + 2 * padding}",
             fix=f"use at least {filter_side - 2 * padding} pixels of input, a smaller filter or more padding",
         )
     exact = steps / stride + 1
@@ -65,8 +65,7 @@ def same_padding(filter_side: int) -> int:
     """The padding that keeps the size at stride 1, z = (P - 1)/2; ModelError for an even filter."""
     if filter_side % 2 == 0:
         raise ModelError(
-            f"({filter_side}-1)/2 is not a whole number: under an even filter no equal padding "
-            "on both sides keeps the size",
+            f"({filter_side}-1)/2 is not a whole number: with an even filter, no symmetric padding keeps the size",
             fix=f"use a filter of {filter_side - 1} or {filter_side + 1} pixels",
         )
     return (filter_side - 1) // 2

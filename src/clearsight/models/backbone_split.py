@@ -9,11 +9,16 @@ Both share the probe's weights: training the upper part trains the probe.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import torch
 from torch import fx, nn
 
 from clearsight.errors import ModelError
+from clearsight.models.layer_probe import layer_name
 from clearsight.models.network import InputLayer, Probe, pool
+from clearsight.models.shape_tracing import Follower, run_without_data
 
 
 class Lower(nn.Module):
@@ -46,6 +51,13 @@ class Upper(nn.Module):
         chosen = range(len(parts)) if self.chosen is None else self.chosen
         return self.head(torch.cat([parts[i] for i in chosen], dim=1))  # type: ignore[no-any-return]
 
+    @property
+    def without_head(self) -> Upper:
+        """The same stages, not copied, that give out what the head sees (N, D)."""
+        other = Upper(self.stages)
+        other.chosen = self.chosen
+        return other
+
 
 def cut(probe: Probe, at: str) -> tuple[Lower, Upper]:
     """Cut a probe's backbone behind the tapped module `at`; ModelError where anything but its output crosses."""
@@ -71,9 +83,45 @@ def cut(probe: Probe, at: str) -> tuple[Lower, Upper]:
                 known[node] = above.node_copy(node, known.__getitem__)
     except KeyError as error:
         raise ModelError(
-            f"{probe.spec['name']} cannot be cut at {at!r}", found=f"{error} reaches past the cut"
+            f"{probe.spec['name']} cannot be cut at {at!r}", found=f"{error} connects layers across the cut"
         ) from error
     return Lower(probe.input, fx.GraphModule(probe.backbone, below)), Upper(fx.GraphModule(probe.backbone, above))
+
+
+def up_to(backbone: nn.Module, layer: str, shape: tuple[int, int, int]) -> tuple[str, ...]:
+    """Names of the parameters of a backbone up to a layer: of all modules that begin to run before that layer has
+    ended, in the order of running; what holds the layer, and branches that run beside and before it, are among them.
+
+    layer: a module's name. shape: of one image (C, H, W). Raises ModelError for a layer that is not there or that never
+    runs.
+    """
+    layer = layer_name(backbone, layer)
+    image = torch.empty(1, *shape, device="meta")
+    order = _Begun(backbone, layer)
+    run_without_data(order, backbone, image, type(backbone).__name__)
+    if not order.ended:
+        raise ModelError(f"the layer {layer!r} is never executed, so there is nothing above it", fix="name another")
+    return tuple(name for name, _ in backbone.named_parameters() if name.rpartition(".")[0] in order.names)
+
+
+class _Begun(Follower):
+    """Names of the modules that begin before a layer has ended for the first time."""
+
+    def __init__(self, network: nn.Module, layer: str) -> None:
+        super().__init__(network)
+        self.names: set[str] = set()
+        self.ended = False
+        self._last = network.get_submodule(layer)
+
+    def __torch_function__(self, func: Callable[..., Any], types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        return func(*args, **(kwargs or {}))
+
+    def begin(self, name: str, module: nn.Module, inputs: Any) -> None:
+        if not self.ended:
+            self.names.add(name)
+
+    def end(self, module: nn.Module, inputs: Any, output: Any) -> None:
+        self.ended = self.ended or module is self._last
 
 
 class _Stages(fx.Tracer):

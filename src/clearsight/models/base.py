@@ -41,7 +41,14 @@ class Component(nn.Module):
 
 
 def components(network: nn.Module) -> Iterator[tuple[str, Component]]:
-    """Every component of a network, itself included, by its path."""
+    """Every component of a network.
+
+    Args:
+        network: any module.
+
+    Returns:
+        An iterator over pairs of path and component, the network itself included.
+    """
     return ((path, module) for path, module in network.named_modules() if isinstance(module, Component))
 
 
@@ -64,9 +71,11 @@ class FeatureLevels:
 class ModelNetwork(Component):
     """A network as a bundle holds it: images (N, C, H, W) in [0, 1] to logits (N, K).
 
-    spec: what `from_spec` builds it from, plain values for JSON.
-    backbone_path: path of the module that maps normalised images to features; "" is the network itself.
-    localises: whether it has an `anomaly_map`.
+    backbone_path: path of the module that maps normalised images to features; "" is the network itself. localises:
+    whether it has an `anomaly_map`.
+
+    Args:
+        spec: what `from_spec` builds the network from, plain values for JSON.
     """
 
     backbone_path: ClassVar[str] = ""
@@ -77,15 +86,36 @@ class ModelNetwork(Component):
         self.spec = spec
 
     def with_features(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Logits (N, K), and the features that they follow from (N, D), in one pass."""
+        """Logits and the features below the head, in one pass.
+
+        Args:
+            x: images (N, C, H, W) in [0, 1].
+
+        Returns:
+            Logits (N, K) and features (N, D).
+        """
         return self.finish(self.backbone_outputs(x))
 
     def backbone_outputs(self, x: torch.Tensor) -> Sequence[torch.Tensor]:
-        """What an inference engine computes for images; `finish` makes logits and features of it."""
+        """The part of the computation that an inference engine runs; `finish` does the rest.
+
+        Args:
+            x: images (N, C, H, W) in [0, 1].
+
+        Returns:
+            Tensors, the first axis of each of length N.
+        """
         return self.with_features(x)
 
     def finish(self, outputs: Sequence[torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
-        """Logits (N, K) and features (N, D) from `backbone_outputs`."""
+        """Logits and features from the outputs of the backbone.
+
+        Args:
+            outputs: what `backbone_outputs` returned.
+
+        Returns:
+            Logits (N, K) and features (N, D).
+        """
         return outputs[0], outputs[1]
 
     @property
@@ -99,8 +129,10 @@ class ModelNetwork(Component):
         return False
 
     def without_tta(self) -> ModelNetwork:
-        """The same network, with the same layers, on the image as it is alone: each layer runs once for an image, and
-        its maps lie as the image does.
+        """The same network and layers without test-time augmentation.
+
+        Returns:
+            A network whose layers run once per image, and whose maps are oriented as the image is.
         """
         return self
 
@@ -125,17 +157,33 @@ class ModelNetwork(Component):
         return all(component.traceable for _, component in components(self))
 
     def for_export(self) -> ModelNetwork:
-        """The network as tensors alone, for graphs that other engines run; weights are shared."""
+        """The network in tensor operations alone, for graphs that other engines run.
+
+        Returns:
+            A network that shares the weights.
+        """
         return self
 
     def require_layers(self) -> None:
-        """Raise ModelError where there are no inner layers to look at."""
+        """Refuse a model without inner layers.
+
+        Raises:
+            ModelError: there are no layers to visualise.
+        """
 
     def anomaly_map(self, x: torch.Tensor) -> torch.Tensor:
-        """How much less normal than usual the place of each pixel is (N, H, W), at least 0; ModelError unless it
-        `localises`.
+        """How much more anomalous than usual each pixel is.
+
+        Args:
+            x: images (N, C, H, W) in [0, 1].
+
+        Returns:
+            Deviations (N, H, W), at least 0.
+
+        Raises:
+            ModelError: the model does not compare places of an image (`localises` is False).
         """
-        raise ModelError("this model does not compare places of an image")
+        raise ModelError("this model does not compare positions within an image")
 
 
 Kind = TypeVar("Kind", bound=type[ModelNetwork])
@@ -144,7 +192,17 @@ _KINDS: dict[str, type[ModelNetwork]] = {}
 
 
 def register_kind(name: str) -> Callable[[Kind], Kind]:
-    """Decorator: enter a class of networks under the `kind` that its specs carry."""
+    """Decorator: register a class of networks under the `kind` in its specs.
+
+    Args:
+        name: the kind.
+
+    Returns:
+        The decorator, which returns the class unchanged.
+
+    Raises:
+        AssertionError: the kind is registered twice.
+    """
 
     def enter(kind: Kind) -> Kind:
         if name in _KINDS:
@@ -156,21 +214,44 @@ def register_kind(name: str) -> Callable[[Kind], Kind]:
 
 
 def from_spec(spec: dict[str, Any]) -> ModelNetwork:
-    """Build the network a spec describes, with random weights; ModelError for an unknown kind."""
+    """Build the network that a spec describes, with random weights.
+
+    Args:
+        spec: plain values with the key `kind`.
+
+    Returns:
+        The network.
+
+    Raises:
+        ModelError: unknown kind.
+    """
     if spec["kind"] not in _KINDS:
-        raise ModelError(f"there is no kind of network {spec['kind']!r}", fix=nearest(str(spec["kind"]), _KINDS))
+        raise ModelError(f"unknown kind of network {spec['kind']!r}", fix=nearest(str(spec["kind"]), _KINDS))
     return _KINDS[spec["kind"]](spec)
 
 
 def without_tta(network: nn.Module) -> nn.Module:
-    """`ModelNetwork.without_tta`, and any other module as it is."""
+    """Switch off test-time augmentation in a network that may have it.
+
+    Args:
+        network: any module.
+
+    Returns:
+        `ModelNetwork.without_tta()` of a ModelNetwork; any other module unchanged.
+    """
     return network.without_tta() if isinstance(network, ModelNetwork) else network
 
 
 @contextmanager
 def forward_hooks(modules: Iterable[tuple[str, nn.Module]], hook: Callable[..., Any]) -> Iterator[None]:
-    """Inside the block `hook(name, module, inputs, output)` is called whenever one of the named modules has run; what
-    it returns, if anything, takes the place of the output.
+    """Context manager: call a hook whenever one of the named modules has run.
+
+    Args:
+        modules: pairs of name and module.
+        hook: called as hook(name, module, inputs, output); a result other than None replaces the output.
+
+    Yields:
+        Nothing; the hooks are removed when the block ends.
     """
     handles = [module.register_forward_hook(partial(hook, name)) for name, module in modules]
     try:
@@ -182,7 +263,15 @@ def forward_hooks(modules: Iterable[tuple[str, nn.Module]], hook: Callable[..., 
 
 @contextmanager
 def capture(module: nn.Module, names: Sequence[str]) -> Iterator[dict[str, torch.Tensor]]:
-    """Collect the outputs of the named submodules in a forward pass; the hooks are gone afterwards, come what may."""
+    """Context manager: collect the outputs of named submodules.
+
+    Args:
+        module: the network.
+        names: paths of the submodules.
+
+    Yields:
+        A dictionary that holds the output of each submodule that has run in the block.
+    """
     seen: dict[str, torch.Tensor] = {}
 
     def keep(name: str, module: nn.Module, inputs: Any, output: torch.Tensor) -> None:

@@ -2,7 +2,7 @@
 
     hog+svm      histograms of oriented gradients, linear support vector machine
     bow+rbf      bag of visual words, kernel machine
-    pixels+knn   the pixels themselves, nearest neighbours
+    pixels+knn   the raw pixels, nearest neighbours
 
 DESCRIPTOR+CLASSIFIER is a model's name wherever a network's is; `DESCRIPTORS` and `CLASSIFIERS` list the words. What a
 descriptor learns (words, mixtures) is learned from training images and kept with the weights.
@@ -13,8 +13,8 @@ Shapes: x (N, C, H, W) float32 in [0, 1]; features (N, D); logits (N, K).
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
-from typing import Any, ClassVar, cast
+from collections.abc import Callable, Iterator
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -22,9 +22,10 @@ from numpy.typing import NDArray
 from torch import nn
 from torch.nn import functional
 
-from clearsight.classical import colour, encodings, keypoints, surf, texture
+from clearsight.classical import colour, encodings, texture
 from clearsight.classical.hog import hog
-from clearsight.classical.sift import dense_sift
+from clearsight.classical.keypoints import KeyPoints
+from clearsight.classical.local import LOCAL, at_points, on_grid
 from clearsight.errors import DataError, ModelError, nearest
 from clearsight.models.base import Component, ModelNetwork, register_kind
 from clearsight.models.heads import build_head
@@ -44,7 +45,7 @@ CLASSIFIERS: dict[str, str] = {
 }
 
 DESCRIPTORS: dict[str, str] = {
-    "pixels": "the pixels themselves",
+    "pixels": "the raw pixels",
     "colour": "colour histogram",
     "colours": "the two most frequent colours",
     "hog": "histograms of oriented gradients",
@@ -55,7 +56,7 @@ DESCRIPTORS: dict[str, str] = {
     "bow": "bag of visual words",
     "pyramid": "visual words in a spatial pyramid",
     "fisher": "Fisher vectors",
-    "features": "last features of a pretrained network",
+    "features": "features of a pretrained or trained network",
 }
 
 
@@ -127,59 +128,93 @@ PLAIN: dict[str, tuple[Callable[..., torch.Tensor], bool]] = {
 """Functions of images, and whether they want them gray."""
 
 
-class Words(Descriptor):
-    """Bags of visual words, in a spatial pyramid where levels > 1.
+class Local(Descriptor):
+    """What is made of local descriptors (`classical.local`), in a spatial pyramid where levels > 1.
 
-    words: size of the vocabulary. local: where descriptors are taken: "dense", SIFT on a grid of `step` pixels with
-    cells of `cell`; or "sift" or "surf", at key points. An image without key points has a bag of zeros.
+    local: kind of the descriptors: "sift", "surf", "hog" or "lbp". at: where they are taken: "grid", every `step`
+    pixels with cells of `cell`; or "points", at key points.
     """
 
-    vocabulary: torch.Tensor
-    SIZES: ClassVar[dict[str, int]] = {"dense": 128, "sift": 128, "surf": 64}
-
-    def __init__(self, words: int = 200, local: str = "dense", step: int = 4, cell: int = 4, levels: int = 1) -> None:
+    def __init__(self, local: str, at: str, step: int, cell: int, levels: int) -> None:
         super().__init__()
-        if local not in self.SIZES:
-            raise ModelError(f"there are no local descriptors {local!r}", expected="dense, sift or surf")
-        self.words, self.local, self.step, self.cell, self.levels = words, local, step, cell, levels
-        self.register_buffer("vocabulary", torch.zeros(words, self.SIZES[local]))
+        if local not in LOCAL:
+            raise ModelError(
+                f"unknown local descriptor {local!r}", expected=", ".join(LOCAL), fix=nearest(local, LOCAL)
+            )
+        if at not in ("grid", "points"):
+            raise ModelError(f"unknown location of local descriptors {at!r}", expected="at=grid or at=points")
+        self.local, self.at, self.step, self.cell, self.levels = local, at, step, cell, levels
+
+    @property
+    def on_grid(self) -> bool:
+        """Whether every image has descriptors at the same places."""
+        return self.at == "grid"
+
+    def grid_of(self, x: torch.Tensor) -> torch.Tensor:
+        """Descriptors (N, rows, columns, D) of images (N, C, H, W)."""
+        return on_grid(x, self.local, self.step, self.cell)
+
+    def sample(self, images: Callable[[], Any], seed: int, least: int, what: str) -> Floats:
+        """Descriptors (M, D) of training images; DataError for fewer than `least`, of which so many `what` are made."""
+
+        def parts() -> Iterator[Floats]:
+            for batch in images():
+                if self.on_grid:
+                    yield self.grid_of(batch).reshape(-1, LOCAL[self.local]).numpy()
+                else:
+                    yield np.concatenate([points.descriptors for points in at_points(batch, self.local)])
+
+        found = _sampled(parts(), seed)
+        if not self.on_grid and len(found) < least:
+            raise DataError(
+                f"the training images have too few key points to learn {least} {what}",
+                found=f"{len(found)} key points in total",
+                fix=f"use --model-arg at=grid, or fewer {what}",
+            )
+        return found
+
+    def cells_of(self, points: KeyPoints, size: torch.Size, level: int) -> NDArray[np.int64]:
+        """In which cell of a level's grid each key point of an image (H, W) lies (K, 2), as row and column."""
+        share = points.places[:, ::-1] / np.array(size, np.float32)
+        return np.asarray(np.clip((share * 2**level).astype(np.int64), 0, 2**level - 1))
+
+
+class Words(Local):
+    """Bags of visual words. words: size of the vocabulary. An image without key points has a bag of zeros."""
+
+    vocabulary: torch.Tensor
+
+    def __init__(
+        self, words: int = 200, local: str = "sift", at: str = "grid", step: int = 4, cell: int = 4, levels: int = 1
+    ) -> None:
+        super().__init__(local, at, step, cell, levels)
+        self.words = words
+        self.register_buffer("vocabulary", torch.zeros(words, LOCAL[local]))
 
     def learn(self, images: Callable[[], Any], seed: int, progress: Callable[[int, int], None] | None) -> None:
-        sample = _sampled((self._local(batch) for batch in images()), seed)
-        if self.local != "dense" and len(sample) < self.words:
-            raise DataError(
-                f"the training images have too few key points to learn {self.words} words from",
-                found=f"{len(sample)} {self.local} key points in all",
-                fix="use --model-arg local=dense, or fewer words",
-            )
+        sample = self.sample(images, seed, self.words, "words")
         self.vocabulary = torch.from_numpy(encodings.learn_words(sample, self.words, seed=seed, progress=progress))
 
-    def _local(self, x: torch.Tensor) -> Floats:
-        if self.local == "dense":
-            return dense_sift(texture.gray(x), self.step, self.cell).reshape(-1, 128).numpy()
-        return np.concatenate([point.descriptors for point in _points(x, self.local)])
-
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        if self.local == "dense":
-            words = encodings.words_of(dense_sift(texture.gray(x), self.step, self.cell), self.vocabulary)
+        if self.on_grid:
+            words = encodings.words_of(self.grid_of(x), self.vocabulary)
             return encodings.pyramid(words, self.words, self.levels)
-        return torch.stack([self._of_points(points, x.shape[2:]) for points in _points(x, self.local)])
+        return torch.stack([self._of_points(points, x.shape[2:]) for points in at_points(x, self.local)])
 
-    def _of_points(self, points: keypoints.KeyPoints, size: torch.Size) -> torch.Tensor:
+    def _of_points(self, points: KeyPoints, size: torch.Size) -> torch.Tensor:
         """The pyramid of one image's key points, each laid into a cell of the finest grid first."""
         finest = 2 ** (self.levels - 1)
         counts = torch.zeros(finest, finest, self.words)
         if len(points):
             words = encodings.words_of(torch.from_numpy(points.descriptors)[None, None], self.vocabulary.cpu())[0, 0]
-            place = torch.from_numpy(points.places) / torch.tensor([size[1], size[0]]) * finest
-            column, row = place.long().clamp(0, finest - 1).unbind(1)
+            row, column = torch.from_numpy(self.cells_of(points, size, self.levels - 1)).unbind(1)
             counts.index_put_((row, column, words), torch.ones(len(words)), accumulate=True)
         return encodings.pyramid_of_counts(counts[None])[0]
 
 
-class FisherVectors(Descriptor):
-    """Improved Fisher vectors of dense SIFT, reduced to `axes` numbers each, under a mixture of `components`, in a
-    spatial pyramid where levels > 1.
+class FisherVectors(Local):
+    """Improved Fisher vectors of local descriptors, reduced to `axes` numbers each, or as many as they have, under a
+    mixture of `components`. An image without key points has a vector of zeros.
     """
 
     axis: torch.Tensor
@@ -188,11 +223,15 @@ class FisherVectors(Descriptor):
     means: torch.Tensor
     variances: torch.Tensor
 
-    def __init__(self, components: int = 32, axes: int = 48, step: int = 4, cell: int = 4, levels: int = 1) -> None:
-        super().__init__()
-        self.components, self.step, self.cell, self.levels = components, step, cell, levels
+    def __init__(
+        self, components: int = 32, axes: int = 48, local: str = "sift", at: str = "grid", step: int = 4, cell: int = 4,
+        levels: int = 1,
+    ) -> None:  # fmt: skip
+        super().__init__(local, at, step, cell, levels)
+        self.components, width = components, LOCAL[local]
+        axes = min(axes, width)
         for name, shape in {
-            "axis": (128, axes), "centre": (128,), "weights": (components,), "means": (components, axes),
+            "axis": (width, axes), "centre": (width,), "weights": (components,), "means": (components, axes),
             "variances": (components, axes),
         }.items():  # fmt: skip
             self.register_buffer(name, torch.zeros(*shape))
@@ -200,8 +239,7 @@ class FisherVectors(Descriptor):
     def learn(self, images: Callable[[], Any], seed: int, progress: Callable[[int, int], None] | None) -> None:
         from sklearn.decomposition import PCA
 
-        grids = (dense_sift(texture.gray(x), self.step, self.cell).reshape(-1, 128).numpy() for x in images())
-        sample = _sampled(grids, seed)
+        sample = self.sample(images, seed, max(self.components, self.axis.shape[1]), "components")
         found = PCA(self.axis.shape[1], random_state=seed, svd_solver="covariance_eigh").fit(sample)
         self.axis = torch.from_numpy(np.ascontiguousarray(found.components_.T, np.float32))
         self.centre = torch.from_numpy(np.asarray(found.mean_, np.float32))
@@ -212,9 +250,23 @@ class FisherVectors(Descriptor):
         )
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        local = dense_sift(texture.gray(x), self.step, self.cell)
-        reduced = (local - self.centre) @ self.axis
-        return encodings.fisher_pyramid(reduced, self.weights, self.means, self.variances, self.levels)
+        mixture = self.weights, self.means, self.variances
+        if self.on_grid:
+            return encodings.fisher_pyramid((self.grid_of(x) - self.centre) @ self.axis, *mixture, self.levels)
+        return torch.stack([self._of_points(points, x.shape[2:]) for points in at_points(x, self.local)])
+
+    def _of_points(self, points: KeyPoints, size: torch.Size) -> torch.Tensor:
+        """The pyramid of one image's key points: a Fisher vector for each cell, zeros for one without points."""
+        reduced = (torch.from_numpy(points.descriptors) - self.centre.cpu()) @ self.axis.cpu()
+        cells = [self.cells_of(points, size, level) for level in range(self.levels)]
+        own = [
+            reduced[(cells[level] == (row, column)).all(1)]
+            for level in range(self.levels)
+            for row in range(2**level)
+            for column in range(2**level)
+        ]
+        mixture = self.weights.cpu(), self.means.cpu(), self.variances.cpu()
+        return encodings.fisher_of_cells(own, *mixture)
 
 
 SAMPLE = 100_000
@@ -237,11 +289,6 @@ def _sampled(parts: Any, seed: int) -> Floats:
             count = len(held[0])
     sample = np.concatenate(held) if held else np.zeros((0, 1), np.float32)
     return sample[np.sort(rng.choice(len(sample), SAMPLE, replace=False))] if len(sample) > SAMPLE else sample
-
-
-def _points(x: torch.Tensor, kind: str) -> list[keypoints.KeyPoints]:
-    images = texture.gray(x)[:, 0].cpu().numpy()
-    return [keypoints.sift(image) if kind == "sift" else surf.surf(image) for image in images]
 
 
 LEARNING: dict[str, tuple[type[Descriptor], dict[str, Any]]] = {
@@ -280,6 +327,8 @@ def check_classical(name: str, options: dict[str, Any]) -> tuple[str, str]:
 
 def descriptor_options(descriptor: str) -> dict[str, Any]:
     """The options of a descriptor and their defaults."""
+    if descriptor == "features":
+        return {"network": "", "layer": ""}
     if descriptor in PLAIN:
         return {name: p.default for name, p in _parameters(PLAIN[descriptor][0]) if name != "x"}
     if descriptor in LEARNING:
@@ -343,8 +392,8 @@ class Classical(ModelNetwork):
 
     def require_layers(self) -> None:
         raise ModelError(
-            "a classical model has no layers to look into",
+            "a classical model has no layers to visualise",
             found=str(self.spec["name"]),
             expected="a network",
-            fix="`clearsight explain --method occlusion` (or lime, shap) shows what it looks at",
+            fix="`clearsight explain --method occlusion` (or lime, shap) explains its predictions",
         )

@@ -170,7 +170,7 @@ def engine_for(
     if name == "auto":
         name = engine_name(network, shape, images, device)
     if name == "openvino" and not traceable(network):
-        raise ConfigError("classical models run in PyTorch alone", fix="use the engine auto or torch")
+        raise ConfigError("classical models only run in PyTorch", fix="use the engine auto or torch")
     return OpenVinoEngine(network, shape, hint) if name == "openvino" else TorchEngine(network, device)
 
 

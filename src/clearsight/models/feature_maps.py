@@ -16,13 +16,15 @@ from torch import nn
 
 from clearsight.errors import ModelError
 from clearsight.models.base import ModelNetwork, forward_hooks, without_tta
-from clearsight.models.network import InputLayer, layer_name, short_name
+from clearsight.models.layer_probe import layer_name, short_name
+from clearsight.models.network import InputLayer
 
 
 @dataclass(frozen=True)
 class MapLayer:
-    """A layer that gives maps. name: its full name. kind: its class. units: channels. height, width: places. block:
-    whether it is made of other layers. weighs: whether it has weights itself, as a convolution or normalisation.
+    """A layer that gives maps, or numbers that stand at one place as a dense layer's do. name: its full name. kind: its
+    class. units: channels. height, width: places. block: whether it is made of other layers. weighs: whether it has
+    weights itself, as a convolution or normalisation.
     """
 
     name: str
@@ -38,8 +40,13 @@ class MapLayer:
         """Its name without the network's wrapping."""
         return short_name(self.name)
 
+    @property
+    def dense(self) -> bool:
+        """Whether its units stand at one place and see the whole image."""
+        return self.height * self.width == 1
 
-SILENT = (InputLayer, nn.Identity, nn.Dropout)
+
+SILENT = (InputLayer, nn.Identity, nn.Dropout, nn.Flatten)
 """Modules that compute nothing of their own."""
 
 
@@ -57,26 +64,26 @@ def as_units(tensor: torch.Tensor) -> torch.Tensor:
 
 
 def map_layers(network: nn.Module, x: torch.Tensor) -> list[MapLayer]:
-    """The layers that give maps of more than one place for images x, in the order in which they finish.
+    """The layers that give maps of more than one place, or vectors, for images x, in the order in which they finish.
 
-    Of modules that hand on the very same tensor the outermost is named, but no trunk of layers of several sizes, such
-    as a network's whole `features`. What goes on inside an attention, whose
-    tensors stand by heads, is left out. Of an ensemble, the first member's.
+    Of modules that hand on the very same maps the outermost is named, but no trunk of layers of several sizes, such
+    as a network's whole `features`; of those that hand on the same vector, the innermost. What goes on inside an
+    attention, whose tensors stand by heads, is left out. Of an ensemble, the first member's.
     """
     found: list[MapLayer] = []
     last: list[tuple[torch.Tensor, int]] = []  # the last output, held so that no other can take its place in memory
     prefix, shown = embedding_part(network)
 
     def note(name: str, module: nn.Module, inputs: Any, output: Any) -> None:
-        if not isinstance(output, torch.Tensor) or output.ndim not in (3, 4):
+        if not isinstance(output, torch.Tensor) or output.ndim not in (2, 3, 4):
             return
         same = bool(last) and output is last[0][0] and output._version == last[0][1]
         last[:] = [(output, output._version)]
-        maps = as_maps(output)
-        if maps.shape[2] * maps.shape[3] < 2:
+        maps = as_units(output)
+        if output.ndim > 2 and maps.shape[2] * maps.shape[3] < 2:
             return
         if same and found:
-            if not found[-1].name.startswith(f"{name}.") or _is_trunk(name, found):
+            if output.ndim == 2 or not found[-1].name.startswith(f"{name}.") or _is_trunk(name, found):
                 return
             found.pop()
         found.append(_described(name, module, maps))
@@ -99,10 +106,10 @@ def embedding_part(network: nn.Module) -> tuple[str, nn.Module]:
 
 
 def map_layer(network: nn.Module, layer: str, x: torch.Tensor) -> MapLayer:
-    """The layer of this name, whichever of the modules that hand on its maps is meant; ModelError as `maps_at`."""
+    """The layer of this name, whichever of the modules that hand on its output is meant; ModelError as `output_at`."""
     name = layer_name(network, layer)
     with torch.no_grad():
-        return _described(name, network.get_submodule(name), maps_at(network, name, x))
+        return _described(name, network.get_submodule(name), units_at(network, name, x))
 
 
 def _described(name: str, module: nn.Module, maps: torch.Tensor) -> MapLayer:
@@ -138,7 +145,7 @@ def output_at(network: nn.Module, layer: str, x: torch.Tensor) -> torch.Tensor:
     with suppress(_ReachedError), forward_hooks([(name, network.get_submodule(name))], stop):
         without_tta(network)(x)
     if not seen:
-        raise ModelError(f"the layer {short_name(name)!r} gives out nothing that can be looked at", fix="name another")
+        raise ModelError(f"the layer {short_name(name)!r} has no output that can be visualised", fix="name another")
     return seen[0]
 
 
@@ -147,9 +154,9 @@ def maps_at(network: nn.Module, layer: str, x: torch.Tensor) -> torch.Tensor:
     output = output_at(network, layer, x)
     if output.ndim not in (3, 4):
         raise ModelError(
-            f"the layer {short_name(layer)!r} gives out no maps",
-            found=f"{'x'.join(map(str, output.shape[1:]))} numbers for an image",
-            fix="name one before it",
+            f"the layer {short_name(layer)!r} has no feature maps",
+            found=f"{'x'.join(map(str, output.shape[1:]))} values per image",
+            fix="name an earlier layer",
         )
     return as_maps(output)
 

@@ -77,8 +77,8 @@ def timm_name(name: str) -> str:
     inner = name.removeprefix(PREFIX)
     if not NAME.fullmatch(inner):
         raise ModelError(
-            f"{inner!r} is no name of a network of timm", expected="a name such as resnet18 or resnet18.a1_in1k",
-            fix="networks are built by name alone, never loaded from an address or a folder",
+            f"{inner!r} is not the name of a network in timm", expected="a name such as resnet18 or resnet18.a1_in1k",
+            fix="networks are built by name, never loaded from an address or a folder",
         )  # fmt: skip
     if not timm.is_model(inner.split(".")[0]):
         raise ModelError(f"timm has no network {inner!r}", fix=nearest(inner, timm.list_models()))
@@ -99,7 +99,7 @@ def build_timm(
     try:
         return timm.create_model(inner, pretrained=False, **arguments)  # type: ignore[no-any-return]
     except (TypeError, ValueError, AssertionError, RuntimeError) as error:
-        raise ModelError(f"timm cannot build {inner} so", found=str(error)[:200]) from error
+        raise ModelError(f"timm cannot build {inner} with these options", found=str(error)[:200]) from error
 
 
 def timm_weights(name: str) -> TimmWeights | None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import copy
+from collections.abc import Callable, Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -150,8 +152,17 @@ class Reduced(nn.Module):
         return self.head(self.project(x))  # type: ignore[no-any-return]
 
 
+def hidden_layers(features: int, classes: int, widths: Sequence[int]) -> nn.Sequential:
+    """Dense layers of these widths with ReLU behind each, and one of logits: (N, features) -> (N, classes)."""
+    layers: list[nn.Module] = []
+    for inputs, outputs in pairwise((features, *widths)):
+        layers += [nn.Linear(inputs, outputs), nn.ReLU()]
+    return nn.Sequential(*layers, nn.Linear(widths[-1], classes))
+
+
 _HEADS: dict[str, Callable[..., nn.Module]] = {
     "softmax": lambda features, classes: nn.Linear(features, classes),
+    "hidden": hidden_layers,
     "kernel": KernelHead,
     "neighbours": NeighbourHead,
     "forest": ForestHead,
@@ -160,7 +171,7 @@ _HEADS: dict[str, Callable[..., nn.Module]] = {
 
 
 def build_head(spec: dict[str, Any]) -> nn.Module:
-    """The head a spec describes, {"kind": "softmax"|"kernel"|"neighbours"|"forest"|"reduced", ...}, with empty
+    """The head a spec describes, {"kind": "softmax"|"hidden"|"kernel"|"neighbours"|"forest"|"reduced", ...}, with empty
     weights.
     """
     return _HEADS[spec["kind"]](**{key: value for key, value in spec.items() if key != "kind"})
@@ -175,6 +186,20 @@ def softmax_head(
         head.weight.copy_(torch.from_numpy(weight / std))
         head.bias.copy_(torch.from_numpy(bias - (weight * (mean / std)).sum(axis=1)))
     return {"kind": "softmax", "features": weight.shape[1], "classes": weight.shape[0]}, head
+
+
+def hidden_head(layers: nn.Sequential, mean: NDArray[Any], std: NDArray[Any]) -> tuple[dict[str, Any], nn.Sequential]:
+    """`hidden_layers` learned on standardised features, standardisation folded into the first layer."""
+    head = copy.deepcopy(layers)
+    dense = [layer for layer in head if isinstance(layer, nn.Linear)]
+    first = dense[0]
+    with torch.no_grad():
+        weight = first.weight.double() / torch.from_numpy(std)
+        first.bias.copy_(first.bias - weight @ torch.from_numpy(mean))
+        first.weight.copy_(weight)
+    widths = [layer.out_features for layer in dense[:-1]]
+    spec = {"kind": "hidden", "features": first.in_features, "classes": dense[-1].out_features, "widths": widths}
+    return spec, head
 
 
 def kernel_head(

@@ -1,6 +1,7 @@
 """Initial weights by name, and the choice of the best of several on data.
 
     initialise(network, "he")
+    initialise(network, "he:0.1")  # the same, times a gain of 0.1
     choice = initialise(network, "best-of:xavier,he,orthogonal", batches=[(images, classes)])
     choice.losses
 
@@ -30,23 +31,53 @@ Batch = tuple[torch.Tensor, torch.Tensor]
 
 
 def xavier(weight: torch.Tensor) -> None:
-    """Uniform with variance 2 / (fan in + fan out) [Glorot and Bengio 2010, equation 16]; made for tanh."""
+    """Draw weights uniformly with variance 2 / (fan in + fan out); made for tanh.
+
+    Args:
+        weight: tensor, changed in place.
+
+    Reference:
+        Glorot and Bengio, "Understanding the difficulty of training deep feedforward neural networks", 2010, equation
+        16.
+    """
     nn.init.xavier_uniform_(weight)
 
 
 def he(weight: torch.Tensor) -> None:
-    """Normal with variance 2 / fan in [He et al. 2015, arXiv:1502.01852, equation 10]; made for ReLU."""
+    """Draw weights from a normal distribution with variance 2 / fan in; made for ReLU.
+
+    Args:
+        weight: tensor, changed in place.
+
+    Reference:
+        He et al., "Delving deep into rectifiers", 2015, arXiv:1502.01852, equation 10.
+    """
     nn.init.kaiming_normal_(weight, mode="fan_in", nonlinearity="relu")
 
 
 def uniform(weight: torch.Tensor) -> None:
-    """Uniform in +-1 / sqrt(fan in): the rule in common use before [Glorot and Bengio 2010, equation 1]."""
+    """Draw weights uniformly in +-1 / sqrt(fan in), the common rule before Xavier's.
+
+    Args:
+        weight: tensor, changed in place.
+
+    Reference:
+        Glorot and Bengio 2010, equation 1.
+    """
     bound = 1 / math.sqrt(weight[0].numel())
     nn.init.uniform_(weight, -bound, bound)
 
 
 def orthogonal(weight: torch.Tensor) -> None:
-    """Orthonormal rows times sqrt(2), the gain of ReLU [Saxe et al. 2013, arXiv:1312.6120]."""
+    """Orthonormal rows times sqrt(2), the gain of ReLU.
+
+    Args:
+        weight: tensor, changed in place.
+
+    Reference:
+        Saxe et al., "Exact solutions to the nonlinear dynamics of learning in deep linear neural networks", 2013,
+        arXiv:1312.6120.
+    """
     nn.init.orthogonal_(weight, gain=math.sqrt(2))
 
 
@@ -60,13 +91,20 @@ METHODS: dict[str, Callable[[torch.Tensor], None]] = {
 
 @dataclass(frozen=True)
 class InitChoice:
-    """What was drawn. losses: mean loss on the batches per method tried, empty without a comparison."""
+    """The initialisation that was drawn.
+
+    losses: mean loss on the batches for each method tried; empty without a comparison.
+    """
 
     method: str
     losses: dict[str, float]
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values for JSON."""
+        """Plain values for JSON.
+
+        Returns:
+            A dictionary.
+        """
         return asdict(self)
 
 
@@ -79,24 +117,38 @@ def initialise(
     learning_rate: float = 0.01,
     loss: Callable[[torch.Tensor, torch.Tensor], torch.Tensor] = F.cross_entropy,
 ) -> InitChoice:
-    """Draw a network's weights anew, in place.
+    """Draw the weights of a network again, in place.
 
-    rule: xavier, he, uniform, orthogonal, or best-of: and a list of them. Best-of draws each, takes `steps` of
-    gradient descent at `learning_rate` over the batches, and keeps the initial weights of the method with the
-    lowest mean loss after them (steps=0: at the start). A loss that is not a number loses. Random numbers are
-    PyTorch's global ones. Raises ModelError for an unknown method, and for best-of without batches.
+    "best-of:" draws by each method of a list, takes some steps of gradient descent, and keeps the initial weights of
+    the method with the lowest mean loss after them; a loss that is not a number loses. Random numbers come from
+    PyTorch's global generator.
+
+    Args:
+        network: the network, changed in place.
+        rule: xavier, he, uniform or orthogonal, each with an optional gain that multiplies the weights, such as
+            "he:0.1"; or "best-of:" and a list of them, such as "best-of:he,he:0.5".
+        batches: images and class indices, for best-of.
+        steps: steps of gradient descent; 0 compares the losses at the start.
+        learning_rate: learning rate of these steps.
+        loss: called as loss(logits, classes).
+
+    Returns:
+        The method, and the losses compared.
+
+    Raises:
+        ModelError: unknown method, a gain that is not above 0, or best-of without batches.
     """
     if not rule.startswith(BEST_OF):
         _draw(network, _method(rule))
         return InitChoice(rule, {})
     names = [name.strip() for name in rule.removeprefix(BEST_OF).split(",") if name.strip()]
     if not names:
-        raise ModelError(f"{rule!r} names no initialisation", expected=f"{BEST_OF}xavier,he,orthogonal")
+        raise ModelError(f"{rule!r} is not an initialisation", expected=f"{BEST_OF}xavier,he,orthogonal")
     methods = {name: _method(name) for name in names}
     data = list(batches or ())
     if not data:
         raise ModelError(
-            f"{rule!r} compares losses and has no images to compare them on",
+            f"{rule!r} compares losses and needs images",
             fix="pass batches=[(images, classes), ...], or name one initialisation",
         )
     own = copy.deepcopy(network.state_dict())
@@ -114,9 +166,32 @@ def initialise(
 
 
 def _method(name: str) -> Callable[[torch.Tensor], None]:
-    if name not in METHODS:
-        raise ModelError(f"unknown initialisation {name!r}", fix=nearest(name, METHODS))
-    return METHODS[name]
+    """The method of a name, its gain included: he, or he:0.1."""
+    plain, colon, word = name.partition(":")
+    if plain not in METHODS:
+        raise ModelError(f"unknown initialisation {plain!r}", fix=nearest(plain, METHODS))
+    if not colon:
+        return METHODS[plain]
+    gain = _number(word)
+    if not 0 < gain < math.inf:
+        raise ModelError(
+            f"the gain of initialisation {name!r} is invalid", found=repr(word),
+            expected="a number above 0 that multiplies the weights", fix=f"write {plain}:0.1",
+        )  # fmt: skip
+
+    def drawn(weight: torch.Tensor) -> None:
+        METHODS[plain](weight)
+        with torch.no_grad():
+            weight.mul_(gain)
+
+    return drawn
+
+
+def _number(word: str) -> float:
+    try:
+        return float(word)
+    except ValueError:
+        return math.nan
 
 
 def _draw(network: nn.Module, method: Callable[[torch.Tensor], None]) -> None:

@@ -19,7 +19,8 @@ import torch
 from torch import nn
 
 from clearsight.models.feature_maps import MapLayer, embedding_part
-from clearsight.models.network import InputLayer, short_name
+from clearsight.models.layer_probe import short_name
+from clearsight.models.network import InputLayer
 from clearsight.models.shape_tracing import Follower, run_without_data, tensors_in
 
 

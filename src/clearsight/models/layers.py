@@ -29,7 +29,7 @@ AUXILIARY_WEIGHT = 0.3
 
 _ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
     "relu": nn.ReLU,
-    "leaky_relu": lambda: nn.LeakyReLU(0.01),
+    "leaky_relu": nn.LeakyReLU,
     "elu": nn.ELU,
     "silu": nn.SiLU,
     "gelu": nn.GELU,
@@ -40,20 +40,45 @@ _ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
 }
 
 
-def activation(name: str) -> nn.Module:
-    """A new activation layer. No layer works in place, so that what a hook recorded stays as it was."""
-    return _ACTIVATIONS[name]()
+def activation(name: str, slope: float = 0.01) -> nn.Module:
+    """A new activation layer.
+
+    No layer works in place, so what a hook recorded stays as it was.
+
+    Args:
+        name: name of the activation, such as "relu".
+        slope: slope of leaky_relu below zero.
+
+    Returns:
+        The layer.
+    """
+    return nn.LeakyReLU(slope) if name == "leaky_relu" else _ACTIVATIONS[name]()
+
+
+POOLS: dict[str, Callable[..., nn.Module]] = {"maxpool": nn.MaxPool2d, "avgpool": nn.AvgPool2d}
+"""Pooling layers that replace a stride, by the value of `downsample`."""
 
 
 def pieces(name: str) -> int:
-    """How many linear outputs the activation reads for one of its own: 1, for maxout more."""
+    """Number of linear outputs that an activation reads for one output.
+
+    Args:
+        name: name of the activation.
+
+    Returns:
+        1; for maxout more.
+    """
     return MAXOUT_PIECES if name == "maxout" else 1
 
 
 class Maxout(nn.Module):
-    """The largest of each `pieces` neighbouring channels [Goodfellow et al. 2013, arXiv:1302.4389].
+    """The largest of each `pieces` neighbouring channels: (N, C * pieces, ...) to (N, C, ...).
 
-    (N, C * pieces, ...) -> (N, C, ...).
+    Args:
+        pieces: number of channels per output, 2 or more.
+
+    Reference:
+        Goodfellow et al., "Maxout networks", 2013, arXiv:1302.4389.
     """
 
     def __init__(self, pieces: int) -> None:
@@ -69,10 +94,17 @@ class Maxout(nn.Module):
 
 
 class SqueezeExcitation(nn.Module):
-    """Scale each channel by a gate computed from all channels' means [Hu et al. 2018, arXiv:1709.01507].
+    """Scale each channel by a gate computed from the means of all channels: (N, C, S, S) to (N, C, S, S).
 
-    gate = sigmoid(W2 relu(W1 mean(x))), with C/ratio hidden units (at least one). (N, C, S, S) -> (N, C, S,
-    S). The dense layers are 1x1 convolutions named fc1 and fc2, as in torchvision and timm.
+    gate = sigmoid(W2 relu(W1 mean(x))), with C / ratio hidden units (at least one). The dense layers are 1x1
+    convolutions named fc1 and fc2, as in torchvision and timm.
+
+    Args:
+        channels: number of channels C.
+        ratio: channels per hidden unit.
+
+    Reference:
+        Hu et al., "Squeeze-and-excitation networks", 2018, arXiv:1709.01507.
     """
 
     def __init__(self, channels: int, ratio: int = 16) -> None:
@@ -90,11 +122,19 @@ class SqueezeExcitation(nn.Module):
 
 
 class DropConnect(nn.Linear):
-    """A dense layer that drops weights in training [Wan et al. 2013, ICML, "DropConnect"].
+    """A dense layer that drops weights in training: (N, inputs) to (N, outputs).
 
-    Each weight is kept with probability 1 - p and then divided by it, so its mean stays. Departures from the
-    paper: one mask serves the whole batch where the paper draws one per image, and evaluation uses the mean
-    weights where the paper samples a Gaussian. (N, inputs) -> (N, outputs).
+    Each weight is kept with probability 1 - p and then divided by it, so its mean is unchanged. Two things differ from
+    the paper: one mask serves the whole batch, where the paper draws one per image, and evaluation uses the mean
+    weights, where the paper samples a Gaussian.
+
+    Args:
+        inputs: number of inputs.
+        outputs: number of outputs.
+        p: probability that a weight is dropped, in [0, 1).
+
+    Reference:
+        Wan et al., "Regularization of neural networks using DropConnect", ICML 2013.
     """
 
     def __init__(self, inputs: int, outputs: int, p: float) -> None:
@@ -109,7 +149,16 @@ class DropConnect(nn.Linear):
 
 
 def dense(inputs: int, outputs: int, dropconnect: float) -> nn.Linear:
-    """A dense layer, with DropConnect where its share is above zero."""
+    """A dense layer, with DropConnect if its rate is above zero.
+
+    Args:
+        inputs: number of inputs.
+        outputs: number of outputs.
+        dropconnect: probability that a weight is dropped, in [0, 1).
+
+    Returns:
+        The layer.
+    """
     return DropConnect(inputs, outputs, dropconnect) if dropconnect else nn.Linear(inputs, outputs)
 
 
@@ -124,13 +173,36 @@ def conv(
     groups: int = 1,
     bias: bool = False,
 ) -> nn.Conv2d:
-    """A convolution with the design's border rule."""
+    """A convolution with the padding mode of the design.
+
+    Args:
+        inputs: input channels.
+        outputs: output channels.
+        kernel: side of the kernel, or (height, width).
+        design: design of the network, of which the padding mode is used.
+        stride: stride in pixels.
+        padding: padding in pixels, or (vertical, horizontal).
+        groups: number of groups.
+        bias: add a bias.
+
+    Returns:
+        The layer.
+    """
     borders: Any = design.padding_mode if padding not in (0, (0, 0)) else "zeros"
     return nn.Conv2d(inputs, outputs, kernel, stride, padding, groups=groups, bias=bias, padding_mode=borders)
 
 
 def batch_norm(channels: int, *, design: ConvDesign, eps: float = 1e-5) -> nn.Module:
-    """Batch normalisation, or nothing where the design switches it off."""
+    """Batch normalisation, or the identity if the design has none.
+
+    Args:
+        channels: number of channels.
+        design: design of the network.
+        eps: added to the variance.
+
+    Returns:
+        The layer.
+    """
     return nn.BatchNorm2d(channels, eps=eps) if design.norm else nn.Identity()
 
 
@@ -146,10 +218,23 @@ def conv_norm_act(
     bias: bool | None = None,
     eps: float = 1e-5,
 ) -> OrderedDict[str, nn.Module]:
-    """Convolution, normalisation and activation as layers named conv, bn and act, in the design's order.
+    """Convolution, normalisation and activation as layers named conv, bn and act, in the order of the design.
 
-    Without normalisation there is no bn. The convolution has a bias where no normalisation replaces it, or as
-    `bias` says.
+    Without normalisation there is no bn.
+
+    Args:
+        inputs: input channels.
+        outputs: output channels.
+        kernel: side of the kernel, or (height, width).
+        design: design of the network.
+        stride: stride in pixels.
+        padding: padding in pixels, or (vertical, horizontal).
+        groups: number of groups.
+        bias: add a bias to the convolution; None adds one if there is no normalisation.
+        eps: added to the variance by the normalisation.
+
+    Returns:
+        The layers by name.
     """
     wide = outputs * pieces(design.activation)
     bias = not design.norm if bias is None else bias
@@ -157,14 +242,24 @@ def conv_norm_act(
     layers["conv"] = conv(inputs, wide, kernel, design=design, stride=stride, padding=padding, groups=groups, bias=bias)
     if design.norm and design.norm_position == "before":
         layers["bn"] = nn.BatchNorm2d(wide, eps=eps)
-    layers["act"] = activation(design.activation)
+    layers["act"] = activation(design.activation, design.slope)
     if design.norm and design.norm_position == "after":
         layers["bn"] = nn.BatchNorm2d(outputs, eps=eps)
     return layers
 
 
 class ConvNormAct(nn.Sequential):
-    """`conv_norm_act` as one module, with the tensor names of torchvision's inception networks."""
+    """`conv_norm_act` as one module, with the tensor names of torchvision's Inception networks.
+
+    Args:
+        inputs: input channels.
+        outputs: output channels.
+        kernel: side of the kernel, or (height, width).
+        design: design of the network.
+        stride: stride in pixels.
+        padding: padding in pixels, or (vertical, horizontal).
+        eps: added to the variance by the normalisation.
+    """
 
     def __init__(
         self,
@@ -197,7 +292,14 @@ class AuxiliaryClassifier(nn.Module):
 
 @contextmanager
 def auxiliary_logits(network: nn.Module) -> Iterator[list[torch.Tensor]]:
-    """Collect the outputs (N, classes) of the auxiliary heads that run inside the block, in order."""
+    """Context manager: collect the outputs of auxiliary heads.
+
+    Args:
+        network: the network that runs in the block.
+
+    Yields:
+        A list that receives the logits (N, classes) of each auxiliary head, in order.
+    """
     collected: list[torch.Tensor] = []
     heads = [(name, m) for name, m in network.named_modules() if isinstance(m, AuxiliaryClassifier)]
     with forward_hooks(heads, lambda _name, _module, _inputs, output: collected.append(output)):
@@ -205,10 +307,17 @@ def auxiliary_logits(network: nn.Module) -> Iterator[list[torch.Tensor]]:
 
 
 def he_normal(network: nn.Module, kinds: tuple[type[nn.Module], ...] = (nn.Conv2d,)) -> None:
-    """Draw weights by He et al. 2015, arXiv:1502.01852: variance 2 / fan, biases zero.
+    """Draw weights from a normal distribution of variance 2 / fan, and set biases to zero.
 
-    Convolutions use the backward form (equation 14, fan = K * P * P), dense layers the forward form (equation
-    10, fan = inputs).
+    Convolutions use the backward form (equation 14, fan = K * P * P), dense layers the forward form (equation 10, fan =
+    inputs).
+
+    Args:
+        network: the network, changed in place.
+        kinds: types of the layers to draw.
+
+    Reference:
+        He et al., "Delving deep into rectifiers", 2015, arXiv:1502.01852.
     """
     for module in network.modules():
         if isinstance(module, kinds) and isinstance(module, nn.Conv2d | nn.Linear):
@@ -221,8 +330,18 @@ def he_normal(network: nn.Module, kinds: tuple[type[nn.Module], ...] = (nn.Conv2
 
 
 def last_dense(body: nn.Module) -> tuple[str, nn.Linear]:
-    """Path and module of the dense layer that gives the logits."""
+    """The dense layer that gives the logits.
+
+    Args:
+        body: the network.
+
+    Returns:
+        Its path and the layer.
+
+    Raises:
+        ModelError: the network has no dense layer.
+    """
     dense = [(name, m) for name, m in body.named_modules() if isinstance(m, nn.Linear)]
     if not dense:
-        raise ModelError("the network has no dense layer to take features from")
+        raise ModelError("the network has no dense layer from which to take features")
     return dense[-1]

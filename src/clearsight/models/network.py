@@ -2,6 +2,7 @@
 
     Network       InputLayer -> body (registry or timm) -> logits
     Probe         InputLayer -> backbone, tapped at several depths -> pooled features -> head -> logits
+    LayerProbe    one of these up to a layer -> features averaged over positions -> head -> logits
     Ensemble      several of these, their probabilities averaged
     Classical     a descriptor and a head (`models.classical`)
     AnomalyModel  one of these, or none, below a head that knows normal features alone (`models.anomaly_model`)
@@ -23,8 +24,8 @@ from typing import Any, Literal, Self, TypeVar, cast
 import torch
 from torch import nn
 
-from clearsight.errors import ModelError, nearest
-from clearsight.models import anomaly_model, classical  # noqa: F401 (so that every kind is registered)
+from clearsight.errors import ModelError
+from clearsight.models import anomaly_model, classical, layer_probe  # noqa: F401 (so that every kind is registered)
 from clearsight.models.base import FeatureLevels, ModelNetwork, capture, forward_hooks, register_kind
 from clearsight.models.base import from_spec as from_spec
 from clearsight.models.heads import build_head
@@ -45,10 +46,15 @@ AS_IT_IS = ("as it is",)
 
 
 class InputLayer(nn.Module):
-    """Normalise pixels, and repeat gray to the channels the network wants (rule D5).
+    """Normalise pixels, and repeat gray to the number of channels that the network takes (rule D5).
 
-    mode "fixed": (x - mean) / std with one number per channel; [-1, 1] is mean 0.5, std 0.5, and [0, 1] is mean 0, std
-    1. mode "image": each image by its own mean and deviation over all pixels and channels.
+    mode "fixed": (x - mean) / std with one number per channel; mean 0.5 and std 0.5 give [-1, 1]. mode "image": each
+    image by its own mean and deviation over all pixels and channels.
+
+    Args:
+        mean: mean of each channel.
+        std: standard deviation of each channel, above 0.
+        mode: "fixed" or "image".
     """
 
     mean: torch.Tensor
@@ -84,7 +90,11 @@ class Augmented(ModelNetwork):
         return tuple(self.spec.get("views", AS_IT_IS))
 
     def set_views(self, views: Sequence[str]) -> None:
-        """Average over these views from now on, and record it in the spec."""
+        """Average over these views from now on, and record it in the spec.
+
+        Args:
+            views: names of `VIEWS`.
+        """
         self.spec = {**self.spec, "views": list(views)}
 
     @property
@@ -107,7 +117,11 @@ def _turned(x: torch.Tensor, views: Sequence[str]) -> Iterator[torch.Tensor]:
 
 @register_kind("network")
 class Network(Augmented):
-    """A network of the registry or of timm behind its input layer; logits and features are the mean over the views."""
+    """A network of the registry or of timm behind its input layer; logits and features are means over the views.
+
+    Args:
+        spec: keys `name`, `classes`, `img_size`, `model_args`, `input` and, if there are several, `views`.
+    """
 
     backbone_path = "body"
 
@@ -139,12 +153,17 @@ class Network(Augmented):
 
 @register_kind("probe")
 class Probe(Augmented):
-    """A backbone whose intermediate maps are pooled into one feature vector, and a head on it.
+    """A backbone whose intermediate maps are pooled into one feature vector, with a head on top.
 
-    spec["taps"]: names of modules whose outputs are pooled by mean, maximum and standard deviation over the positions;
-    the backbone's own pooled output closes the list of parts.
-    spec["parts"]: which of these parts, by number, the head sees.
-    Features are the mean over the views, so the logits do not change when the image is mirrored.
+    Features are means over the views, so mirroring the image does not change the logits.
+
+    Args:
+        spec: `taps` names the modules whose outputs are pooled by mean, maximum and standard deviation over positions;
+            the last part is the pooled output of the backbone itself. `parts` lists, by number, the parts that the head
+            reads.
+
+    Raises:
+        ModelError: the backbone has no layer of such a name.
     """
 
     backbone_path = "backbone"
@@ -164,7 +183,13 @@ class Probe(Augmented):
         return FeatureLevels(self.input, self.backbone, tuple(self.taps), tuple(self.spec["parts"]), self.head)
 
     def set_head(self, spec: dict[str, Any], head: nn.Module, parts: Sequence[int] | None = None) -> None:
-        """Replace the head, and record it in the spec. parts: those it sees, by default the same as before."""
+        """Replace the head, and record it in the spec.
+
+        Args:
+            spec: spec of the head.
+            head: the head.
+            parts: numbers of the parts that it reads; None for the same as before.
+        """
         self.head = head
         self.spec = {**self.spec, "parts": list(self.spec["parts"] if parts is None else parts), "head": spec}
 
@@ -185,7 +210,14 @@ class Probe(Augmented):
         return self.head(features), features
 
     def embed(self, x: torch.Tensor) -> torch.Tensor:
-        """What the head sees (N, D)."""
+        """The features that the head reads.
+
+        Args:
+            x: images (N, C, H, W) in [0, 1].
+
+        Returns:
+            Features (N, D).
+        """
         return self.with_features(x)[1]
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -193,7 +225,11 @@ class Probe(Augmented):
 
 
 class Backbone(nn.Module):
-    """A network without what `finish` does, which engines run: images (N, C, H, W) to its `backbone_outputs`."""
+    """The part of a network that engines run: images (N, C, H, W) to its `backbone_outputs`.
+
+    Args:
+        network: the network; its weights are shared.
+    """
 
     def __init__(self, network: ModelNetwork) -> None:
         super().__init__()
@@ -203,51 +239,14 @@ class Backbone(nn.Module):
         return tuple(self.network.backbone_outputs(x))
 
 
-class LayerOutput(nn.Module):
-    """What one module of a network gives out, averaged over its positions: (N, C, H, W), (N, T, C) or (N, D) to (N, C).
-
-    Raises ModelError with near names for a layer that does not exist or never runs.
-    """
-
-    def __init__(self, network: nn.Module, layer: str) -> None:
-        super().__init__()
-        layer = layer_name(network, layer)
-        self.network, self.layer = network, layer
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        with capture(self.network, [self.layer]) as seen:
-            self.network(x)
-        if not isinstance(maps := seen.get(self.layer), torch.Tensor):
-            raise ModelError(f"the layer {self.layer!r} gives out no maps", fix="name another")
-        return maps.flatten(2).mean(2) if maps.ndim == 4 else maps.mean(1) if maps.ndim == 3 else maps
-
-
-def layer_name(network: nn.Module, layer: str) -> str:
-    """The full name of a module that may be named without the network's wrapping; ModelError names the near ones."""
-    names = [name for name, _ in network.named_modules() if name]
-    for prefix in PREFIXES:
-        if prefix + layer in names:
-            return prefix + layer
-    short = [short_name(name) for name in names]
-    raise ModelError(f"unknown layer {layer!r} in this model", fix=nearest(layer, short))
-
-
-PREFIXES = tuple(outer + inner for outer in ("", "members.0.", "trunk.") for inner in ("", "body.", "backbone."))
-"""What a network's own names may stand behind."""
-
-
-def short_name(name: str) -> str:
-    """A module's name without the network's wrapping."""
-    for prefix in sorted(PREFIXES, key=len, reverse=True):
-        name = name.removeprefix(prefix)
-    return name
-
-
 @register_kind("ensemble")
 class Ensemble(ModelNetwork):
     """Log of the mean (N, K) of several networks' calibrated probabilities softmax(z / T).
 
-    spec["members"]: a spec for each. spec["temperatures"]: their T. The features are those of the first member.
+    The features are those of the first member.
+
+    Args:
+        spec: `members` holds a spec per network, `temperatures` their T.
     """
 
     def __init__(self, spec: dict[str, Any]) -> None:
@@ -256,7 +255,15 @@ class Ensemble(ModelNetwork):
 
     @classmethod
     def of(cls, members: Sequence[ModelNetwork], temperatures: Sequence[float]) -> Ensemble:
-        """Join trained networks; they are used as they are, not copied."""
+        """Join trained networks, which are not copied.
+
+        Args:
+            members: the networks.
+            temperatures: temperature of each, above 0.
+
+        Returns:
+            The ensemble.
+        """
         joined = cls({"kind": "ensemble", "members": [], "temperatures": list(temperatures)})
         joined.spec["members"] = [member.spec for member in members]
         joined.members.extend(members)
@@ -294,13 +301,31 @@ class Ensemble(ModelNetwork):
 
 
 def log_mean_probability(logits: Sequence[torch.Tensor], temperatures: Sequence[float]) -> torch.Tensor:
-    """Logarithm of the mean of softmax(z / T) over several logits (N, K)."""
+    """Log of the mean of softmax(z / T) over several networks.
+
+    Args:
+        logits: logits (N, K) of each network.
+        temperatures: T of each network, above 0.
+
+    Returns:
+        Log probabilities (N, K).
+    """
     log_probabilities = [(z / t).log_softmax(dim=1) for z, t in zip(logits, temperatures, strict=True)]
     return torch.stack(log_probabilities).logsumexp(dim=0) - math.log(len(log_probabilities))
 
 
 def headless(name: str, channels: int, img_size: int, model_args: dict[str, Any]) -> nn.Module:
-    """A network without its last dense layer: normalised images to pooled features (N, D)."""
+    """A network without its last dense layer: normalised images to pooled features (N, D).
+
+    Args:
+        name: name in the registry, or of a timm network.
+        channels: input channels.
+        img_size: side of the images, in pixels.
+        model_args: options of the builder.
+
+    Returns:
+        The network, with random weights.
+    """
     body = build_recorded(name, classes=1, channels=channels, img_size=img_size, model_args=model_args)
     path, _ = last_dense(body)
     parent, _, leaf = path.rpartition(".")
@@ -309,7 +334,14 @@ def headless(name: str, channels: int, img_size: int, model_args: dict[str, Any]
 
 
 def tap_points(body: nn.Module) -> list[str]:
-    """Depths worth looking at: the ends of the stages, shallow to deep, at most five."""
+    """Modules at several depths whose maps are useful as features: the ends of the last stages.
+
+    Args:
+        body: the network.
+
+    Returns:
+        Paths from shallow to deep, at most four.
+    """
     info = getattr(body, "feature_info", None)
     if info is not None:
         rows = info if isinstance(info, list) else info.get_dicts()
@@ -336,7 +368,14 @@ def _blocks(module: nn.Module) -> list[str]:
 
 
 def pool(maps: torch.Tensor) -> torch.Tensor:
-    """Mean, maximum and standard deviation over positions: (N, C, H, W) or tokens (N, T, C) to (N, 3 C)."""
+    """Mean, maximum and standard deviation over positions.
+
+    Args:
+        maps: maps (N, C, H, W), or tokens (N, T, C).
+
+    Returns:
+        Features (N, 3 C).
+    """
     if maps.ndim == 3:
         maps = maps.transpose(1, 2)
     flat = maps.flatten(2)  # (N, C, positions)
@@ -345,14 +384,30 @@ def pool(maps: torch.Tensor) -> torch.Tensor:
 
 
 def shared_copy(network: Module) -> Module:
-    """The same weights, not copied, in modules of their own: hooks and modes set on one are not seen by the other."""
+    """A copy of a network that shares its weights.
+
+    Hooks and modes that are set on one have no effect on the other.
+
+    Args:
+        network: the network.
+
+    Returns:
+        The copy.
+    """
     shared: dict[int, Any] = {id(t): t for t in (*network.parameters(), *network.buffers())}
     return copy.deepcopy(network, shared)
 
 
 @contextmanager
 def frozen(network: nn.Module) -> Iterator[None]:
-    """Inside the block the network is in evaluation mode and its parameters take no gradient; then all is as it was."""
+    """Context manager: evaluation mode without gradients for the parameters.
+
+    Args:
+        network: the network; modes and `requires_grad` are restored when the block ends.
+
+    Yields:
+        Nothing.
+    """
     modes = [(module, module.training) for module in network.modules()]
     took = [(parameter, parameter.requires_grad) for parameter in network.parameters()]
     network.eval()

@@ -31,7 +31,7 @@ def imagenet_network(name: str = DEFAULT_BACKBONE) -> tuple[Network, tuple[str, 
     }
     network = Network(spec)
     if last_dense(network.body)[1].out_features != 1000:
-        raise ModelError(f"{name} is no ImageNet-1k classifier")
+        raise ModelError(f"{name} is not an ImageNet-1k classifier")
     network.body.load_state_dict(state)
     return network.eval(), imagenet_classes()
 

@@ -157,10 +157,10 @@ def _resolve(address: str) -> None:
 def _out_of_reach(name: str, file: str, address: str, error: Exception) -> ModelError:
     reason = (str(error).splitlines() or [type(error).__name__])[0][:160]
     return ModelError(
-        f"the published weights of {name} cannot be had",
+        f"the published weights of {name} cannot be downloaded",
         found=f"{type(error).__name__}: {reason}",
         expected=f"the file {file}",
-        fix=f"download {address} where there is a connection and save it as {cache_folder() / file}, "
+        fix=f"download {address} on a machine with a connection and save it as {cache_folder() / file}, "
         "or train without published weights",
     )
 
@@ -190,15 +190,15 @@ def check_fit(
     faults = [f"{key} is missing" for key in own if key not in given and not key.endswith(optional)]
     faults += [f"{key} is unknown to the network" for key in given if key not in own]
     differing = [key for key in given if key in own and given[key].shape != own[key].shape]
-    faults += [f"{key} is {_shape(given[key])} and should be {_shape(own[key])}" for key in differing]
+    faults += [f"{key} is {_shape(given[key])} but must be {_shape(own[key])}" for key in differing]
     if not faults:
         return given
     of_head = [key for key in differing if key.startswith(head)]
     raise ModelError(
         f"the weights do not fit {name}",
         found="; ".join(faults[:6]) + (f"; and {len(faults) - 6} more" if len(faults) > 6 else ""),
-        expected="a tensor of the same name and shape for each of the network's",
-        fix="the weights have another number of classes: replace_head=True keeps the network's own last layer"
+        expected="a tensor of the same name and shape for each tensor of the network",
+        fix="the weights are for another number of classes: replace_head=True keeps the network's own last layer"
         if len(of_head) == len(faults)
         else "build the network with the options the weights were trained with",
     )

@@ -48,7 +48,7 @@ class Entry:
 
 
 ENTRIES: dict[str, Entry] = {}
-NOTHING_THERE = "it has nothing to change there"
+NOTHING_THERE = "it has no such part"
 
 
 def register(
@@ -65,11 +65,30 @@ def register(
     design: Design | None = None,
     weights: Weights | None = None,
 ) -> Callable[[Callable[..., nn.Module]], Callable[..., nn.Module]]:
-    """Decorator: enter a builder function under its own name, or under `name`.
+    """Decorator: register a builder function under its own name, or under `name`.
 
-    A builder takes classes, channels and img_size by keyword. Its options are further keyword arguments;
-    where `design` gives the network's defaults, they are the fields of that dataclass and the builder takes
-    them as one `design`.
+    A builder takes classes, channels and img_size by keyword, and its options as further keyword arguments. If `design`
+    gives the defaults, the options are the fields of that dataclass, and the builder takes them as one argument
+    `design`.
+
+    Args:
+        name: name of the network; None for the name of the function.
+        img_size: side of the images in the paper, in pixels.
+        min_size: smallest side that the network accepts, in pixels.
+        year: year of the paper.
+        paper: reference of the paper.
+        top1: published top-1 accuracy on ImageNet, in per cent.
+        top5: published top-5 accuracy on ImageNet, in per cent.
+        channels: input channels of the published network.
+        classes: classes of the published network.
+        design: defaults of the options.
+        weights: published weights.
+
+    Returns:
+        The decorator, which returns the builder unchanged.
+
+    Raises:
+        AssertionError: the name is registered twice.
     """
 
     def enter(build: Callable[..., nn.Module]) -> Callable[..., nn.Module]:
@@ -112,11 +131,19 @@ def _signature_args(build: Callable[..., nn.Module]) -> dict[str, Any]:
 
 
 def check_model_args(known: Entry, model_args: dict[str, Any]) -> None:
-    """Raise ModelError naming every option a network does not have, with the reason where it makes no sense there."""
+    """Refuse options that a network does not have.
+
+    Args:
+        known: the network's entry.
+        model_args: options by name.
+
+    Raises:
+        ModelError: some options are unknown; the message names each, with the reason if it cannot apply.
+    """
     unknown = sorted(set(model_args) - set(known.model_args))
     faults = [f"it has no option {k!r}" for k in unknown if k not in ABLATIONS]
     faults += [
-        f"{k!r} ({ABLATIONS[k]}) makes no sense for it: {known.unsupported.get(k, NOTHING_THERE)}"
+        f"{k!r} ({ABLATIONS[k]}) is not supported: {known.unsupported.get(k, NOTHING_THERE)}"
         for k in unknown
         if k in ABLATIONS
     ]

@@ -301,7 +301,7 @@ def _conv2d(
     n = [output_size(sizes[i], span[i], stride=s[i], padding=z[i], rounding="down") for i in (0, 1)]
     filters, per_group = weight.shape[:2]
     if x.shape[1] != per_group * groups:
-        raise RuntimeError(f"{x.shape[1]} channels meet filters for {per_group * groups}")
+        raise RuntimeError(f"{x.shape[1]} input channels, but filters for {per_group * groups}")
     adds = filters * per_group * prod(p) * prod(n)
     grouped = f"/{groups}" if groups > 1 else ""
     weights = f"{p[0]}*{p[1]}*{per_group * groups}{grouped}"
@@ -328,7 +328,7 @@ def _sizes(sizes: Any, span: Any, stride: Any, padding: Any, outputs: Any) -> st
 def _linear(trace: Trace, x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None = None) -> Measured:
     outputs, inputs = weight.shape
     if x.shape[-1] != inputs:
-        raise RuntimeError(f"{x.shape[-1]} values meet a dense layer for {inputs}")
+        raise RuntimeError(f"{x.shape[-1]} input values, but a dense layer for {inputs}")
     rows = x.numel() // x.shape[0] // inputs
     adds = inputs * outputs * rows
     each = f"({inputs} + 1)*{outputs}" if bias is not None else f"{inputs}*{outputs}"
@@ -401,7 +401,7 @@ def _pad(trace: Trace, x: torch.Tensor, pad: Sequence[int], mode: str = "constan
 
 def _adaptive_avg_pool2d(trace: Trace, x: torch.Tensor, output_size: Any) -> Measured:
     n = pair(output_size)
-    trace.note(0, f"pooled to {n[0]}x{n[1]} whatever the size")
+    trace.note(0, f"pooled to {n[0]}x{n[1]} from any size")
     unchanged = tuple(x.shape[2:]) == n and n != (1, 1)
     return x.new_empty(*x.shape[:2], *n), trace.view(x) if unchanged else trace.everywhere(x, n[0])
 

@@ -54,10 +54,10 @@ def entry(name: str) -> Entry:
     if name in ENTRIES:
         return ENTRIES[name]
     if name in DESCRIPTORS:
-        raise ModelError(f"{name!r} is a descriptor and needs a classifier to be a model", fix=f"such as {name}+svm")
+        raise ModelError(f"{name!r} is a descriptor and needs a classifier", fix=f"such as {name}+svm")
     raise ModelError(
         f"unknown network {name!r}",
-        fix=nearest(name, ENTRIES) + " `clearsight models` lists all; timm/NAME reaches timm's",
+        fix=nearest(name, ENTRIES) + " `clearsight models` lists all; timm/NAME builds a network of timm",
     )
 
 
@@ -86,8 +86,8 @@ def build_model(
         img_size: side of the input in pixels; None takes the network's own.
         pretrained: start from the published ImageNet weights (`models.published`), downloaded once; unless `classes` is
             1,000 the last layer is drawn anew.
-        init: xavier, he, uniform, orthogonal, or best-of:xavier,he,... which tries each on `batches` of images and
-            class indices (default: the network's own rule).
+        init: xavier, he, uniform, orthogonal, each with a gain as in he:0.1 if wanted, or best-of:xavier,he,... which
+            tries each on `batches` of images and class indices (default: the network's own rule).
         batches: batches of images and labels for initialisations that are fitted to data.
         **model_args: options of the network.
 
@@ -130,7 +130,7 @@ def build_recorded(name: Any, *, classes: int, channels: int, img_size: int | No
         ModelError: the card names no network that can be built.
     """
     if not isinstance(name, str) or not isinstance(model_args, dict):
-        raise ModelError("a record of a network cannot be read", found=f"{name!r} with {model_args!r}"[:200])
+        raise ModelError("the description of a network is invalid", found=f"{name!r} with {model_args!r}"[:200])
     return _build(name, classes, channels, img_size, model_args)
 
 
@@ -151,7 +151,7 @@ def _build_ours(
     img_size = known.img_size if img_size is None else img_size
     if img_size < known.min_size:
         raise ModelError(
-            f"images are too small for {known.name}",
+            f"the images are too small for {known.name}",
             found=f"{img_size}x{img_size} pixels",
             expected=f"at least {known.min_size}x{known.min_size}",
             fix=f"use --img-size {known.min_size} or larger, or a network for small images such as resnet8",
@@ -171,7 +171,7 @@ def _check_reflection(known: Entry, classes: int, channels: int, img_size: int, 
             trial(torch.empty(1, channels, img_size, img_size))
     except RuntimeError as error:
         raise ModelError(
-            f"{known.name} cannot reflect the border of maps this small",
+            f"{known.name} cannot reflect the border of such small maps",
             found=f"{img_size}x{img_size} pixels",
             fix="use a larger --img-size, or padding_mode replicate",
         ) from error

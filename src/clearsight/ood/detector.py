@@ -40,14 +40,33 @@ Tails = Mapping[str, tuple[Tail, ...]]
 
 
 def surprises(scores: Mapping[str, Floats], tails: Tails) -> dict[str, NDArray[np.float64]]:
-    """-ln p of each score (N,): the least over the kinds of images that belong, so what one of them shows is usual."""
+    """-ln p of each score, the smallest over all kinds of in-distribution images.
+
+    Args:
+        scores: scores (N,) by name.
+        tails: the fitted tails of each score, one per kind of images.
+
+    Returns:
+        -ln p (N,) by name.
+    """
     return {name: np.min([t.surprise(values) for t in tails[name]], 0) for name, values in scores.items()}
 
 
 def combined(surprise: Mapping[str, NDArray[np.float64]]) -> NDArray[np.float64]:
-    """One score of several -ln p (N,): the weighted mean over features and logits, which are much alike, plus what
-    pixels and the outlier classifier say beyond `USUAL`. A sum of -ln p, as in Fisher's method, of those p-values alone
-    that are small [Zaykin et al. 2002]: weak evidence of both kinds adds up, and what is usual blurs nothing.
+    """One score from several -ln p.
+
+    It is the weighted mean over features and logits, which are correlated, plus the excess over `USUAL` of pixels and
+    the outlier classifier. Only small p-values of the latter are summed, as in the truncated product method: weak
+    evidence of both kinds adds up, and usual values add no noise.
+
+    Args:
+        surprise: -ln p (N,) by the name of the score.
+
+    Returns:
+        Scores (N,), larger for images further from the known ones.
+
+    Reference:
+        Zaykin et al., "Truncated product method for combining p-values", 2002.
     """
     names = [name for name in NEAR if name in surprise]
     near = np.average([surprise[name] for name in names], 0, [NEAR[name] for name in names])
@@ -57,20 +76,19 @@ def combined(surprise: Mapping[str, NDArray[np.float64]]) -> NDArray[np.float64]
 
 @dataclass(frozen=True)
 class OODDetector:
-    """Several scores of an image, each as a p-value among held-out images that belong, combined into one.
+    """Several scores of an image, each as a p-value among held-out in-distribution images, combined into one.
 
-    A single score chosen by leaving classes out separates near classes and can be blind to far images: max-softmax and
-    energy are, since a network is confident about noise. So none is chosen. Features and logits are combined by the
-    mean of -ln p [Fisher 1932], which separates classes left out about as well as the best of them; pixel statistics,
-    which no network is needed for, add to it where an image is far in contrast, sharpness or flatness, whatever the
-    network says.
-    p-values are taken among held-out images and among copies of them changed as in training, shifted and brightened a
-    little, and the larger counts: what the model handles is not unusual. Beyond the largest held-out score they go on
-    as an exponential tail (`tails.Tail`), and so never tie.
+    A single score chosen by leaving classes out separates near classes but can miss far images: max-softmax and energy
+    do, as a network can be confident about noise. So no single score is chosen. Features and logits are combined by the
+    mean of -ln p [Fisher 1932], which separates left-out classes about as well as the best of them. Pixel statistics,
+    which need no network, add to it for images far in contrast, sharpness or flatness. p-values are computed among
+    held-out images and among copies of them changed as in training, slightly shifted and brightened, and the larger is
+    used, so that augmented images are not flagged. Beyond the largest held-out score they follow an exponential tail
+    (`tails.Tail`), so there are no ties.
 
-    bank: what the scores remember. tails: of each score. reference (V,): sorted combined scores of held-out images.
-    threshold: the combined score above which an image is flagged. false_alarms: the share of images that belong which
-    that allows. left_out: how well near classes were separated.
+    bank: reference data of the scores. tails: fitted tails of each score. reference (V,): sorted combined scores of
+    held-out images. threshold: combined score above which an image is flagged. false_alarms: share of in-distribution
+    images that this flags. left_out: how well left-out classes were separated.
     """
 
     bank: Bank
@@ -83,8 +101,15 @@ class OODDetector:
     def detect(
         self, logits: NDArray[np.floating], features: Floats, statistics: Floats
     ) -> tuple[NDArray[np.float64], NDArray[np.bool_], NDArray[np.float64]]:
-        """Of N images the share of held-out images with a lower OOD score (N,), whether they are out of distribution
-        (N,), and the OOD score itself (N,).
+        """Score images.
+
+        Args:
+            logits: logits (N, K).
+            features: features below the head (N, D).
+            statistics: pixel statistics (N, S).
+
+        Returns:
+            OOD percentile (N,), 0 to 1; whether each image is out of distribution (N,); and the OOD score (N,).
         """
         scores = self.bank.scores(logits, features, statistics)
         ood_score = combined(surprises({name: scores[name] for name in self.tails}, self.tails))
@@ -92,7 +117,11 @@ class OODDetector:
         return percentile, ood_score > self.threshold, ood_score
 
     def card(self) -> dict[str, Any]:
-        """What the bundle's card says of it."""
+        """What the bundle's card contains about the detector.
+
+        Returns:
+            Plain values for JSON.
+        """
         return {
             "outliers": {
                 "scores": list(self.tails),
@@ -106,7 +135,11 @@ class OODDetector:
         }
 
     def to_arrays(self) -> dict[str, NDArray[Any]]:
-        """The arrays that go into the bundle's file."""
+        """The arrays for the bundle's file.
+
+        Returns:
+            Arrays by name.
+        """
         tails = {f"tail.{name}.{k}": t.reference for name, kinds in self.tails.items() for k, t in enumerate(kinds)}
         return {
             **self.bank.to_arrays(),
@@ -116,8 +149,17 @@ class OODDetector:
 
     @classmethod
     def load(cls, card: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> OODDetector | None:
-        """A detector from what `card` and `to_arrays` gave; None for one of an earlier version, whose scores missed far
-        images: the model works on, and says that it has no detector. KeyError where something is missing.
+        """Restore a detector.
+
+        Args:
+            card: what `card` returned.
+            arrays: what `to_arrays` returned.
+
+        Returns:
+            The detector; None for one of an earlier version, whose scores missed far images.
+
+        Raises:
+            KeyError: a value is missing.
         """
         about = card["outliers"]
         if "scores" not in about or "whitened.points" not in arrays:
@@ -132,11 +174,18 @@ class OODDetector:
 
 
 def threshold_for(held_out: NDArray[np.float64], changed: Mapping[str, NDArray[np.float64]]) -> tuple[float, float]:
-    """The combined score above which images are flagged, and the rate of false alarms that this allows.
+    """The combined score above which images are flagged, and the false alarm rate that this allows.
 
-    `FALSE_ALARMS` of held-out images (V,) at most, by their rank among V + 1. If that flags more than twice as many of
-    one kind of changed copies (W,), which belong as well, the threshold is raised until it does not, or until a share
-    of `LEAST` of the held-out images is left; the rate falls with it.
+    The threshold flags at most `FALSE_ALARMS` of held-out images, by their rank among V + 1. If it flags more than
+    twice that share of one kind of changed copies, it is raised until it does not, or until `LEAST` of the held-out
+    images are left; the rate falls with it.
+
+    Args:
+        held_out: combined scores of held-out images (V,).
+        changed: combined scores (W,) of each kind of changed copies.
+
+    Returns:
+        Threshold and false alarm rate.
     """
     usual = conformal_threshold(held_out, FALSE_ALARMS)
     most = max(usual, conformal_threshold(held_out, LEAST))

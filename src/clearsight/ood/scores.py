@@ -60,11 +60,11 @@ WHITENED = 6000
 
 @dataclass(frozen=True)
 class Neighbours:
-    """Training vectors to which the distance of others is measured: that to the k-th nearest.
+    """Training vectors, and the distance of other vectors to the k-th nearest of them.
 
-    Kept in few numbers: centre (D,), axes (D, A) orthonormal, points (M, A + 1), the last of which is the length of
-    what the axes leave out. With all axes distances are exact, with fewer they are bounded from below. metric (A + 1,
-    A + 1): coordinates times it are those in which distances are measured, the points among them.
+    Stored compactly: centre (D,), axes (D, A) orthonormal, points (M, A + 1), whose last coordinate is the length of
+    the part outside the axes. With all axes distances are exact; with fewer they are bounded from below. metric (A + 1,
+    A + 1): the matrix that maps coordinates to the space in which distances are measured; points are stored there.
     """
 
     centre: Floats
@@ -75,7 +75,15 @@ class Neighbours:
 
     @classmethod
     def fit(cls, vectors: Floats, k: int = NEIGHBOURS) -> Self:
-        """Remember vectors (M, D), to measure Euclidean distances."""
+        """Store vectors, with Euclidean distances.
+
+        Args:
+            vectors: training vectors (M, D).
+            k: number of the neighbour whose distance counts.
+
+        Returns:
+            The neighbours.
+        """
         centre, axes, inner = _coordinates(vectors, AXES)
         return cls._of(centre, axes, np.eye(inner.shape[1]), inner, k)
 
@@ -83,8 +91,17 @@ class Neighbours:
     def whitened(
         cls, vectors: Floats, labels: NDArray[np.integer], k: int = NEIGHBOURS, *, axes: int = AXES, rest: bool = True
     ) -> Self:
-        """Remember at most `WHITENED` of vectors (M, D) with labels (M,), to measure Mahalanobis distances by the
-        shrunk covariance within classes. rest: what the axes leave out counts, by its deviation.
+        """Store at most `WHITENED` vectors, with Mahalanobis distances by the shrunk covariance within classes.
+
+        Args:
+            vectors: training vectors (M, D).
+            labels: class indices (M,).
+            k: number of the neighbour whose distance counts.
+            axes: largest number of principal axes.
+            rest: include the part outside the axes, scaled by its deviation.
+
+        Returns:
+            The neighbours.
         """
         from sklearn.covariance import LedoitWolf
 
@@ -108,7 +125,14 @@ class Neighbours:
         return cls(centre, axes, metric32, np.asarray(points, np.float32), max(1, min(k, len(inner) - 1)))
 
     def distance(self, vectors: Floats) -> Floats:
-        """Distance of each (N, D) to its k-th nearest (N,)."""
+        """Distance to the k-th nearest training vector.
+
+        Args:
+            vectors: vectors (N, D).
+
+        Returns:
+            Distances (N,).
+        """
         points = _within(vectors, self.centre, self.axes) @ self.metric
         parts = [
             np.partition(_distances(points[i : i + 512], self.points), self.k - 1, axis=1)[:, self.k - 1]
@@ -117,23 +141,37 @@ class Neighbours:
         return np.concatenate(parts)
 
     def to_arrays(self) -> dict[str, NDArray[Any]]:
-        """All of it as named arrays, for a file."""
+        """All fields as named arrays, for a file.
+
+        Returns:
+            Arrays by name.
+        """
         return {k: np.atleast_1d(v) for k, v in vars(self).items()} | {"points": self.points.astype(np.float16)}
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, NDArray[Any]]) -> Self:
-        """What `to_arrays` gave; KeyError where something is missing."""
+        """Restore neighbours.
+
+        Args:
+            arrays: what `to_arrays` returned.
+
+        Returns:
+            The neighbours.
+
+        Raises:
+            KeyError: an array is missing.
+        """
         points = np.asarray(arrays["points"], np.float32)
         return cls(arrays["centre"], arrays["axes"], arrays["metric"], points, int(arrays["k"][0]))
 
 
 @dataclass(frozen=True)
 class Bank:
-    """What the scores remember of the training images.
+    """The reference data of the scores, from training images.
 
-    features: neighbours by the features at length 1, and whitened by the covariance within classes. scale (2, S): mean
-    and deviation of each pixel statistic, and pixels: neighbours among these at deviation 1. outliers: a classifier of
-    images of no class, if some are given.
+    features: neighbours by unit-length features. whitened: neighbours whitened by the covariance within classes. scale
+    (2, S): mean and deviation of each pixel statistic. pixels: neighbours by standardised pixel statistics. outliers: a
+    classifier of images of no class, if some were given.
     """
 
     features: Neighbours
@@ -152,16 +190,27 @@ class Bank:
         *,
         copies: bool = False,
     ) -> Self:
-        """Learn from features (M, D) with labels (M,), from pixel statistics (L, S), and from features of images of no
-        class (O, D). DataError for fewer than two images.
+        """Learn from training images.
 
-        copies: the features were learned from these images, changed copies of which are among them. Then the nearest
-        neighbour counts, of which a changed image has one too, and what the axes leave out does not: of networks from
-        random weights it grows most of all when a known image is moved by a pixel (digits: 19 % of such images were
-        flagged with it, 11 % without, at an AUROC of left-out classes of 0.993 and 0.991).
+        Args:
+            features: features (M, D).
+            labels: class indices (M,).
+            statistics: pixel statistics (L, S).
+            other: features of images of no class (O, D); None for none.
+            copies: the network was trained on these images and changed copies of them are included. Then the distance
+                to the nearest neighbour is used, since a changed image has one too, and the part outside the principal
+                axes is left out: for networks trained from random weights it grows most when a known image is shifted
+                by a pixel. On digits, 19 % of such images were flagged with it and 11 % without, at an AUROC of
+                left-out classes of 0.993 and 0.991.
+
+        Returns:
+            The bank.
+
+        Raises:
+            DataError: there are fewer than two images.
         """
         if min(len(features), len(statistics)) < 2:
-            raise DataError("OOD scores learn from training images", found=f"{len(features)}", expected="2 or more")
+            raise DataError("OOD scores need training images", found=f"{len(features)}", expected="2 or more")
         scale = np.stack([statistics.mean(0), np.hypot(statistics.std(0), MILD)])
         some = np.random.default_rng(0).permutation(len(statistics))[:STATISTICS]
         k, axes = (1, AXES_OF_COPIES) if copies else (NEIGHBOURS, AXES)
@@ -174,7 +223,16 @@ class Bank:
         )
 
     def scores(self, logits: NDArray[np.floating] | None, features: Floats, statistics: Floats) -> dict[str, Floats]:
-        """Every score of N images (N,) by name; without logits those that need none."""
+        """Every score of N images.
+
+        Args:
+            logits: logits (N, K); None leaves out the scores that need them.
+            features: features (N, D).
+            statistics: pixel statistics (N, S).
+
+        Returns:
+            Scores (N,) by name, larger for images further from the training images.
+        """
         found = {
             "knn": self.features.distance(unit(features)),
             "mahalanobis": self.whitened.distance(features),
@@ -187,14 +245,28 @@ class Bank:
         return found
 
     def to_arrays(self) -> dict[str, NDArray[Any]]:
-        """All of it as named arrays, for a file."""
+        """All fields as named arrays, for a file.
+
+        Returns:
+            Arrays by name.
+        """
         parts = {"features": self.features, "whitened": self.whitened, "pixels": self.pixels}
         named = {f"{name}.{k}": v for name, part in parts.items() for k, v in part.to_arrays().items()}
         return {**named, "scale": self.scale, **(self.outliers.to_arrays() if self.outliers else {})}
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, NDArray[Any]]) -> Self:
-        """The bank that `to_arrays` gave; KeyError where something is missing."""
+        """Restore a bank.
+
+        Args:
+            arrays: what `to_arrays` returned.
+
+        Returns:
+            The bank.
+
+        Raises:
+            KeyError: an array is missing.
+        """
 
         def part(name: str) -> dict[str, NDArray[Any]]:
             return {k.removeprefix(f"{name}."): v for k, v in arrays.items() if k.startswith(f"{name}.")}
@@ -218,7 +290,14 @@ def _scaled(statistics: Floats, scale: Floats) -> Floats:
 
 
 def pooled(pixels: Floats) -> Floats:
-    """Images (N, C, H, W) as vectors of at most C x GRID x GRID numbers, each the mean of its part."""
+    """Images as vectors of block means.
+
+    Args:
+        pixels: images (N, C, H, W).
+
+    Returns:
+        Vectors (N, D), where D is at most C x GRID x GRID.
+    """
     n, _, height, width = pixels.shape
     rows, columns = (np.arange(k) * min(k, GRID) // k for k in (height, width))
     down = np.add.reduceat(pixels, np.flatnonzero(np.diff(rows, prepend=-1)), axis=2)
@@ -228,7 +307,14 @@ def pooled(pixels: Floats) -> Floats:
 
 
 def unit(vectors: Floats) -> Floats:
-    """Vectors at length 1; those of length 0 stay so."""
+    """Vectors scaled to length 1.
+
+    Args:
+        vectors: vectors (N, D).
+
+    Returns:
+        Unit vectors (N, D); vectors of length 0 are left unchanged.
+    """
     length = np.linalg.norm(vectors, axis=1, keepdims=True)
     return np.asarray(vectors / np.where(length > 0, length, 1), np.float32)
 

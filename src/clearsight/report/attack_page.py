@@ -38,9 +38,10 @@ class AttackRenderer(Renderer[AttackReport]):
         found, fooling = self.result.curve, self.result.fooling
         return {
             "found": found,
+            "single": _single(self.result),
             "measure": "the largest change of any pixel"
             if found.norm == "linf"
-            else "the Euclidean length of all changes",
+            else "the Euclidean norm of the change",
             "plot": robust_chart(found),
             "rows": [
                 {
@@ -82,6 +83,14 @@ class AttackRenderer(Renderer[AttackReport]):
         return figure
 
 
+def _single(found: AttackReport) -> list[dict[str, str]]:
+    """What the model predicts of the only image, as it is and at each epsilon; nothing where there were several."""
+    if not found.single:
+        return []
+    rows = [(0.0, found.single[0].before), *((one.epsilon, one.after) for one in found.single)]
+    return [{"epsilon": f"{e:g}", "label": p.label, "probability": probability(p.probability)} for e, p in rows]
+
+
 def _examples(found: AttackCurve) -> list[dict[str, Any]]:
     """Images before and after the attack."""
     return [
@@ -103,7 +112,7 @@ def _examples(found: AttackCurve) -> list[dict[str, Any]]:
     ]
 
 
-MEASURES = {"linf": "the largest change of any pixel", "l2": "the Euclidean length of all changes"}
+MEASURES = {"linf": "the largest change of any pixel", "l2": "the Euclidean norm of the change"}
 
 
 def robust_chart(found: AttackCurve) -> Markup:
@@ -112,7 +121,7 @@ def robust_chart(found: AttackCurve) -> Markup:
     places = list(range(len(found.points)))
     frame = Frame(52, 14, WIDTH - 80, 240, (0, max(1, len(places) - 1)), (0.0, 1.0))
     drawn = frame.axes(places, y_ticks, lambda v: f"{found.points[round(v)].epsilon:g}", percent0)
-    drawn.append(label("epsilon (steps drawn evenly)", frame.left + frame.width / 2, frame.bottom + 36, class_="name"))
+    drawn.append(label("epsilon (not to scale)", frame.left + frame.width / 2, frame.bottom + 36, class_="name"))
     for place, p in zip(places, found.points, strict=True):
         x = frame.x(place)
         low, high = frame.y(p.interval[0]), frame.y(p.interval[1])

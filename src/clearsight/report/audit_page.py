@@ -29,7 +29,7 @@ class AuditRenderer(SectionsRenderer[Audit]):
         unreadable = count(len(found.set_aside), "file") + " cannot be read"
         return (
             Tile("Images", f"{found.usable:,}", unreadable, alarming=bool(found.set_aside)),
-            Tile("Classes", f"{len(found.classes):,}", found.targets or "one class for each image"),
+            Tile("Classes", f"{len(found.classes):,}", found.targets or "one class per image"),
             Tile("Warnings", str(warnings), "listed below, with what to do", alarming=bool(warnings)),
         )
 

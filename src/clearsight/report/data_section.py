@@ -29,10 +29,10 @@ SET_ASIDE_LINES = 200
 PART_NAMES = {"train": "training", "val": "validation", "test": "test"}
 PART_ROLES = {
     "train": "the images it was trained on",
-    "val": "images for choosing between alternatives and for calibration",
-    "test": "images kept away until the end, to evaluate it once",
+    "val": "images for model selection and calibration",
+    "test": "held-out images for a single evaluation at the end",
 }
-FITS = {"squash": ", all of the image, stretched", "pad": ", all of the image, bordered", "crop": ", its centre"}
+FITS = {"squash": ", whole image, stretched", "pad": ", whole image with a border", "crop": ", its centre"}
 
 
 Row = dict[str, Any]
@@ -96,10 +96,10 @@ def _facts(prepared: Prepared) -> Iterator[tuple[str, str]]:
     audit, form, geometry = prepared.audit, prepared.form, prepared.geometry
     pixels: dict[str, Any] = audit.pixels
     unusable = audit.images - audit.usable
-    yield "Images", f"{audit.images:,}" + (f", of which {unusable:,} set aside" if unusable else "")
+    yield "Images", f"{audit.images:,}" + (f", {unusable:,} of them set aside" if unusable else "")
     yield prepared.dataset.task.words_used.names[1].capitalize(), f"{len(prepared.dataset.names):,}"
     if pixels["width"][0] == pixels["width"][2] and pixels["height"][0] == pixels["height"][2]:
-        yield "Size", f"{pixels['width'][0]:,}\u00a0×\u00a0{pixels['height'][0]:,} pixels, all the same"
+        yield "Size", f"{pixels['width'][0]:,}\u00a0×\u00a0{pixels['height'][0]:,} pixels, all images"
     else:
         yield "Width", _extent(pixels["width"])
         yield "Height", _extent(pixels["height"])
@@ -107,7 +107,7 @@ def _facts(prepared: Prepared) -> Iterator[tuple[str, str]]:
     if set(pixels["formats"]) != {"array"}:
         yield "Files", ", ".join(f"{n:,} {name}" for name, n in pixels["formats"].items())
     fitting = "" if prepared.scan.all_square else FITS[geometry.resize_mode]
-    yield "Seen by the network", f"{geometry.width}\u00a0×\u00a0{geometry.height} pixels{fitting}"
+    yield "Network input", f"{geometry.width}\u00a0×\u00a0{geometry.height} pixels{fitting}"
     yield "Read from", audit.origin
 
 

@@ -74,6 +74,9 @@ def _tinted(plain: Image.Image, found: Located) -> Image.Image:
     segments = found.segments
     for t, number in enumerate(found.numbers):
         heat = np.where(segments == number + 1, found.heat[t], 0).astype(np.float32)
+        masks = [f.mask for f in found.found if f.label == found.labels[t] and f.mask is not None]
+        if masks:
+            heat = np.any(masks, axis=0).astype(np.float32)
         soft = np.asarray(Image.fromarray(heat).resize(plain.size, Image.Resampling.BILINEAR))[..., None]
         faded = (1 - TINT * soft) * faded + TINT * soft * np.array(COLOURS[t % len(COLOURS)])
     return Image.fromarray(np.round(np.clip(faded, 0, 255)).astype(np.uint8))

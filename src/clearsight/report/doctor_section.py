@@ -44,12 +44,15 @@ def doctor_section(diagnosis: Diagnosis | None) -> DoctorSection | None:
 def _summary(diagnosis: Diagnosis) -> str:
     if diagnosis.healthy:
         return (
-            f"Signals, gradients, updates, losses and loading times were watched while it trained: {diagnosis.summary}."
+            f"Signals, gradients, updates, losses and loading times "
+            f"were monitored during training: {diagnosis.summary}."
         )
     faults = sum(v.severity == "fault" for v in diagnosis.verdicts)
     warnings = len(diagnosis.verdicts) - faults
     parts = [count(n, thing) for n, thing in ((faults, "fault"), (warnings, "warning")) if n]
-    return f"Signals, gradients, updates, losses and loading times were watched in training: {' and '.join(parts)}."
+    return (
+        f"Signals, gradients, updates, losses and loading times were monitored during training: {' and '.join(parts)}."
+    )
 
 
 def _card(verdict: Verdict) -> Card:
@@ -66,11 +69,18 @@ def _card(verdict: Verdict) -> Card:
 
 def _facts(diagnosis: Diagnosis) -> list[tuple[str, str]]:
     facts = diagnosis.facts
-    found = [("Steps", f"{facts['steps']:,.0f}, of which {facts['steps_looked_at']:.0f} were looked at closely")]
+    found = [("Steps", f"{facts['steps']:,.0f}, of which {facts['steps_looked_at']:.0f} were examined closely")]
     if _known(facts["end_loss"]):
-        found.append(("Loss", f"{_number(facts['end_loss'])} at the end; chance is {_number(facts['loss_of_chance'])}"))
+        found.append(
+            (
+                "Loss",
+                f"{_number(facts['end_loss'])} at the end; the loss of chance is {_number(facts['loss_of_chance'])}",
+            )
+        )
     if _known(facts["update_to_weight"]):
-        found.append(("Update by weight", f"{_number(facts['update_to_weight'])} per step; about 0.001 is usual"))
+        found.append(
+            ("Update relative to weights", f"{_number(facts['update_to_weight'])} per step; typically about 0.001")
+        )
     if _known(facts["wait_share"]):
         found.append(("Waiting for images", percent(facts["wait_share"])))
     return found

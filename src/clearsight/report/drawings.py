@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw
+from PIL import Image, ImageDraw, ImageFont
 
+from clearsight.classical.copies import Copy
 from clearsight.classical.matching import Match
 from clearsight.disk import disk_errors
 from clearsight.errors import OutputError
@@ -40,6 +41,20 @@ def draw_match(image: NDArray[np.float32], found: Match, size: tuple[int, ...]) 
     scores[top : top + rows, left : left + columns] = (found.scores - low) / max(1e-12, high - low)
     gap = np.ones((height, max(2, width // 50), 3))
     return np.concatenate([np.asarray(picture) / 255, gap, np.repeat(scores[..., None], 3, axis=2)], axis=1)
+
+
+def draw_copies(image: NDArray[np.float32], found: Sequence[Copy]) -> NDArray[np.float64]:
+    """The picture with a box around every copy, turned as it is, and its number in the middle."""
+    height, width = image.shape[:2]
+    colour = np.repeat(image, 3, axis=2) if image.shape[2] == 1 else image
+    picture = Image.fromarray(np.round(np.clip(colour, 0, 1) * 255).astype(np.uint8))
+    pen, thick = ImageDraw.Draw(picture), max(2, round(min(height, width) / 150))
+    for number, copy in enumerate(found, 1):
+        corners = [tuple(corner) for corner in copy.corners.tolist()]
+        pen.line([*corners, corners[0]], fill=BOX, width=thick, joint="curve")
+        font = ImageFont.load_default(max(11, round(min(height, width) / 25)))
+        pen.text((copy.x, copy.y), str(number), fill="white", font=font, anchor="mm", stroke_width=2, stroke_fill=BOX)
+    return np.asarray(picture) / 255
 
 
 def draw_neighbours(

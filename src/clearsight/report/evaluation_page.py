@@ -74,13 +74,11 @@ class SubgroupsRenderer(SectionsRenderer[SubgroupTable]):
 def _subgroups(table: SubgroupTable) -> Table:
     """A row for each value of a column of metadata."""
     worst = table.worst
-    words = "Each with its 95 % interval." + (
-        f" {count(table.few, 'value has', 'values have')} fewer than {table.least} images and no row."
-        if table.few
-        else ""
+    words = "With 95 % intervals." + (
+        f" Left out: {count(table.few, 'value')} with fewer than {table.least} images." if table.few else ""
     )
     if worst is not None and len(table.rows) > 1:
-        words = f"The worst is **{worst.value}**: {table.score_name.lower()} {shown(worst.score)}. {words}"
+        words = f"The lowest is that of **{worst.value}**: {table.score_name.lower()} {shown(worst.score)}. {words}"
     return Table(
         (table.by, "Images", table.score_name, "Calibration error", "Coverage", "OOD false alarms"),
         tuple(

@@ -65,7 +65,7 @@ class GradientCorrelationRenderer(Renderer[GradientCorrelation]):
             axes.plot(noise, "--", color=GRAY, label=name)
         for row in found.rows:
             axes.plot(row.autocorrelation, label=f"{row.kind}, {row.depth} layers")
-        axes.set(xlabel="lag, in points of the line", ylabel="autocorrelation of gradients")
+        axes.set(xlabel="lag, in points on the line", ylabel="autocorrelation of gradients")
         axes.legend(fontsize="small")
         return figure
 
@@ -76,7 +76,7 @@ def _correlations(ident: str, rows: Sequence[Row], found: GradientCorrelation) -
     frame = Frame(40, 52, 294, 220, (0, lags), (-0.25, 1.0))
     x_ticks = list(range(0, lags + 1, max(1, lags // 5)))
     drawn = frame.axes(x_ticks, [-0.25, 0, 0.25, 0.5, 0.75, 1], lambda v: f"{v:g}", lambda v: f"{v:g}")
-    drawn.append(label("lag, in points of the line", frame.left + frame.width / 2, frame.bottom + 36, class_="name"))
+    drawn.append(label("lag, in points on the line", frame.left + frame.width / 2, frame.bottom + 36, class_="name"))
     for name, values in (("white noise", found.white), ("Brownian", found.brownian)):
         drawn.append(polyline(_points(frame, values), "diagonal noise"))
         drawn.append(label(name, frame.right, frame.y(float(values[-1])) - 6, "end", "note"))

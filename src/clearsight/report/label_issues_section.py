@@ -93,7 +93,7 @@ def label_issues_sheet(prepared: Prepared, issues: LabelIssues) -> NDArray[np.fl
                     Tile(_colours(prepared, s.index), (s.label, f"rather {s.suggested}" + _wrong(s, ", {}"), s.image))
                     for s in some
                 ],
-                "label; the class that is more probable, and how probably the label is wrong; image",
+                "label; more probable class, and the probability that the label is wrong; image",
             )
         )
     if issues.conflicts:
@@ -102,7 +102,7 @@ def label_issues_sheet(prepared: Prepared, issues: LabelIssues) -> NDArray[np.fl
             for c in issues.conflicts[: ON_SHEET // 2]
             for i, label, name in zip(c.indices, c.labels, c.images, strict=True)
         ]
-        rows.append(Row("Duplicates with different labels", tiles, "pairs, one after the other"))
+        rows.append(Row("Duplicates with different labels", tiles, "pairs, next to each other"))
     return tile_sheet(rows, side=SIDE)
 
 

@@ -141,7 +141,7 @@ def line_chart(ident: str, one: Landscape, decades: tuple[int, int]) -> Markup:
         description.append(
             f"{name}: {part.line_loss[0]:.3g} at -1, {part.loss:.3g} at the weights, {part.line_loss[-1]:.3g} at 1"
         )
-    drawn.append(label("distance, in lengths of the filters", frame.left + 144, frame.bottom + 36, class_="name"))
+    drawn.append(label("distance, in filter norms", frame.left + 144, frame.bottom + 36, class_="name"))
     return chart(ident, 350, frame.bottom + 44, f"Loss along a line, {one.name}", "; ".join(description), *drawn)
 
 
@@ -155,7 +155,7 @@ def plane_chart(ident: str, steps: Floats, loss: Floats, levels: Floats, word: s
     drawn.append(element("image", href=uri, preserveAspectRatio="none", **place))
     drawn.append(element("circle", cx=frame.x(0), cy=frame.y(0), r=4, class_="here"))
     middle = len(steps) // 2
-    description = f"{word}: {loss[middle, middle]:.3g} in the middle, at most {np.nanmax(loss):.3g}"
+    description = f"{word}: {loss[middle, middle]:.3g} at the weights, at most {np.nanmax(loss):.3g}"
     return chart(ident, 340, frame.bottom + 24, f"Loss over a plane, {word}", description, *drawn)
 
 

@@ -45,7 +45,7 @@ class LeaderboardRenderer(Renderer[Leaderboard]):
         return {
             "name": found.name,
             "summary": f"{len(rows)} models on one split ({images} images), ranked on the validation images. The test "
-            "images were looked at once, after all training.",
+            "images were used once, after all training.",
             "advice": found.advice,
             "why": found.why,
             "plot": leaderboard_chart(found.standings, found.advice),
@@ -64,14 +64,14 @@ class LeaderboardRenderer(Renderer[Leaderboard]):
 
 
 def leaderboard_chart(standings: tuple[Standing, ...], advice: str) -> Markup:
-    """Test accuracy, with its interval, against the time for one image on a logarithmic axis."""
+    """Test accuracy, with its interval, against the time per image on a logarithmic axis."""
     times = [math.log10(max(s.image_seconds, 1e-7)) for s in standings]
     low, high = math.floor(min(times)), math.ceil(max(times))
     high = high if high > low else low + 1
     y_ticks = ticks(min(s.test_interval[0] for s in standings), max(s.test_interval[1] for s in standings))
     frame = Frame(52, 14, WIDTH - 220, 300, (low, high), (y_ticks[0], y_ticks[-1]))
     drawn = frame.axes(list(range(low, high + 1)), y_ticks, lambda v: short_duration(10**v), percent)
-    drawn.append(label("time for one image", frame.left + frame.width / 2, frame.bottom + 38, class_="name"))
+    drawn.append(label("time per image", frame.left + frame.width / 2, frame.bottom + 38, class_="name"))
     taken: list[float] = []
     for s, time in sorted(zip(standings, times, strict=True), key=lambda pair: -pair[0].test_accuracy):
         x, y = frame.x(time), frame.y(s.test_accuracy)

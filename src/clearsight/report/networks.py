@@ -1,4 +1,4 @@
-"""Published accuracy of the networks against what an image costs them, as one picture."""
+"""Charts of the field: accuracy against cost, and the errors of the ImageNet challenge over the years."""
 
 from __future__ import annotations
 
@@ -6,17 +6,31 @@ import math
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, cast
 
 from clearsight.disk import disk_errors
 from clearsight.errors import OutputError
-from clearsight.models.catalogue import CatalogueRow
+from clearsight.models.imagenet_history import CHALLENGE, HUMAN_TOP5_ERROR
 
 SUFFIXES = (".svg", ".png", ".pdf")
 
 
-def plot_networks(rows: Sequence[CatalogueRow], path: Path) -> Path:
-    """Draw top-1 accuracy (%) against multiply-adds (logarithmic); a disc's area grows with the parameters.
+class Point(Protocol):
+    """What is drawn of a network: multiply_adds of one image; top1 in percent, None where there is none."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def parameters(self) -> int: ...
+    @property
+    def multiply_adds(self) -> int: ...
+    @property
+    def top1(self) -> float | None: ...
+
+
+def plot_networks(rows: Sequence[Point], path: Path) -> Path:
+    """Draw top-1 accuracy (%) against multiply-adds (logarithmic), where a disc's area grows with the parameters; and
+    below it the top-5 error (%) of entries of the ImageNet challenge by year, with their layers, beside a person's.
 
     rows: each with its top1. The line joins the networks that none beats at their cost. Raises OutputError when the
     file's name ends in none of .svg, .png, .pdf, or when it cannot be written.
@@ -26,9 +40,10 @@ def plot_networks(rows: Sequence[CatalogueRow], path: Path) -> Path:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(10, 6.5), layout="constrained")
+    figure = Figure(figsize=(10, 10.5), layout="constrained")
     FigureCanvasAgg(figure)
-    axes: Any = figure.subplots()
+    axes, years = cast(Any, figure.subplots(2, height_ratios=(6.5, 4)))
+    _draw_challenge(years)
     colours: dict[str, str] = {}
     for number, (family, members) in enumerate(_families(rows).items()):
         colours |= dict.fromkeys((row.name for row in members), f"C{number % 10}")
@@ -54,7 +69,7 @@ def plot_networks(rows: Sequence[CatalogueRow], path: Path) -> Path:
         xscale="log",
         xlabel="billion multiply-adds per image",
         ylabel="published ImageNet top-1 accuracy, %",
-        title="What accuracy costs: discs grow with the parameters, the line joins what nothing cheaper beats",
+        title="Accuracy against cost: discs grow with the number of parameters, the line is the Pareto front",
     )
     axes.title.set_fontsize(10)
     axes.grid(alpha=0.2, which="both")
@@ -69,7 +84,7 @@ def plot_networks(rows: Sequence[CatalogueRow], path: Path) -> Path:
     return path
 
 
-def frontier(rows: Sequence[CatalogueRow]) -> list[CatalogueRow]:
+def frontier(rows: Sequence[Point]) -> list[Point]:
     """Of networks with an accuracy, those that no network of the same or lower cost reaches, cheapest first."""
     best, found = -math.inf, []
     for row in sorted(rows, key=lambda r: (r.multiply_adds, -(r.top1 or 0))):
@@ -79,15 +94,40 @@ def frontier(rows: Sequence[CatalogueRow]) -> list[CatalogueRow]:
     return found
 
 
-def _families(rows: Sequence[CatalogueRow]) -> dict[str, list[CatalogueRow]]:
+def _draw_challenge(axes: Any) -> None:
+    """Bars of the error by year, with the layers of each network, and a line for people."""
+    names = [f"{entry.year}\n{entry.name}" for entry in CHALLENGE]
+    colours = ["C0" if entry.layers else "0.6" for entry in CHALLENGE]
+    axes.bar(names, [entry.top5_error for entry in CHALLENGE], color=colours, alpha=0.7, width=0.6)
+    for place, entry in enumerate(CHALLENGE):
+        words = f"{entry.top5_error:g} %" + (f"\n{entry.layers} layers" if entry.layers else "\nno network")
+        top, plate = (place, entry.top5_error), {"facecolor": "white", "edgecolor": "none", "pad": 0.5}
+        axes.annotate(words, top, (0, 5), textcoords="offset points", ha="center", fontsize=8, bbox=plate)
+    axes.axhline(HUMAN_TOP5_ERROR, color="C3", linestyle="--", linewidth=1)
+    axes.set_xlim(-0.6, len(CHALLENGE) + 0.6)
+    axes.annotate(
+        f"a trained person, {HUMAN_TOP5_ERROR:g} %", (len(CHALLENGE) - 0.55, HUMAN_TOP5_ERROR), (0, 3), color="C3",
+        textcoords="offset points", fontsize=8,
+    )  # fmt: skip
+    axes.set_ylabel("top-5 error of the ensemble entered, %")
+    axes.set_title(
+        "The ImageNet challenge: the error falls with the number of layers (AlexNet's 9 include the softmax)",
+        fontsize=10,
+    )
+    axes.margins(y=0.18)
+    axes.tick_params(labelsize=8)
+    axes.grid(alpha=0.2, axis="y")
+
+
+def _families(rows: Sequence[Point]) -> dict[str, list[Point]]:
     """By the letters a name begins with: resnet50 is one of the resnets, vgg16_bn one of the vggs."""
-    found: dict[str, list[CatalogueRow]] = {}
+    found: dict[str, list[Point]] = {}
     for row in rows:
         found.setdefault(re.match(r"[a-z]+", row.name)[0], []).append(row)  # type: ignore[index]
     return found
 
 
-def _label(axes: Any, rows: Sequence[CatalogueRow], colours: dict[str, str]) -> None:
+def _label(axes: Any, rows: Sequence[Point], colours: dict[str, str]) -> None:
     """Write each name beside its disc, in its colour, at the first of some places where it covers no name or centre."""
     from matplotlib.colors import to_rgb
 

@@ -61,7 +61,7 @@ class ModelComparisonRenderer(SectionsRenderer[ModelComparison]):
             Column("95 % interval", "interval"),
             "Accuracy",
             "Log loss",
-            Column("Against the first", "words"),
+            Column("Compared with the first", "words"),
         )
         return (Section("models", "On the same images", (Table(columns, rows),)),)
 
@@ -92,8 +92,12 @@ class IndexRenderer(SectionsRenderer[IndexResult]):
             return (size,)
         return (
             size,
-            Tile("Precision", percent(scores.precision), f"of {scores.queries:,} queries, {scores.k} neighbours each"),
-            Tile("Recall", percent(scores.recall), "of the images of the query's class, within the neighbours"),
+            Tile(
+                "Precision",
+                percent(scores.precision),
+                f"for {scores.queries:,} queries with {scores.k} neighbours each",
+            ),
+            Tile("Recall", percent(scores.recall), "of the images of the query's class are among the neighbours"),
             Tile("mAP", percent(scores.mean_average_precision), "mean average precision"),
         )
 

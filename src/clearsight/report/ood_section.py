@@ -13,12 +13,12 @@ from clearsight.train.fit import Fitted
 from clearsight.wording import count, listed, percent
 
 SCORE_WORDS = {
-    "combined": "all of these, each by how rare it is among known images",
+    "combined": "all of these combined, each by how rare it is among known images",
     "knn": "how far its features are from those of training images",
-    "mahalanobis": "the same, in units of the spread within classes",
+    "mahalanobis": "the same distance, in units of the spread within classes",
     "max-softmax": "how small the largest probability is",
-    "pixels": "how unusual its contrast, sharpness and colours are",
-    "other": "how much its features are like those of images of no class",
+    "pixels": "how unusual contrast, sharpness and colours are",
+    "other": "how similar its features are to those of images without a class",
 }
 
 FLAGGED = 8
@@ -50,14 +50,14 @@ def ood_section(fitted: Fitted, check: OODCheck | None, words: str) -> OODSectio
     """Collect the section. words: what the task says where it has no detector."""
     detector, prepared = fitted.bundle.ood_detector, fitted.prepared
     if detector is None or check is None:
-        return OODSection(words or "This model has no detector of out-of-distribution images.")
+        return OODSection(words or "This model has no OOD detector.")
     rows, dataset = prepared.split.test, prepared.dataset
     left_out = detector.left_out
     names = ("combined", *detector.tails)
     return OODSection(
-        f"An image is flagged as unknown if its OOD score is above those of all but {percent(check.allowed)} of "
-        f"{count(len(detector.reference), 'held-out image')}. Of {count(check.n, 'test image')}, which all belong to "
-        f"the data, {percent(check.false_alarms)} were. {_raised(check.allowed)}"
+        f"An image is flagged as unknown if its OOD score is higher than that of all but {percent(check.allowed)} of "
+        f"{count(len(detector.reference), 'held-out image')}. Of {count(check.n, 'test image')}, which are all "
+        f"from the same data, {percent(check.false_alarms)} were flagged. {_raised(check.allowed)}"
         f"{_measured(left_out.classes, left_out.why)}",
         tuple(
             {
@@ -82,26 +82,26 @@ def ood_section(fitted: Fitted, check: OODCheck | None, words: str) -> OODSectio
 
 def _measured(groups: tuple[tuple[str, ...], ...], why: str) -> str:
     if not groups:
-        return f"How well it separates unknown images is not measured here ({why})."
+        return f"The detection of unknown images was not measured ({why})."
     words = "; ".join(listed(list(group)) for group in groups)
     return (
-        "AUROC is the chance that an image of a class left out scores above one of a known class: 0.5 is guessing, 1 "
-        f"is perfect. It is measured by {why}: {words}."
+        f"AUROC is the probability that an image of a left-out class has a higher score than one of a known "
+        f"class: 0.5 is chance, 1 is perfect. It was measured by {why}: {words}."
     )
 
 
 def _sets(check: SetsCheck, n: int, names: tuple[str, str]) -> Row:
     words = (
-        f"A prediction set holds the true {names[0]} with a stated probability (split conformal prediction). Stated "
+        f"A prediction set contains the true {names[0]} with a stated probability (split conformal prediction). Stated "
         f"{percent(check.stated)}; on the test images coverage is {percent(check.coverage)} (95 % interval "
         f"{' to '.join(map(percent, check.coverage_interval))}), with {check.mean_size:.2f} {names[1]} per set on "
         "average."
     )
     if check.empty:
         words += (
-            f" {percent(check.empty)} of the sets are empty, as no {names[0]} is probable enough: where the accuracy "
-            "is above the stated coverage, it can be met only by leaving out the least confident predictions. Ask for "
-            "more with `predict --coverage`."
+            f" {percent(check.empty)} of the sets are empty, as no {names[0]} is probable enough: if the "
+            f"accuracy is above the stated coverage, the coverage can only be met by leaving out the least confident "
+            f"predictions. Set a higher one with `predict --coverage`."
         )
     sizes = [
         (f"sets of {count(size, *names)}" if size else "empty sets", percent(number / n))
@@ -117,5 +117,6 @@ def _raised(allowed: float) -> str:
         return ""
     most, usual = percent(2 * FALSE_ALARMS), percent(FALSE_ALARMS)
     return (
-        f"The threshold is above that of the usual {usual}, which would flag over {most} of slightly changed images. "
+        f"The threshold is higher than the usual {usual}, which "
+        f"would flag more than {most} of slightly changed images. "
     )

@@ -120,7 +120,7 @@ def _made_in(fitted: Fitted) -> Tile:
 def _speed(fitted: Fitted) -> Iterator[tuple[str, str]]:
     works = {"classical": "descriptors of", "scratch": "training on", "probe": "features of"}
     work = "training on" if fitted.tuned else works[fitted.recipe.kind]
-    yield "From images to model", duration(fitted.whole_seconds)
+    yield "Training time", duration(fitted.whole_seconds)
     yield "Rate", f"{work} {fitted.images_per_second:,.0f} images per second"
     if fitted.recipe.kind == "classical":
         numbers = sum(t.numel() for t in fitted.bundle.network.state_dict().values())

@@ -103,7 +103,7 @@ def write_located(one: Located, file: Path) -> Path:
     with disk_errors(file.parent, "the masks", FIX):
         np.savez_compressed(
             file.with_suffix(".npz"), labels=np.array(one.labels, str), heat=one.heat.astype(np.float16),
-            masks=one.heat >= one.share, segments=one.segments.astype(np.int32),
+            masks=one.heat >= one.share, segments=one.segments.astype(np.int32), instances=one.instances,
         )  # fmt: skip
     return file
 

@@ -14,7 +14,8 @@ from clearsight.data.loader import to_float
 from clearsight.data.mix import mix
 from clearsight.data.prepare import Prepared
 from clearsight.report.components.pictures import Picture, picture
-from clearsight.train.config import AUGMENTATIONS, AugmentationConfig
+from clearsight.train.augmentation_config import AugmentationConfig
+from clearsight.train.choices import AUGMENTATIONS
 from clearsight.train.fit import Fitted
 from clearsight.wording import percent
 
@@ -56,7 +57,7 @@ def preview(fitted: Fitted, seed: int) -> Preview | None:
             (
                 picture(prepared, int(index), SIDE, f"labelled {label}: {name}"),
                 *(
-                    picture(prepared, int(index), SIDE, f"{name} as training saw it: {target}", pixels=pixels)
+                    picture(prepared, int(index), SIDE, f"{name} as used in training: {target}", pixels=pixels)
                     for pixels, target in (version[place] for version in versions)
                 ),
             )
@@ -110,10 +111,10 @@ def _words(how: AugmentationConfig) -> str:
     names = [name for name in how.augment.split("+") if name != "none"]
     done = [f"{name} ({AUGMENTATIONS[name]})" for name in names]
     if how.mixup:
-        done.append("mixup (another image laid over it, the labels mixed in the same share)")
+        done.append("mixup (blended with another image, labels mixed in the same proportion)")
     if how.cutmix:
-        done.append("cutmix (a part of another image pasted in, the labels mixed in the same share)")
+        done.append("cutmix (a part of another image pasted in, labels mixed in the same proportion)")
     return (
-        f"Whenever an image was used, chance changed it anew: {', then '.join(done)}. "
-        "On the left stand training images as they are, and beside each some of its versions."
+        f"Every time an image was used in training, it was changed at random: {', then '.join(done)}. "
+        "The left column shows training images; each row shows changed versions."
     )

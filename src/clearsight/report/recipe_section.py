@@ -24,15 +24,15 @@ CANDIDATES = 12
 
 QUESTIONS = {
     "network": "Which network?",
-    "resize mode": "How does an image meet the network's input?",
-    "epochs": "How many passes over the images?",
-    "stop": "When did training stop?",
-    "head": "Which features and which head?",
-    "folds agree": "How far do heads fitted on other folds agree?",
-    "networks of the folds agree": "How far do the networks of the folds agree?",
+    "resize mode": "How are images resized to the network's input?",
+    "epochs": "How long is training?",
+    "stop": "When does training stop?",
+    "head": "Which features and which head are used?",
+    "folds agree": "How much do the scores differ between heads fitted on different folds?",
+    "networks of the folds agree": "How much do the scores differ between the networks of the folds?",
     "detector": "How are anomalies detected?",
-    "threshold": "From where on is an image an anomaly?",
-    "fine-tuning": "Should the pretrained layers be trained too?",
+    "threshold": "Above which score is an image an anomaly?",
+    "fine-tuning": "Are the pretrained layers also trained?",
 }
 
 
@@ -94,26 +94,26 @@ def _summary(fitted: Fitted) -> str:
     if own := fitted.bundle.task.words_used.recipe:
         return own.format(size=size, model=name)
     if fitted.recipe.kind == "scratch":
-        return f"A network ({name}) was trained from random weights on these images alone, scaled to {size}."
+        return f"A network ({name}) was trained from random weights, only on these images, scaled to {size}."
     if fitted.recipe.kind == "classical":
         descriptor, _, classifier = name.partition("+")
         chosen = ", ".join(f"{key} {value}" for key, value in fitted.recipe.model_args.items())
         settings = f" ({chosen})" if chosen else ""
         return (
-            f"Each image, scaled to {size}, was described by numbers, {DESCRIPTORS[descriptor]}{settings}, and a "
-            f"classifier was fitted to these: {CLASSIFIERS[classifier]}. No layers were trained."
+            f"Each image, scaled to {size}, was described by features,  {DESCRIPTORS[descriptor]}{settings}, "
+            f"and a classifier was fitted to them: {CLASSIFIERS[classifier]}. No layers were trained."
         )
     words = (
-        f"A network ({name}), pretrained on ImageNet (a million photos of everyday things), turns each image, scaled "
-        f"to {size}, into numbers called features. Only the last step from features to predictions, the head, was "
-        "chosen and fitted on these images."
+        f"A network ({name}), pretrained on ImageNet (a million photos of everyday objects), computes features "
+        f"of each image, scaled to {size}. Only the head, the last step from "
+        f"features to predictions, was chosen and fitted on these images."
     )
     if fitted.tuned:
         cut = next((d.choice for d in fitted.decisions if d.what == "frozen"), None)
         kept = {d.what for d in fitted.decisions if d.choice.startswith("kept")}
         upper, everything = "training the upper blocks" in kept, "training all layers" in kept
-        part = "all its weights were" if everything or not upper else f"its weights, but for those {cut}, were"
-        words += f" Then {part} trained a little further on these images."
+        part = "all its weights were" if everything or not upper else f"its weights, except those {cut}, were"
+        words += f" Then {part} fine-tuned on these images."
     members = fitted.bundle.network.member_networks
     return f"{words} {_members(members, beside=any(d.choice == BOTH for d in fitted.decisions))}" if members else words
 
@@ -121,10 +121,10 @@ def _summary(fitted: Fitted) -> str:
 def _members(members: Sequence[ModelNetwork], *, beside: bool) -> str:
     """What an ensemble consists of. beside: what training gave, beside what there was before."""
     trained = members[-1].member_networks if beside else members
-    who = f"{len(trained)} networks trained further, each without one fold of the images"
+    who = f"{len(trained)} fine-tuned networks, each trained without one fold of the images"
     if not trained:
-        who = "the network trained further"
-    before = "the network from before that and " if beside else ""
+        who = "the fine-tuned network"
+    before = "the network before fine-tuning and " if beside else ""
     return f"The model is an ensemble of {before}{who}: their probabilities are averaged."
 
 
@@ -154,13 +154,12 @@ def _curve_words(fitted: Fitted) -> str:
     best = _best(history).epoch
     if fitted.recipe.kind == "probe" and not fitted.tuned:
         return (
-            "These curves are of the fine-tuning that was tried and not kept, because validation did not get better. "
+            "These curves show fine-tuning that was discarded, because the validation score did not improve. "
             f"Its best epoch was {best}."
         )
     return (
         f"Training took {count(history[-1].epoch, 'epoch')} (passes over the training images) and "
-        f"{duration(history[-1].seconds)}. The weights of epoch {best}, where the validation loss was lowest, "
-        "were kept."
+        f"{duration(history[-1].seconds)}. The weights of epoch {best}, with the lowest validation loss, were kept."
     )
 
 

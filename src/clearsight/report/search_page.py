@@ -20,7 +20,7 @@ def best_command(search: Search, origin: str) -> str:
 
 
 def scores_words(trial: Trial) -> tuple[str, str]:
-    """A trial's log loss and accuracy, with their deviations over several folds; empty where it was cut short."""
+    """A trial's two measures, with their deviations over several folds; empty where it was cut short."""
     if trial.log_loss is None or trial.accuracy is None:
         return "", ""
     loss, right = f"{trial.log_loss:.4f}", percent(trial.accuracy)
@@ -32,7 +32,7 @@ def write_search_page(path: Path, search: Search, *, name: str, origin: str) -> 
     """Write the page; it opens from disk and loads nothing."""
     best, (loss, right) = search.best, scores_words(search.best)
     cut = sum(t.state == "cut short" for t in search.trials)
-    scored_on = "the validation images" if search.folds == 1 else f"{search.folds} folds in turn"
+    scored_on = "the validation images" if search.folds == 1 else f"{search.folds} folds"
     columns = sorted({option for t in search.trials for option in t.options})
     ranked = sorted(search.trials, key=lambda t: (t.log_loss is None, t.log_loss or 0))
     rows = [
@@ -52,10 +52,11 @@ def write_search_page(path: Path, search: Search, *, name: str, origin: str) -> 
         "search.html",
         name=name,
         summary=f"{len(search.trials)} trials, {cut} of them pruned, scored on {scored_on}; the test images were not "
-        f"used. Trial {best.number} has the lowest log loss, {loss}, at an accuracy of {right}"
+        f"used. Trial {best.number} has the lowest {search.measures[0]}, {loss}, and the {search.measures[1]} {right}"
         + (" (mean and standard deviation over the folds)." if best.deviations() else "."),
         command=best_command(search, origin),
         importance=[(option, percent(share, 0), share_bar([("right", share)])) for option, share in shares],
+        measures=search.measures,
         columns=columns,
         rows=rows,
     )

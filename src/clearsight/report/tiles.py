@@ -22,12 +22,13 @@ INK, SOFT, ABSENT = (28, 32, 36), (90, 97, 105), (226, 226, 218)
 @dataclass(frozen=True)
 class Tile:
     """A picture (H, W, 3) in [0, 1] with lines of words below. boxes: (top, left, bottom, right) in its pixels, each
-    drawn as an outline.
+    drawn as an outline. exact: drawn in its own size.
     """
 
     pixels: Colours
     words: tuple[str, ...] = ()
     boxes: tuple[tuple[float, float, float, float], ...] = ()
+    exact: bool = False
 
 
 @dataclass(frozen=True)
@@ -87,6 +88,7 @@ def _drawn(tile: Tile, side: int) -> Image.Image:
     picture = Image.fromarray(np.round(np.clip(tile.pixels, 0, 1) * 255).astype(np.uint8))
     longer = max(height, width)
     factor = float(max(1, round(side / longer))) if longer <= side else side / longer
+    factor = 1.0 if tile.exact else factor
     size = max(1, round(width * factor)), max(1, round(height * factor))
     resampling = Image.Resampling.NEAREST if factor >= 1 else Image.Resampling.LANCZOS
     picture = picture.resize(size, resampling)

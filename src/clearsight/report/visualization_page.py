@@ -28,7 +28,7 @@ from clearsight.report.visualization_sheets import (
 TITLES = {
     "filters": "First-layer weights",
     "maps": "Feature maps",
-    "patches": "Patches that excite a unit most",
+    "patches": "Patches that activate a unit most",
     "classes": "Class images",
     "inversion": "Inversion of features",
     "gates": "Squeeze-and-excitation gates",

@@ -19,6 +19,9 @@ Floats = NDArray[np.floating]
 DEAD = 0.01
 """Share of a layer's strongest weight below which a filter stays as pale as it is."""
 
+COLUMNS, CELL = 64, 16
+"""Units of a dense layer in a line, and the side of each in pixels."""
+
 MOST_FILTERS = 256
 MOST_CLASSES = 24
 """Filters and classes of gates drawn; there may be more."""
@@ -47,8 +50,8 @@ def filter_sheet(found: Filters) -> NDArray[np.float64]:
         tiles.append(Tile(drawn, (name, f"±{top:.2g}")))
     count, _, height, width = found.weights.shape
     kind = "class templates" if found.classes else "filters"
-    what = "each to its own strongest weight, written below it"
-    key = "gray is zero, colours are the channels' own" if colour else "red adds to the sum, blue takes away"
+    what = "each scaled by its largest weight, shown below it"
+    key = "gray is zero, colours are those of the channels" if colour else "red is positive, blue is negative"
     side = 128 if found.classes else 72
     name = f"{found.layer}: {count} {kind} of {height}x{width}"
     if len(tiles) < count:
@@ -66,22 +69,53 @@ def map_sheet(found: Sequence[FeatureMaps], pixels: Floats, deep: bool) -> NDArr
     rows = [Row("the image", [Tile(shown(pixels, deep))])]
     for layer in found:
         both = bool((layer.values < 0).any())
+        if layer.layer.dense:
+            rows.append(_dense_row(layer, both))
+            continue
         tiles = [
             Tile(signed(values) if both else bright(values), (f"{unit}", f"to {_number(np.abs(values).max())}"))
             for unit, values in zip(layer.units, layer.values, strict=True)
         ]
         size = f"{layer.layer.height}x{layer.layer.width}"
-        silent = f", {layer.silent} the same everywhere" if layer.silent else ""
+        silent = f", {layer.silent} are constant" if layer.silent else ""
         key = "red above zero, blue below" if both else "dark is zero"
-        few = f"the {len(tiles)} that vary most" if len(tiles) < layer.total else "all"
+        few = f"the {len(tiles)} with the largest variation" if len(tiles) < layer.total else "all"
         rows.append(
             Row(
                 f"{layer.layer.short}: {layer.total} maps of {size}",
                 tiles,
-                f"{few}{silent}; {key}, each to its own top",
+                f"{few}{silent}; {key}, each scaled by its maximum",
             )
         )
     return tile_sheet(rows, side=128 if len(found) == 1 else 104)
+
+
+def _dense_row(found: FeatureMaps, both: bool) -> Row:
+    """The units of a dense layer: a cell for each, line by line; of the output, with their names and values."""
+    values = found.values[:, 0, 0]
+    top = float(np.abs(values).max(initial=0.0)) or 1.0
+    columns = min(COLUMNS, len(values))
+    cells = np.full((-(-len(values) // columns), columns), np.nan)
+    cells.flat[: len(values)] = values
+    colours = signed(cells, top) if both else bright(cells, 0.0, top)
+    colours[np.isnan(cells)] = 1.0
+    key = "red above zero, blue below" if both else "dark is zero"
+    if found.names:
+        tiles = [
+            Tile(
+                colours[divmod(i, columns)][None, None].repeat(24, 0).repeat(84, 1), (name, _number(value)), exact=True
+            )
+            for i, (name, value) in enumerate(zip(found.names, values, strict=True))
+        ]
+    else:
+        large = colours.repeat(CELL, 0).repeat(CELL, 1)
+        large[CELL - 1 :: CELL] = large[:, CELL - 1 :: CELL] = 1.0
+        tiles = [Tile(large, exact=True)]
+    silent = f", {found.silent} of them zero" if found.silent else ""
+    few = f"the {len(values)} largest of {found.total}" if len(values) < found.total else f"all {found.total}"
+    line = f", {columns} in a line" if len(values) > columns else ""
+    span = f"from {_number(float(values.min()))} to {_number(float(values.max()))}" if len(values) else "none"
+    return Row(f"{found.layer.short}: {found.total} units", tiles, f"{few}{line}, {span}{silent}; {key}")
 
 
 def patch_sheet(found: ExcitingPatches, deep: bool) -> NDArray[np.float64]:
@@ -90,7 +124,10 @@ def patch_sheet(found: ExcitingPatches, deep: bool) -> NDArray[np.float64]:
     rows = []
     for unit in found.units:
         tiles = [_patch_tile(p, deep) for p in unit.patches]
-        words = f"sees {height}x{width} pixels; its largest activation in an image is {_number(unit.mean)} on average"
+        words = (
+            f"receptive field {height}x{width} pixels; its largest "
+            f"activation per image is {_number(unit.mean)} on average"
+        )
         rows.append(Row(f"{found.layer.short}, unit {unit.unit}", tiles, words))
     return tile_sheet(rows, side=128)
 
@@ -116,12 +153,16 @@ def class_sheet(found: Sequence[ClassPicture], deep: bool) -> NDArray[np.float64
         tiles = []
         for p in found:
             if p.label == label:
-                of = f"mean of {p.images} alike" if p.images else "noise"
-                tiles.append(
-                    Tile(shown(p.start, deep), (f"start: {of}", f"probability {probability(p.probability_before)}"))
-                )
-                logits = f"logit {p.logit_before:.1f} to {p.logit:.1f}"
-                tiles.append(Tile(shown(p.pixels, deep), (f"probability {probability(p.probability)}", logits)))
+                of = f"mean of {p.images} patches" if p.images > 1 else "an image" if p.images else "noise"
+                before, after = f"activation {_number(p.logit_before)}", [f"activation {_number(p.logit)}"]  # of a unit
+                if p.probability is not None and p.probability_before is not None:
+                    before = f"probability {probability(p.probability_before)}"
+                    after = [
+                        f"probability {probability(p.probability)}",
+                        f"logit {p.logit_before:.1f} to {p.logit:.1f}",
+                    ]
+                tiles.append(Tile(shown(p.start, deep), (f"start: {of}", before)))
+                tiles.append(Tile(shown(p.pixels, deep), tuple(after)))
         rows.append(Row(label, tiles))
     return tile_sheet(rows, side=176)
 
@@ -133,7 +174,7 @@ def inversion_sheet(found: Sequence[Inversion], pixels: Floats, deep: bool) -> N
         alike = "" if i.correlation is None else f"correlation {i.correlation:.2f}"
         words = (i.layer, f"error {i.error:.2f}, noise {i.error_before:.2f}", alike)
         tiles.append(Tile(shown(i.pixels, deep, pixels), words))
-    return tile_sheet([Row("rebuilt from each layer alone", tiles)], side=224)
+    return tile_sheet([Row("reconstructed from each layer", tiles)], side=224)
 
 
 def gate_sheet(found: ClassGates, width: int = 1160) -> NDArray[np.float64]:

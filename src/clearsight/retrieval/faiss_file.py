@@ -68,7 +68,7 @@ class _Walk:
         self.equal("i", width, "vectors of length")
         self.equal("q", count, "vectors")
         self.skip(16)  # two fields Faiss no longer uses
-        self.equal("B", 1, "the mark of a trained index,")
+        self.equal("B", 1, "the flag of a trained index,")
         self.equal("i", INNER_PRODUCT, "the metric")
 
     def flat(self, width: int, count: int) -> None:
@@ -90,10 +90,10 @@ def read_faiss(content: bytes, kind: str, width: int, count: int) -> Any:
         else:
             raise ValueError(f"an index of the kind {kind!r}")
         if walk.at != len(content):
-            raise ValueError(f"{len(content) - walk.at:,} bytes too many")
+            raise ValueError(f"{len(content) - walk.at:,} extra bytes")
     except (ValueError, OverflowError) as error:
         raise BundleError(
-            "index.faiss is damaged, or no index that Clearsight writes",
+            "index.faiss is damaged, or was not written by Clearsight",
             found=str(error)[:160],
             fix="build it again: `clearsight index RUN`",
         ) from error
@@ -115,16 +115,16 @@ def _walk_ivfpq(walk: _Walk, width: int, count: int) -> None:
     walk.numbers("<f4", reduced if biased else 0, "offsets")
     walk.equal("i", width, "a transform from")
     walk.equal("i", reduced, "a transform to")
-    walk.equal("B", 1, "the mark of a learned transform,")
+    walk.equal("B", 1, "the flag of a learned transform,")
     walk.header("IwPQ", reduced, count)
     lists, looked_at = walk.take("QQ")
     if not 1 <= looked_at <= lists <= max(1, count):
-        raise ValueError(f"{looked_at:,} of {lists:,} lists looked at")
+        raise ValueError(f"{looked_at:,} of {lists:,} lists searched")
     walk.flat(reduced, lists)
     walk.equal("b", 0, "the kind of the direct map,")
     walk.numbers("<i8", 0, "entries of the direct map,")
     if walk.number("B") > 1:
-        raise ValueError("a mark that is neither 0 nor 1")
+        raise ValueError("a flag that is neither 0 nor 1")
     parts = walk.number("Q")  # one byte for each
     if not 1 <= parts <= reduced or reduced % parts:
         raise ValueError(f"codes of {parts:,} bytes for {reduced:,} numbers")
@@ -140,10 +140,10 @@ def _walk_ivfpq(walk: _Walk, width: int, count: int) -> None:
         walk.skip(size * parts)
         numbers_of = walk.plain("<i8", size)
         if size and (int(numbers_of.min()) < 0 or int(numbers_of.max()) >= count):
-            raise ValueError("a vector's number that is out of range")
+            raise ValueError("a vector whose number is out of range")
         seen[numbers_of] = True
     if not seen.all():
-        raise ValueError("vectors that are in no list")
+        raise ValueError("vectors missing from all lists")
 
 
 def _list_sizes(walk: _Walk, lists: int, count: int) -> list[int]:
@@ -161,7 +161,7 @@ def _list_sizes(walk: _Walk, lists: int, count: int) -> list[int]:
             raise ValueError("lists out of order")
         sizes = [size for _, size in pairs]  # in the order in which they are written
     else:
-        raise ValueError(f"lists laid out as {layout.decode('latin-1')!r}")
+        raise ValueError(f"lists with layout {layout.decode('latin-1')!r}")
     if sum(sizes) != count:
-        raise ValueError(f"lists of {sum(sizes):,} vectors where {count:,} should be")
+        raise ValueError(f"lists of {sum(sizes):,} vectors instead of {count:,}")
     return sizes

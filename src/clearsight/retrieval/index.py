@@ -45,9 +45,12 @@ CHUNK = 10_000
 
 @dataclass(frozen=True)
 class IndexCard:
-    """What an index is of. model: digest of the model's weights. layer: "" is the features below the head.
-    descriptions: what each image shows, if that is not one class. task: as which the data is read again. digests: of
-    each image's content, as `Source.inspect` gives them; the index's pictures are those of images that still have it.
+    """What an index contains.
+
+    model: digest of the model's weights. layer: name of the layer, "" for the features below the head. descriptions:
+    targets of each image in words, if they are not one class per image. task: the task as which the data was read.
+    digests: digest of each image's content, as from `Source.inspect`; a picture is shown only if its image still has
+    this content.
     """
 
     model: str
@@ -65,7 +68,17 @@ class IndexCard:
 
     @classmethod
     def from_dict(cls, found: Any) -> IndexCard:
-        """A card from what `card.json` holds, which may come from someone else; ValueError where it is none."""
+        """Check and restore a card, which may come from someone else.
+
+        Args:
+            found: the content of `card.json`.
+
+        Returns:
+            The card.
+
+        Raises:
+            ValueError: something is missing or malformed.
+        """
         found = format1.index_from(found)
         if not isinstance(found, dict) or (missing := sorted(REQUIRED - set(found))):
             raise ValueError(f"no {', '.join(missing)}" if isinstance(found, dict) else "no card")
@@ -78,7 +91,7 @@ class IndexCard:
         words["task"] = found.get("task", "auto")
         width = found["width"]
         if not all(isinstance(word, str) for word in words.values()) or type(width) is not int or width < 1:
-            raise ValueError("values of other kinds")
+            raise ValueError("values of wrong types")
         card = cls(**words, **lists, width=width)
         count = len(card.names)
         if not len(card.labels) == len(card.rows) == count or {len(card.descriptions), len(card.digests)} - {0, count}:
@@ -88,7 +101,14 @@ class IndexCard:
         return card
 
     def words(self, place: int) -> str:
-        """What the image at a position shows: its class, labels or numbers; "" where the data does not say."""
+        """The targets of an image in words.
+
+        Args:
+            place: position of the image in the index.
+
+        Returns:
+            Its class, labels or numbers; "" if the data does not say.
+        """
         if self.descriptions:
             return self.descriptions[place]
         return self.classes[self.labels[place]] if self.labels[place] >= 0 else ""
@@ -101,12 +121,17 @@ REQUIRED = frozenset(("model", "layer", "kind", "origin", "names", "labels", "ro
 def _listed(name: str, values: Any, kind: type) -> tuple[Any, ...]:
     """A list of a card; ValueError unless all its values are of the kind."""
     if not isinstance(values, list) or not all(type(value) is kind for value in values):
-        raise ValueError(f"{name} that are no list of {kind.__name__}")
+        raise ValueError(f"{name} that are not a list of {kind.__name__}")
     return tuple(values)
 
 
 class Index:
-    """N embeddings that can be searched. `card` says of what; `faiss` is Faiss's own index."""
+    """N embeddings that can be searched.
+
+    Args:
+        card: what the index contains.
+        faiss: the Faiss index.
+    """
 
     def __init__(self, card: IndexCard, faiss: Any) -> None:
         self.card, self.faiss = card, faiss
@@ -115,21 +140,40 @@ class Index:
         return int(self.faiss.ntotal)
 
     def search(self, embeddings: Floats, k: int = 10) -> tuple[Floats, NDArray[np.int64]]:
-        """Likeness (Q, k), the cosine, and positions (Q, k) of the nearest images of each of Q embeddings (Q, D), best
-        first. ConfigError for a k larger than the index.
+        """The most similar images of the index.
+
+        Args:
+            embeddings: embeddings of queries (Q, D).
+            k: number of images, from 1 to the size of the index.
+
+        Returns:
+            Cosine similarities (Q, k) and positions (Q, k), best first.
+
+        Raises:
+            ConfigError: k is out of range.
+            DataError: the embeddings have another width.
         """
         if not 1 <= k <= len(self):
-            raise ConfigError(f"k is {k} and the index holds {len(self):,} images", expected=f"from 1 to {len(self):,}")
+            raise ConfigError(
+                f"k is {k}, but the index contains {len(self):,} images", expected=f"from 1 to {len(self):,}"
+            )
         if embeddings.ndim != 2 or embeddings.shape[1] != self.card.width:
             raise DataError(
-                "these embeddings are not of this index",
+                "these embeddings do not belong to this index",
                 found=f"shape {embeddings.shape}",
                 expected=f"(Q, {self.card.width})",
             )
         return search_faiss(self.faiss, unit(embeddings), k)
 
     def check(self, bundle: Bundle) -> None:
-        """Raise BundleError where the index was built with another model."""
+        """Require that the index was built with a model.
+
+        Args:
+            bundle: the model.
+
+        Raises:
+            BundleError: the index was built with another model.
+        """
         if model_digest(bundle) != self.card.model:
             raise BundleError(
                 "the index was built with another model",
@@ -138,14 +182,25 @@ class Index:
 
     @classmethod
     def load(cls, folder: Path, within: Path | None = None) -> Index:
-        """Read an index's folder; BundleError says what is missing or broken.
+        """Read the folder of an index.
 
-        The folder may come from someone else: nothing outside it is read. within: the run it belongs to, which it must
-        not lead out of either.
+        The folder may come from someone else: nothing outside it is read.
+
+        Args:
+            folder: the folder.
+            within: the run that the folder must lie in; None for no such rule.
+
+        Returns:
+            The index.
+
+        Raises:
+            BundleError: files are missing or malformed, or the folder links to a place outside `within`.
         """
         if not (folder / "card.json").is_file() or not (folder / "index.faiss").is_file():
             raise BundleError(
-                f"{folder} holds no index", expected="card.json and index.faiss", fix="run `clearsight index RUN` first"
+                f"{folder} contains no index",
+                expected="card.json and index.faiss",
+                fix="run `clearsight index RUN` first",
             )
         root = within or folder
         if not folder.resolve().is_relative_to(root.resolve()):
@@ -159,13 +214,13 @@ class Index:
             return cls(card, read_faiss(vectors, card.kind, card.width, len(card.names)))
         except (ValueError, RuntimeError) as error:
             raise BundleError(
-                f"{folder} holds a broken index", found=str(error)[:160], fix="run `clearsight index RUN` again"
+                f"{folder} contains a damaged index", found=str(error)[:160], fix="run `clearsight index RUN` again"
             ) from error
 
 
 @dataclass(frozen=True)
 class Retrieval:
-    """How well neighbours share their query's class: over Q queries, at k neighbours each."""
+    """Agreement of neighbours with their query's class: over Q queries, at k neighbours each."""
 
     queries: int
     k: int
@@ -174,6 +229,11 @@ class Retrieval:
     mean_average_precision: float
 
     def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON.
+
+        Returns:
+            A dictionary.
+        """
         return asdict(self)
 
 
@@ -191,19 +251,34 @@ def build_index(
     progress: Progress | None = None,
     adding: Progress | None = None,
 ) -> Index:
-    """Embed images and index them; the folder is written whole.
+    """Embed images and index them; the folder is written completely or not at all.
 
-    digests: of the content of all images of the data set, as `scan` gives them; taken now where they are not known.
-    images: what `Predictor.embed` takes, those of the data set's rows. kind: "exact" or "ivfpq". code_bytes: per image,
-    of ivfpq. progress, adding: called as images are embedded and added.
+    Args:
+        predictor: the model.
+        dataset: the data set of the images.
+        images: the images in any form that `Predictor.embed` takes.
+        rows: their positions in the data set (N,).
+        folder: folder of the index.
+        layer: name of the layer; "" for the features below the head.
+        kind: "exact" or "ivfpq".
+        code_bytes: bytes per image for ivfpq, 1 to 64.
+        digests: digest of every image of the data set; None computes those needed.
+        progress: called as images are embedded.
+        adding: called as embeddings are added.
+
+    Returns:
+        The index.
+
+    Raises:
+        ConfigError: unknown kind, too few images for ivfpq, or a code size out of range.
     """
     if kind not in ("exact", "ivfpq"):
-        raise ConfigError(f"there is no index {kind!r}", expected="exact or ivfpq")
+        raise ConfigError(f"unknown kind of index {kind!r}", expected="exact or ivfpq")
     if kind == "ivfpq" and len(rows) < CODED:
         raise ConfigError(
-            f"product quantisation learns 256 codes, from {CODED:,} images or more",
+            f"product quantisation learns 256 codes and needs at least {CODED:,} images",
             found=f"{len(rows):,} images",
-            fix="use --kind exact, which is quick for so few",
+            fix="use --kind exact, which is fast for so few images",
         )
     if not 1 <= code_bytes <= 64:
         raise ConfigError(f"a code of {code_bytes} bytes", expected="from 1 to 64")
@@ -243,10 +318,22 @@ def build_index(
 
 
 def build_faiss(vectors: Floats, kind: str, code_bytes: int = 32, progress: Progress | None = None) -> Any:
-    """Faiss's index of vectors (N, D) of length 1, memory-mapped ones read in chunks.
+    """A Faiss index of unit vectors; memory-mapped ones are read in chunks.
 
-    ivfpq: the vectors are turned onto their main axes, cut into `code_bytes` parts of 8 bits each (fewer where there
-    are not as many dimensions), and kept in lists around about 4 sqrt(N) centres; 1 in 16 of the lists is looked at.
+    ivfpq rotates the vectors to their principal axes, splits them into `code_bytes` parts of 8 bits each (fewer if
+    there are fewer dimensions), and stores them in lists around about 4 sqrt(N) centres, of which 1 in 16 is searched.
+
+    Args:
+        vectors: unit vectors (N, D).
+        kind: "exact" or "ivfpq".
+        code_bytes: bytes per vector for ivfpq.
+        progress: called as vectors are added.
+
+    Returns:
+        The Faiss index.
+
+    Reference:
+        Jégou, Douze and Schmid, "Product quantization for nearest neighbor search", 2011.
     """
     faiss = _faiss()
     n, width = vectors.shape
@@ -270,7 +357,16 @@ def build_faiss(vectors: Floats, kind: str, code_bytes: int = 32, progress: Prog
 
 
 def search_faiss(index: Any, queries: Floats, k: int) -> tuple[Floats, NDArray[np.int64]]:
-    """Likeness and positions (Q, k), best first. Where the lists looked at hold fewer than k, more lists are."""
+    """Search a Faiss index; if the searched lists hold fewer than k vectors, all lists are searched.
+
+    Args:
+        index: the Faiss index.
+        queries: unit vectors (Q, D).
+        k: number of neighbours.
+
+    Returns:
+        Cosine similarities (Q, k) and positions (Q, k), best first.
+    """
     faiss = _faiss()
     queries = np.ascontiguousarray(queries, np.float32)
     likeness, places = index.search(queries, k)
@@ -283,7 +379,20 @@ def search_faiss(index: Any, queries: Floats, k: int) -> tuple[Floats, NDArray[n
 
 
 def search_images(index: Index, predictor: Predictor, images: Any, k: int = 10) -> tuple[Floats, NDArray[np.int64]]:
-    """Likeness and positions (Q, k) of the nearest images of the index for each image."""
+    """The most similar images of the index for each image.
+
+    Args:
+        index: the index.
+        predictor: the model that the index was built with.
+        images: Q images in any form.
+        k: number of images.
+
+    Returns:
+        Cosine similarities (Q, k) and positions (Q, k), best first.
+
+    Raises:
+        BundleError: the index was built with another model.
+    """
     index.check(predictor.bundle)
     return index.search(np.concatenate(list(predictor.embeddings(images, index.card.layer))), k)
 
@@ -291,8 +400,18 @@ def search_images(index: Index, predictor: Predictor, images: Any, k: int = 10) 
 def evaluate_index(
     index: Index, embeddings: Floats, labels: NDArray[np.integer], k: int = 10, own: NDArray[np.int64] | None = None
 ) -> Retrieval:
-    """Precision, recall and mean average precision of the neighbours of queries (Q, D) with labels (Q,), as the index
-    numbers its classes. own: the queries' own positions, where they are in the index: they are not counted as found.
+    """Precision, recall and mean average precision of the neighbours of queries with known classes.
+
+    Args:
+        index: the index.
+        embeddings: embeddings of queries (Q, D).
+        labels: class indices of the queries (Q,), as the index numbers its classes; -1 for none.
+        k: number of neighbours.
+        own: positions of the queries in the index, which are then not counted as found (Q,); None if they are not in
+            it.
+
+    Returns:
+        The metrics.
     """
     own_rows = np.full(len(labels), -1) if own is None else own
     _, places = index.search(embeddings, min(len(index), k + 1))
@@ -313,13 +432,27 @@ def evaluate_index(
 
 
 def unit(vectors: Floats) -> Floats:
-    """Vectors (N, D) of length 1; those of length 0 stay so."""
+    """Vectors scaled to length 1.
+
+    Args:
+        vectors: vectors (N, D).
+
+    Returns:
+        Unit vectors (N, D), float32; vectors of length 0 are left unchanged.
+    """
     length = np.linalg.norm(vectors, axis=1, keepdims=True)
     return np.asarray(vectors / np.where(length > 0, length, 1), np.float32)
 
 
 def model_digest(bundle: Bundle) -> str:
-    """Name of a model's weights: 128 bits of BLAKE2b, in hexadecimal."""
+    """Digest of a model's weights.
+
+    Args:
+        bundle: the model.
+
+    Returns:
+        128 bits of BLAKE2b, in hexadecimal.
+    """
     h = hashlib.blake2b(digest_size=16)
     for name, tensor in bundle.network.state_dict().items():
         h.update(name.encode())

@@ -35,13 +35,13 @@ class Originals:
         """
         row, digest = self.rows[place], self.digests[place]
         if not digest or row >= len(self.source) or self.source.inspect(row)[0] != digest:
-            raise DataError("the image is no longer the one that was indexed", fix="build the index again")
+            raise DataError("the image has changed since it was indexed", fix="build the index again")
         return self.source.decode(row, PixelFormat(3, 8), Geometry(side, side, "pad"), digest)
 
 
 def no_digests() -> BundleError:
     """Why an index that was written before indexes held digests has no pictures."""
     return BundleError(
-        "the index holds no digests of its images, so none of them is shown",
+        "the index has no digests of its images, so they are not shown",
         fix="build it again: `clearsight index RUN`",
     )

@@ -42,13 +42,13 @@ def run_folder(config: TrainConfig, name: str, home: Path) -> Iterator[Path]:
                 raise CheckpointError(
                     f"{folder / 'checkpoints'} is a symbolic link that leaves the run's folder",
                     expected="a folder in the run",
-                    fix="if you trust it, put a copy of the folder in the link's place",
+                    fix="if you trust it, replace the link with a copy of the folder",
                 )  # fmt: skip
         elif out is not None:
             folder = Path(out).expanduser()
             if _is_unfinished(folder) and (folder / "checkpoints").is_dir():
                 raise OutputError(
-                    f"{folder} holds an unfinished run",
+                    f"{folder} contains an unfinished run",
                     fix="add --resume to continue it, choose another --out, or delete it",
                 )
             if folder.is_dir() and any(folder.iterdir()) and not _is_unfinished(folder):
@@ -97,7 +97,7 @@ def resumed(config: TrainConfig, given: dict[str, Any], origin: str) -> TrainCon
         if option not in ("out", "resume", "checkpoint_every") and now[option] != then.get(option)
     ]
     if about["data"] != origin:
-        changed.insert(0, f"data {about['data']} then, {origin} now")
+        changed.insert(0, f"data was {about['data']}, is now {origin}")
     if changed:
         raise CheckpointError(
             f"options differ from those of the run to resume, {folder}", found="; ".join(changed),
@@ -112,8 +112,8 @@ def require_targets(config: TrainConfig, dataset: Dataset) -> None:
     if _about(folder).get("targets", now) != now:
         raise CheckpointError(
             f"{folder} cannot be resumed: the data has other images or labels than when it was started",
-            found=f"other labels, or images in another order, in {dataset.origin}",
-            expected="the labels it was started with", fix="restore them, or start a new run: drop --resume",
+            found=f"other labels, or images in another order, in {dataset.origin}", expected="the original labels",
+            fix="restore them, or start a new run: drop --resume",
         )  # fmt: skip
 
 
@@ -124,7 +124,9 @@ def _about(folder: Path) -> dict[str, Any]:
         return format1.run_from(json.loads(content))
     except (ValueError, TypeError, AttributeError) as error:
         path = folder / "config.json"
-        raise BundleError(f"{path} cannot be read", found=str(error), fix="restore it, or train again") from error
+        raise BundleError(
+            f"{path} cannot be read", found=str(error), fix="restore it from a backup, or train again"
+        ) from error
 
 
 def _next_free(parent: Path, name: str) -> Path:
@@ -148,7 +150,9 @@ def run_options(folder: Path) -> dict[str, Any]:
         return {}
     options = _about(folder).get("options")
     if not isinstance(options, dict) or not all(isinstance(stage, dict) for stage in options.values()):
-        raise BundleError(f"{folder / 'config.json'} holds no options", fix="restore it, or train again")
+        raise BundleError(
+            f"{folder / 'config.json'} contains no options", fix="restore it from a backup, or train again"
+        )
     return {name: value for stage in options.values() for name, value in stage.items()}
 
 

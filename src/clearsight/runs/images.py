@@ -111,7 +111,7 @@ def held_out(
     known = known_images(bundle, model, data, console=console, data_dir=data_dir)
     dataset, part = known.dataset, known.part
     if data is None and known.record is None:
-        raise BundleError("this model does not record its test split", fix="name the images to evaluate: RUN DATA")
+        raise BundleError("this model has no record of its test split", fix="name the images to evaluate: RUN DATA")
     truth = bundle.task.aligned(dataset)
     labels = truth if bundle.task.needs_classes else dataset.labels
     usable = known.readable & (dataset.labels >= 0)
@@ -160,10 +160,10 @@ def _nothing_left(bundle: Bundle, dataset: Dataset, counts: ImageCounts, own: bo
     if own:
         return BundleError(
             "the images are no longer those the model was trained on", found=f"others in {dataset.origin}",
-            fix="name the data to use its present content: RUN DATA",
+            fix="to use the present content, name the data: RUN DATA",
         )  # fmt: skip
     return DataError(
-        f"no {bundle.thing} is left to evaluate",
+        f"there is no {bundle.thing} left to evaluate",
         found=f"{counts.given} given; " + ("; ".join(counts.lines(bundle.thing)) or "none in the test split"),
         expected=f"labelled {bundle.thing}s that were not used in training",
         fix="name other data" + (", or add --include-training" if counts.training or counts.validation else ""),
@@ -208,7 +208,7 @@ def own_images(bundle: Bundle, model: ModelSource, *, console: Console, data_dir
         raise BundleError(
             "the images are no longer those the model was trained on",
             found=f"others in {known.dataset.origin}" if known.record else "no record of its split",
-            fix="name the data to use its present content: RUN DATA",
+            fix="to use the present content, name the data: RUN DATA",
         )
     return known
 
@@ -311,7 +311,7 @@ def own_data(bundle: Bundle) -> str:
     """What a model was trained on; BundleError where it does not say, or the images are gone."""
     origin = bundle.data.get("origin")
     if not origin:
-        raise BundleError("this model does not say what it was trained on", fix="name the data")
+        raise BundleError("this model has no record of its training data", fix="name the data")
     return recorded_place(origin, WHAT)
 
 

@@ -131,7 +131,7 @@ class Looker:
             nodes = self._graph.nodes
             if layer is None:
                 shown = [node for node in nodes if node.visible]
-                found = feature_maps(self._shared_copy, pixels, [node.layer() for node in shown], most=most)
+                found = feature_maps(self._shared_copy, pixels, [node.layer() for node in shown], most=most, dense=most)
                 by_name = {f.layer.name: f for f in found}
                 return [by_name[n.name] for n in shown if n.name in by_name], [
                     n.number for n in shown if n.name in by_name
@@ -185,10 +185,10 @@ class Looker:
             try:
                 return await turns.take(work, seconds, left)
             except TimeoutError:
-                raise too_slow("the answer", seconds, "ask for fewer steps, or raise --explain-timeout") from None
+                raise too_slow("the answer", seconds, "use fewer steps, or raise --explain-timeout") from None
             except OverflowError:
                 self.worker.metrics.refused.labels("looks").inc()
-                raise overloaded("others are looking into the network", 2) from None
+                raise overloaded("other network requests are waiting", 2) from None
 
     @cached_property
     def _shared_copy(self) -> Predictor:

@@ -43,18 +43,21 @@ PICTURES = 50
 
 Top = Annotated[int | None, Query(ge=1, description="classes or labels to list per image (default: all)")]
 Coverage = Annotated[
-    float, Query(gt=0, lt=1, description="share of prediction sets, or of intervals, that hold the truth")
+    float, Query(gt=0, lt=1, description="share of prediction sets or intervals that contain the truth")
 ]
 Sets = Annotated[Literal["lac", "aps", "raps"], Query(description="method of prediction sets")]
-ByClass = Annotated[bool, Query(description="sets hold the truth with this probability within each class")]
+ByClass = Annotated[bool, Query(description="guarantee the coverage within each class")]
 Group = Annotated[
     str | None,
-    Query(description="COLUMN=VALUE of the training table that all images have: sets hold within that group"),
+    Query(
+        description="COLUMN=VALUE of the training table that all images "
+        "share: guarantees the coverage within that group"
+    ),
 ]
 BackOff = Annotated[
-    float, Query(gt=0.5, lt=1, description="in a tree of classes, the probability that the class or parent reaches")
+    float, Query(gt=0.5, lt=1, description="in a tree of classes, minimum probability of the predicted class or parent")
 ]
-Count = Annotated[int, Query(ge=1, le=1000, description="how many to find")]
+Count = Annotated[int, Query(ge=1, le=1000, description="number of images to return")]
 
 
 def build_app(
@@ -94,8 +97,8 @@ def build_app(
     app = FastAPI(
         title="Clearsight", version=__version__, lifespan=lifespan, docs_url=None, redoc_url=None,
         dependencies=[Depends(known_options)],
-        description="Classes, labels or numbers of images and sounds, or whether they are anomalies; how sure that is, "
-        "and when the model does not know.",
+        description="Predict the classes, labels or numbers of images or sounds, or whether they are anomalies, with "
+        "probabilities and OOD status.",
     )  # fmt: skip
     app.add_middleware(Guard, config=config, metrics=metrics, token=token, local=local)
     _add_routes(app, worker, looker)
@@ -110,7 +113,7 @@ def _add_routes(app: FastAPI, worker: Worker, looker: Looker) -> None:
         """The images of a request, once the engine is warm."""
         if not worker.ready:
             raise RefusedError(
-                503, ClearsightError("the server is starting", fix="ask again soon"), headers={"Retry-After": "1"}
+                503, ClearsightError("the server is starting", fix="try again soon"), headers={"Retry-After": "1"}
             )
         content = await read_body(request, worker.config)
         kind = request.headers.get("content-type", "")
@@ -131,7 +134,7 @@ def _add_predict(app: FastAPI, worker: Worker, images_of: Images) -> None:
     task, predictions = bundle.task, predictions_body(prediction_schema(type(bundle.task)))
 
     @app.post(
-        "/v1/predict", response_model=predictions, openapi_extra=body(), summary="What do images show?",
+        "/v1/predict", response_model=predictions, openapi_extra=body(), summary="Predict images",
         responses=problems(401, 403, 408, 413, 415, 422, 429, 503), tags=["model"],
     )  # fmt: skip
     async def predict(
@@ -142,8 +145,8 @@ def _add_predict(app: FastAPI, worker: Worker, images_of: Images) -> None:
         by_class: ByClass = False,
         group: Group = None,
         back_off: BackOff = PredictOptions.back_off,
-        picture: Annotated[bool, Query(description="each image as the network sees it, as a PNG data URI")] = False,
-        words: Annotated[bool, Query(description="each prediction in words too")] = False,
+        picture: Annotated[bool, Query(description="add each image as the network sees it, as a PNG data URI")] = False,
+        words: Annotated[bool, Query(description="add each prediction in words")] = False,
     ) -> Response:
         """The prediction for each image; its form is that of the model's task.
 
@@ -180,7 +183,8 @@ def _add_explain(app: FastAPI, worker: Worker, images_of: Images) -> None:
     task, deep = worker.predictor.bundle.task, worker.predictor.bundle.form.bits == 16
 
     @app.post(
-        "/v1/explain", response_model=schemas.ExplanationBody, openapi_extra=body(), summary="What did it look at?",
+        "/v1/explain", response_model=schemas.ExplanationBody, openapi_extra=body(),
+        summary="Explain a prediction by a heatmap",
         responses=problems(401, 403, 408, 413, 415, 422, 429, 503), tags=["model"],
     )  # fmt: skip
     async def explain(
@@ -189,13 +193,17 @@ def _add_explain(app: FastAPI, worker: Worker, images_of: Images) -> None:
             str | None, Query(description=f"one of {', '.join(METHOD_WORDS)}; `GET /v1/model` lists the model's")
         ] = None,
         target: Annotated[
-            str | None, Query(description="class, label or number to explain (default: the answer)")
+            str | None, Query(description="class, label or number to explain (default: the prediction)")
         ] = None,
-        samples: Annotated[int | None, Query(ge=2, le=MAX_SAMPLES, description="copies, steps or coalitions")] = None,
-        faithfulness: Annotated[bool, Query(description="measure how faithful the map is, which takes longer")] = False,
-        picture: Annotated[bool, Query(description="the map over the image, as a PNG data URI")] = True,
-        apart: Annotated[bool, Query(description="the image and the map as two PNG data URIs")] = False,
-        heat: Annotated[bool, Query(description="the map as numbers")] = False,
+        samples: Annotated[
+            int | None, Query(ge=2, le=MAX_SAMPLES, description="number of copies, steps or coalitions")
+        ] = None,
+        faithfulness: Annotated[
+            bool, Query(description="also measure the faithfulness of the map, which takes longer")
+        ] = False,
+        picture: Annotated[bool, Query(description="add the map over the image, as a PNG data URI")] = True,
+        apart: Annotated[bool, Query(description="add the image and the map as two PNG data URIs")] = False,
+        heat: Annotated[bool, Query(description="add the map as numbers")] = False,
     ) -> Response:
         """A heatmap of the prediction for one image, and on request its faithfulness. Few run at once."""
         image = one_image(await images_of(request, 2))
@@ -209,13 +217,14 @@ def _add_explain(app: FastAPI, worker: Worker, images_of: Images) -> None:
 
 def _add_search(app: FastAPI, worker: Worker, looker: Looker, images_of: Images) -> None:
     @app.post(
-        "/v1/search", response_model=schemas.Neighbours, openapi_extra=body(), summary="Which known images are alike?",
+        "/v1/search", response_model=schemas.Neighbours, openapi_extra=body(),
+        summary="Find similar images",
         responses=problems(401, 403, 404, 408, 413, 415, 422, 429, 503), tags=["model"],
     )  # fmt: skip
     async def search(
         request: Request,
         k: Count = 10,
-        pictures: Annotated[bool, Query(description="each image as a small PNG data URI; for k up to 50")] = False,
+        pictures: Annotated[bool, Query(description="add each image as a small PNG data URI; for k up to 50")] = False,
     ) -> Response:
         """The images of the model's index most similar to one."""
         if worker.index is None:
@@ -242,7 +251,7 @@ def _add_server_routes(app: FastAPI, worker: Worker, looker: Looker) -> None:
     card = model_card(worker) | {"unsuited": looker.unsuited()}
 
     @app.get(
-        "/v1/model", response_model=schemas.ModelCard, summary="Which model is this?",
+        "/v1/model", response_model=schemas.ModelCard, summary="Describe the model",
         responses=problems(401, 403, 422), tags=["model"],
     )  # fmt: skip
     async def model() -> Response:
@@ -250,7 +259,11 @@ def _add_server_routes(app: FastAPI, worker: Worker, looker: Looker) -> None:
         return json_response(card | {"left_out": await asyncio.to_thread(looker.left_out)})
 
     @app.get(
-        "/health", response_model=schemas.Health, summary="Is it ready?", responses=problems(403, 503), tags=["server"]
+        "/health",
+        response_model=schemas.Health,
+        summary="Check readiness",
+        responses=problems(403, 503),
+        tags=["server"],
     )
     async def health() -> Response:
         """200 once the engine is warm, 503 before."""
@@ -258,7 +271,7 @@ def _add_server_routes(app: FastAPI, worker: Worker, looker: Looker) -> None:
         return JSONResponse({"status": "ready" if ready else "starting"}, 200 if ready else 503)
 
     @app.get(
-        "/metrics", summary="Figures for Prometheus",
+        "/metrics", summary="Metrics for Prometheus",
         responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}, **problems(401, 403)},
         response_class=Response, tags=["server"],
     )  # fmt: skip
@@ -282,12 +295,12 @@ def _add_errors(app: FastAPI) -> None:
     async def invalid(request: Request, error: Exception) -> Response:
         assert isinstance(error, RequestValidationError)
         found = "; ".join(f"{e['loc'][-1]}: {e['msg']}" for e in error.errors())
-        error_found = ConfigError("an option has a value it cannot have", found=found, fix="/docs lists the options")
+        error_found = ConfigError("an option has an invalid value", found=found, fix="/docs lists the options")
         return problem_response(422, error_found, request.state.request_id)
 
     async def by_status(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
-        happened = {404: "there is nothing at this address", 405: "this address takes other methods"}
+        happened = {404: "nothing exists at this address", 405: "this address does not support the method"}
         error_found = ClearsightError(
             happened.get(error.status_code, "the request cannot be answered"), fix="see /docs"
         )

@@ -59,7 +59,7 @@ class RunFolder:
         if self.path is None or not (self.path / FILES[name]).is_file():
             raise BundleError(
                 {"report": "this model has no report", "robustness": "this model has no robustness report"}[name],
-                fix={"report": "`clearsight train DATA` writes one beside the model",
+                fix={"report": "`clearsight train DATA` writes one next to the model",
                      "robustness": "run `clearsight robustness RUN`"}[name],
             )  # fmt: skip
         return self.path

@@ -110,12 +110,13 @@ class Guard:
             raise RefusedError(
                 403,
                 ConfigError("this server accepts requests from its own machine only", expected="localhost as Host",
-                            fix="start it with --host to serve others"),
+                            fix="to serve other machines, start it with --host"),
             )  # fmt: skip
         origin = headers.get("origin")
         if origin is not None and origin.partition("://")[2] != headers.get("host", ""):
             raise RefusedError(
-                403, ConfigError("a web page of another origin asks", expected="this server's own pages")
+                403,
+                ConfigError("the request comes from a web page of another origin", expected="this server's own pages"),
             )
         path = scope["path"]
         if self.token is None or not (path.startswith("/v1/") or path == "/metrics"):
@@ -124,7 +125,7 @@ class Guard:
         if kind.lower() != "bearer" or not hmac.compare_digest(word.strip().encode(), self.token.encode()):
             raise RefusedError(
                 401,
-                ConfigError("a token is needed", found="none, or another one",
+                ConfigError("a token is needed", found="no token, or a wrong one",
                             expected="the header Authorization: Bearer TOKEN"),
                 headers={"WWW-Authenticate": "Bearer"},
             )  # fmt: skip
@@ -133,7 +134,7 @@ class Guard:
         """Raise RefusedError 429 for too many requests in progress, 413 for a body whose stated length is too large."""
         if self.in_progress >= self.config.max_requests:
             self.metrics.refused.labels("requests").inc()
-            raise overloaded("too many requests are at work", 1)
+            raise overloaded("too many concurrent requests", 1)
         length = headers.get("content-length", "0")
         if length.isdecimal() and (len(length) > 18 or int(length) > self.config.body_bytes):
             raise too_large(self.config, close=False)

@@ -37,7 +37,7 @@ def image_texts(text: str, most: int) -> list[str]:
                 break
         reader.expect("}")
     if reader.place != len(text):
-        raise _unexpected(f"more after the object, at byte {reader.place}")
+        raise _unexpected(f"extra content after the object, at byte {reader.place}")
     if texts is None:
         raise _unexpected("images: Field required")
     return texts

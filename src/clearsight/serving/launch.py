@@ -15,6 +15,10 @@ from clearsight.errors import ConfigError
 from clearsight.serving.settings import ServeConfig
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
+    from clearsight.predictor import Predictor
+    from clearsight.retrieval import Index
     from clearsight.runs.load import ModelSource
 
 PACKAGES = ("fastapi", "fastapi_offline", "httptools", "prometheus_client", "pydantic", "python_multipart", "uvicorn")
@@ -62,44 +66,22 @@ def serve(
         BundleError: there is no model in the folder.
 
     Example:
-        >>> cs.serve("runs/photos", port=8000)  # doctest: +SKIP
+        This is not run as a test, since it serves until it is interrupted.
+
+        >>> cs.serve("runs/digits", port=8000)  # doctest: +SKIP
     """
-    missing = [name for name in PACKAGES if find_spec(name) is None]
-    if missing:
-        raise ConfigError(
-            "serving needs packages that are not installed",
-            found=f"no {', '.join(missing)}",
-            fix="pip install 'clearsight[serve]'",
-        )
+    _require_packages()
     if not 0 <= port <= 65535:
-        raise ConfigError(f"--port {port} should lie in [0, 65535]")
+        raise ConfigError(f"--port {port} must be in [0, 65535]")
     config = config or ServeConfig()
     token = token or os.environ.get("CLEARSIGHT_TOKEN") or None
-    if token is not None and (
-        len(token) < LEAST_TOKEN or not token.isascii() or not token.isprintable() or " " in token
-    ):
-        raise ConfigError(
-            "the token is too weak or not plain",
-            expected=f"{LEAST_TOKEN} or more ASCII characters without spaces",
-            fix="omit it to use a new token",
-        )
+    _check_token(token)
 
-    from clearsight.predictor import Predictor
-    from clearsight.retrieval import Index
-    from clearsight.runs.load import folder_of, predictor_of
     from clearsight.serving.app import build_app
     from clearsight.serving.logs import log_to_stderr
     from clearsight.serving.server import bound, make_server
 
-    index = run = None
-    if isinstance(model, Predictor):
-        predictor = model
-    else:
-        predictor = Predictor(predictor_of(model).bundle, engine=engine, hint="latency")
-        run = folder_of(model)
-        if run is not None and (run / "index").is_dir():
-            index = Index.load(run / "index", run)
-            index.check(predictor.bundle)
+    predictor, run, index = _loaded(model, engine)
     listening = bound(host, port)
     with listening:
         name, number = listening.getsockname()[:2]
@@ -121,3 +103,40 @@ def serve(
         server.run([listening])
     if failures:
         raise failures[0]
+
+
+def _require_packages() -> None:
+    missing = [name for name in PACKAGES if find_spec(name) is None]
+    if missing:
+        raise ConfigError(
+            "serving needs packages that are not installed",
+            found=f"no {', '.join(missing)}",
+            fix="pip install 'clearsight[serve]'",
+        )
+
+
+def _check_token(token: str | None) -> None:
+    if token is not None and (
+        len(token) < LEAST_TOKEN or not token.isascii() or not token.isprintable() or " " in token
+    ):
+        raise ConfigError(
+            "the token is too short or contains invalid characters",
+            expected=f"{LEAST_TOKEN} or more ASCII characters without spaces",
+            fix="omit it to use a new token",
+        )
+
+
+def _loaded(model: ModelSource, engine: str) -> tuple[Predictor, Path | None, Index | None]:
+    """A predictor that answers single images fast, the folder of its run and the run's index, where it has them."""
+    from clearsight.predictor import Predictor
+    from clearsight.retrieval import Index
+    from clearsight.runs.load import folder_of, predictor_of
+
+    if isinstance(model, Predictor):
+        return model, None, None
+    predictor, run = Predictor(predictor_of(model).bundle, engine=engine, hint="latency"), folder_of(model)
+    if run is None or not (run / "index").is_dir():
+        return predictor, run, None
+    index = Index.load(run / "index", run)
+    index.check(predictor.bundle)
+    return predictor, run, index

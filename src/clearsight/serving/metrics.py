@@ -16,7 +16,7 @@ class Metrics:
             "clearsight_requests_total", "Requests answered", ("route", "method", "status"), registry=self.registry
         )
         self.seconds = Histogram(
-            "clearsight_request_seconds", "Time of a request, from its headers to its answer", ("route",),
+            "clearsight_request_seconds", "Time of a request, from its headers to the response", ("route",),
             buckets=SECONDS, registry=self.registry,
         )  # fmt: skip
         self.refused = Counter(
@@ -25,19 +25,19 @@ class Metrics:
             ("reason",),
             registry=self.registry,
         )
-        self.images = Counter(
-            "clearsight_images_total", "Images, answered or unreadable", ("outcome",), registry=self.registry
+        self.images = Counter("clearsight_images_total", "Images, by outcome", ("outcome",), registry=self.registry)
+        self.in_progress = Gauge("clearsight_requests_in_progress", "Requests in progress", registry=self.registry)
+        self.queue = Gauge(
+            "clearsight_images_in_progress", "Images accepted and not yet predicted", registry=self.registry
         )
-        self.in_progress = Gauge("clearsight_requests_in_progress", "Requests at work", registry=self.registry)
-        self.queue = Gauge("clearsight_images_in_progress", "Images taken on, not answered yet", registry=self.registry)
         self.batch = Histogram(
-            "clearsight_batch_images", "Images in a batch of the engine", buckets=(1, 2, 4, 8, 16, 32, 64),
+            "clearsight_batch_images", "Images per batch of the engine", buckets=(1, 2, 4, 8, 16, 32, 64),
             registry=self.registry,
         )  # fmt: skip
         self.engine = Histogram(
-            "clearsight_engine_seconds", "Time of a batch in the engine", buckets=SECONDS, registry=self.registry
+            "clearsight_engine_seconds", "Time per batch of the engine", buckets=SECONDS, registry=self.registry
         )
-        self.ready = Gauge("clearsight_ready", "1 when the engine is warm", registry=self.registry)
+        self.ready = Gauge("clearsight_ready", "1 if the engine is warmed up, otherwise 0", registry=self.registry)
         ProcessCollector(registry=self.registry)
 
     def text(self) -> bytes:

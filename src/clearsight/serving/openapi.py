@@ -17,14 +17,14 @@ Images = Callable[[Request, int], Awaitable[list[Upload]]]
 """The images of a request, at most so many, once the engine is warm."""
 
 WORDS = {
-    401: "the token is missing or another",
-    403: "asked by a web page of another origin, or, on a loopback server, by another name",
-    404: "there is no index, no such page, or no such images",
-    408: "the request came too slowly",
+    401: "the token is missing or wrong",
+    403: "the request comes from a web page of another origin or, on a loopback server, has another Host",
+    404: "the index, page or images do not exist",
+    408: "the request arrived too slowly",
     413: "the request is too large",
-    415: "this kind of body is not read",
-    422: "the images cannot be used, or an option is not known or has a value it cannot have",
-    429: "too much is asked at once; Retry-After says when to come again",
+    415: "the content type is not supported",
+    422: "the images cannot be used, or an option is unknown or has an invalid value",
+    429: "too many requests; Retry-After gives the time to wait",
     503: "the server is starting",
 }
 

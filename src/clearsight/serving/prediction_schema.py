@@ -15,8 +15,8 @@ from pydantic import BaseModel, Field, create_model
 from clearsight.serving.schemas import AttackBody, Unreadable
 from clearsight.tasks import Task
 
-ABOUT = """task: the task of the model. picture: a PNG data URI of the image as the network sees it, where asked for.
-line: the prediction in words, where asked for.
+ABOUT = """task: the task of the model. picture: a PNG data URI of the image as the network sees it, if requested.
+line: the prediction in words, if requested.
 """
 
 
@@ -50,7 +50,7 @@ def _nullable(hint: Any) -> Any:
 
 
 def predictions_body(prediction: type[BaseModel]) -> type[BaseModel]:
-    """What `/v1/predict` answers."""
+    """The response of `/v1/predict`."""
     return create_model(
         "Predictions",
         __doc__="One entry per image, in the order they were sent.",
@@ -59,7 +59,7 @@ def predictions_body(prediction: type[BaseModel]) -> type[BaseModel]:
 
 
 def attack_body(prediction: type[BaseModel]) -> type[BaseModel]:
-    """What `/v1/attack` answers."""
+    """The response of `/v1/attack`."""
     return create_model(
         "AttackBody", __base__=AttackBody, __doc__=AttackBody.__doc__, before=(prediction, ...), after=(prediction, ...)
     )

@@ -17,7 +17,7 @@ from clearsight.explanation import Explanation
 from clearsight.feature_vis import ExcitingPatches, FeatureMaps, Patch, UnitInputs
 from clearsight.models.anatomy import Layer
 from clearsight.models.layer_graph import Node
-from clearsight.models.network import short_name
+from clearsight.models.layer_probe import short_name
 from clearsight.models.shape_tracing import View
 from clearsight.report.components.map_colours import overlay
 from clearsight.report.components.pictures import data_uri

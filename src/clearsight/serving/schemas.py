@@ -38,12 +38,12 @@ class FaithfulnessBody(BaseModel):
 
 
 class ExplanationBody(BaseModel):
-    """A heatmap. target: the class, label or number that places speak for, or "anomaly". opposite: of two classes the
-    other, else "". probability: of the target, null for a number; value: the number, null for the others; faithfulness
-    is in probabilities, or in the number's spread, and never measured for anomalies. strongest: the value of the map
-    farthest from 0, of anomaly-map in deviations. picture: a PNG data URI of the image in gray under the map's colours.
-    below, above: the image as the network sees it, and the map in colours as opaque as it is strong, to lay over it,
-    where asked for. signed: places may speak against the target. heat: rows of the map, where asked for; shape: its
+    """A heatmap. target: the class, label or number that is explained, or "anomaly". opposite: the other of two
+    classes, else "". probability: that of the target, null for a number; value: the number, null for the others;
+    faithfulness is in probabilities, or in the number's spread, and never measured for anomalies. strongest: the value
+    of the map farthest from 0, for anomaly-map in standard deviations. picture: a PNG data URI of the gray image under
+    the colours of the map. below, above: the image as the network sees it, and the map as a semi-transparent overlay,
+    if requested. signed: places may be evidence against the target. heat: rows of the map, if requested; shape: its
     height and width. verdict: its faithfulness and limitations, in words.
     """
 
@@ -69,8 +69,8 @@ class ExplanationBody(BaseModel):
 
 
 class Neighbour(BaseModel):
-    """An indexed image. likeness: cosine of the embeddings. label: its class, labels or numbers in words, "" where it
-    has none. picture: a PNG data URI of it, where asked for and the image is still there.
+    """An indexed image. likeness: cosine of the embeddings. label: its class, labels or numbers in words, "" without
+    any. picture: a PNG data URI of it, if requested and the image still exists.
     """
 
     image: str
@@ -80,18 +80,19 @@ class Neighbour(BaseModel):
 
 
 class Neighbours(BaseModel):
-    """The indexed images most similar to the one sent, best first."""
+    """The indexed images most similar to the query, best first."""
 
     image: str
     neighbours: list[Neighbour]
 
 
 class ModelCard(BaseModel):
-    """The model in service. task: its name, such as classification. classes: names of what is predicted. task_card:
-    what else is needed to read predictions, such as thresholds; null for classes. studio: the view of predictions in
-    the studio. sounds: it learned from WAV files. methods: those `explain` takes. search: whether it has an index.
-    left_out: what this model or its folder lacks, each with the reason and the command that adds it: search, attack,
-    network, patches, report, robustness. unsuited: those that no model of this task has. accepts: limits of a request.
+    """The served model. task: its name, such as classification. classes: names of classes, labels or numbers.
+    task_card: other facts needed to read predictions, such as thresholds; null for classes. studio: the view of
+    predictions in the studio. sounds: it was trained on WAV files. methods: those supported by `explain`. search:
+    whether it has an index. left_out: missing features of this model or its folder, each with the reason and the
+    command that adds it: search, attack, network, patches, report, robustness. unsuited: features that no model of this
+    task has. accepts: limits of a request.
     """
 
     name: str
@@ -116,15 +117,15 @@ class ModelCard(BaseModel):
 
 
 class Health(BaseModel):
-    """ready: the engine is warm, requests are answered."""
+    """ready: the engine is warmed up and requests are served."""
 
     status: str
 
 
 class AttackBody(BaseModel):
-    """An image attacked. target: the class to reach, null where the attack leads away from the answer. largest, length:
-    of the change, in pixels' range from 0 to 1. before, after: predictions. difference: what changed, gain times
-    enlarged around gray.
+    """An attacked image. target: the class to reach, null for an untargeted attack. largest, length: L-infinity and L2
+    norm of the change, for pixels from 0 to 1. before, after: predictions. difference: the change around gray,
+    amplified by gain.
     """
 
     method: str
@@ -143,11 +144,11 @@ class AttackBody(BaseModel):
 
 
 class LayerBody(BaseModel):
-    """A node of the network: the image, a layer, or a place where several ways meet (add, multiply, concat, join).
+    """A node of the network: the image, a layer, or a junction of several paths (add, multiply, concat, join).
 
-    number: how other requests name it. group: the block it stands in. inputs: numbers of the nodes that feed it. shape:
-    of its output; units, height, width: the same as units at places. visible: what it gives out for an image can be
-    looked at. receptive_field: side in pixels of what a unit sees. arithmetic: the sums behind size and cost.
+    number: its number in other requests. group: the block that contains it. inputs: numbers of its input nodes. shape:
+    shape of its output; units, height, width: the same as units and positions. visible: its output for an image can be
+    shown. receptive_field: side in pixels of the receptive field. arithmetic: how size and cost are computed.
     """
 
     number: int
@@ -167,7 +168,7 @@ class LayerBody(BaseModel):
 
 
 class NetworkBody(BaseModel):
-    """The network as a graph, its nodes in the order they run, the image first."""
+    """The network as a graph, its nodes in order of execution, starting with the image."""
 
     layers: list[LayerBody]
     parameters: int
@@ -175,9 +176,9 @@ class NetworkBody(BaseModel):
 
 
 class LayerMaps(BaseModel):
-    """Units of a layer that are shown, as tiles of the picture from number `first` on. silent: units that are the same
-    at every place. peaks: of each shown unit the value farthest from zero. below_zero: red stands for positive and blue
-    for negative values; else dark is zero.
+    """The shown units of a layer, as tiles of the picture starting at number `first`. silent: number of units that are
+    constant. peaks: the value farthest from zero for each shown unit. below_zero: red stands for positive and blue for
+    negative values; else dark is zero.
     """
 
     layer: int
@@ -190,7 +191,8 @@ class LayerMaps(BaseModel):
 
 
 class MapsBody(BaseModel):
-    """Maps of an image. picture: square tiles of `side` pixels in rows of `columns`, each to its own strongest."""
+    """Maps of an image. picture: square tiles of `side` pixels in rows of `columns`, each scaled by its largest
+    value."""
 
     layers: list[LayerMaps]
     side: int
@@ -200,7 +202,7 @@ class MapsBody(BaseModel):
 
 
 class ViewBody(BaseModel):
-    """What units see of the image, as (height, width) in pixels: unit i sees `side` pixels from start + i * jump on."""
+    """Receptive fields, as (height, width) in pixels: that of unit i has `side` pixels from start + i * jump."""
 
     side: tuple[int, int]
     jump: tuple[int, int]
@@ -208,8 +210,8 @@ class ViewBody(BaseModel):
 
 
 class FeederBody(BaseModel):
-    """An input of a unit. layer: null where it is not known which node it comes from. amount: what it adds to the unit
-    at its strongest place, null where the layer is no sum. weights: of the filter that the input passes.
+    """An input of a unit. layer: its node, null if unknown. amount: its contribution to the unit at the strongest
+    position, null if the layer is not a sum. weights: the filter applied to the input.
     """
 
     layer: int | None
@@ -223,10 +225,10 @@ Box = tuple[int, int, int, int]
 
 
 class UnitBody(BaseModel):
-    """A unit's map of the image. place: row and column where it is farthest from zero, with that value as activation.
-    window: what it sees from there (top, left, bottom, right), which may reach beyond the image; looked_at: where 90 %
-    of its gradient lies. feeders: the inputs with the largest amounts, of `inputs` in all; they, the rest and the bias
-    add up to the activation where bias is not null.
+    """The map of a unit. place: row and column of the value farthest from zero, which is the activation. window: the
+    receptive field there (top, left, bottom, right), which may extend beyond the image; looked_at: the box with 90 % of
+    the gradient. feeders: the inputs with the largest amounts, of `inputs` in total; they, the rest and the bias add up
+    to the activation if bias is not null.
     """
 
     layer: int
@@ -247,8 +249,8 @@ class UnitBody(BaseModel):
 
 
 class PatchBody(BaseModel):
-    """A place in a training image that excites a unit. picture: what the unit sees of it, `size` pixels of the image;
-    looked_at: the box in it that the unit looks at.
+    """A position in a training image that activates a unit. picture: the receptive field, `size` pixels of the image;
+    looked_at: the box in it with 90 % of the gradient.
     """
 
     image: str
@@ -260,8 +262,8 @@ class PatchBody(BaseModel):
 
 
 class PatchesBody(BaseModel):
-    """The strongest places, one an image at most, of so many images searched. mean: the unit's largest activation in an
-    image, on average. gated: squeeze-and-excitation before it makes the unit depend on the whole image too.
+    """The strongest positions, at most one per image. mean: the largest activation per image, on average. gated:
+    squeeze-and-excitation before the layer makes the unit depend on the whole image too.
     """
 
     layer: int

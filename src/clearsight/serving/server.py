@@ -230,7 +230,7 @@ def bound(host: str, port: int) -> socket.socket:
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
     except (socket.gaierror, UnicodeError):
-        raise ConfigError(f"--host {host!r} is not known", expected="a name or address of this machine") from None
+        raise ConfigError(f"--host {host!r} cannot be resolved", expected="a name or address of this machine") from None
     made = socket.socket(family, kind, protocol)
     made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
@@ -239,8 +239,8 @@ def bound(host: str, port: int) -> socket.socket:
     except OSError as error:
         made.close()
         raise ConfigError(
-            f"{host} port {port} cannot be had",
+            f"{host} port {port} is not available",
             found=(error.strerror or str(error)).lower(),
-            fix="choose another --port, or 0 for any that is free",
+            fix="choose another --port, or 0 for any free port",
         ) from None
     return made

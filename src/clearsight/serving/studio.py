@@ -36,14 +36,14 @@ def add_studio_routes(app: FastAPI, looker: Looker, images_of: Images) -> None:
     attacked = attack_body(prediction_schema(type(task)))
 
     @app.post(
-        "/v1/attack", response_model=attacked, openapi_extra=body(), summary="What change turns the answer?",
+        "/v1/attack", response_model=attacked, openapi_extra=body(), summary="Find a change that alters the prediction",
         responses=problems(401, 403, 408, 413, 415, 422, 429, 503), tags=["studio"],
     )  # fmt: skip
     async def attack(
         request: Request,
-        epsilon: Annotated[float, Query(ge=0, le=1000, description="how far, in pixels' range from 0 to 1")],
-        method: Annotated[Literal["fgsm", "pgd"], Query(description="one step, or many")] = "pgd",
-        norm: Annotated[Literal["linf", "l2"], Query(description="largest change, or length of all")] = "linf",
+        epsilon: Annotated[float, Query(ge=0, le=1000, description="maximum change, for pixels from 0 to 1")],
+        method: Annotated[Literal["fgsm", "pgd"], Query(description="attack method: one step or many")] = "pgd",
+        norm: Annotated[Literal["linf", "l2"], Query(description="norm: largest change, or Euclidean norm")] = "linf",
         steps: Annotated[int, Query(ge=1, le=100, description="of pgd")] = 10,
         target: Annotated[str | None, Query(description="class to reach (default: any other)")] = None,
     ) -> Response:
@@ -53,7 +53,7 @@ def add_studio_routes(app: FastAPI, looker: Looker, images_of: Images) -> None:
         return json_response(await asyncio.to_thread(responses.attacked, task.name, found, deep))
 
     @app.get(
-        "/v1/network", response_model=schemas.NetworkBody, summary="Which layer feeds which?",
+        "/v1/network", response_model=schemas.NetworkBody, summary="List the layers and their connections",
         responses=problems(401, 403, 422, 429), tags=["studio"],
     )  # fmt: skip
     async def network(request: Request) -> Response:
@@ -62,14 +62,15 @@ def add_studio_routes(app: FastAPI, looker: Looker, images_of: Images) -> None:
         return json_response(responses.network(graph.nodes, graph.layers))
 
     @app.post(
-        "/v1/maps", response_model=schemas.MapsBody, openapi_extra=body(), summary="What do layers make of an image?",
+        "/v1/maps", response_model=schemas.MapsBody, openapi_extra=body(),
+        summary="Compute the feature maps of an image",
         responses=problems(401, 403, 408, 413, 415, 422, 429, 503), tags=["studio"],
     )  # fmt: skip
     async def maps(
         request: Request,
         layer: Annotated[int | None, Query(ge=0, description="number of the layer (default: all)")] = None,
-        start: Annotated[int, Query(ge=0, description="first unit to show of a layer")] = 0,
-        most: Annotated[int, Query(ge=1, le=256, description="units of a layer")] = 64,
+        start: Annotated[int, Query(ge=0, description="first unit of the layer to show")] = 0,
+        most: Annotated[int, Query(ge=1, le=256, description="number of units to show")] = 64,
     ) -> Response:
         """Maps of one layer, or of all layers those few that vary most."""
         image = one_image(await images_of(request, 2))
@@ -79,7 +80,7 @@ def add_studio_routes(app: FastAPI, looker: Looker, images_of: Images) -> None:
         return json_response(await asyncio.to_thread(responses.maps, found, numbers, columns))
 
     @app.post(
-        "/v1/units", response_model=schemas.UnitBody, openapi_extra=body(), summary="What feeds a unit?",
+        "/v1/units", response_model=schemas.UnitBody, openapi_extra=body(), summary="List the inputs of a unit",
         responses=problems(401, 403, 408, 413, 415, 422, 429, 503), tags=["studio"],
     )  # fmt: skip
     async def units(request: Request, layer: Layer, unit: Unit) -> Response:
@@ -89,7 +90,7 @@ def add_studio_routes(app: FastAPI, looker: Looker, images_of: Images) -> None:
         return json_response(responses.unit(found))
 
     @app.get(
-        "/v1/patches", response_model=schemas.PatchesBody, summary="What excites a unit most?",
+        "/v1/patches", response_model=schemas.PatchesBody, summary="Find the image patches that activate a unit most",
         responses=problems(401, 403, 404, 422, 429), tags=["studio"],
     )  # fmt: skip
     async def patches(request: Request, layer: Layer, unit: Unit) -> Response:
@@ -101,7 +102,7 @@ def add_studio_routes(app: FastAPI, looker: Looker, images_of: Images) -> None:
         return json_response(await asyncio.to_thread(responses.patches, found, layer, deep))
 
     for path, name, words in (
-        ("/v1/report.html", "report", "The report of the model's training"),
+        ("/v1/report.html", "report", "The training report of the model"),
         ("/v1/robustness/robustness.html", "robustness", "The robustness report"),
     ):
         app.add_api_route(

@@ -122,7 +122,9 @@ def uploads(content_type: str, body: bytes, most: int) -> list[Upload]:
                 ),
             )
         if not found:
-            raise DataError("the request holds no image", found="an empty body or form", expected="one image or more")
+            raise DataError(
+                "the request contains no image", found="an empty body or form", expected="at least one image"
+            )
     except DataError as error:
         raise RefusedError(422, error) from None
     return found
@@ -137,7 +139,9 @@ def _json(body: bytes, most: int) -> list[Upload]:
         try:
             content = base64.b64decode(tail if comma and head.startswith("data:") else text, validate=True)
         except (binascii.Error, ValueError):
-            raise DataError(f"image #{number} is not base64", expected="A-Z a-z 0-9 + / and = at the end") from None
+            raise DataError(
+                f"image #{number} is not base64", expected="the characters A-Z a-z 0-9 + /, and = at the end"
+            ) from None
         found.append(Upload(f"#{number}", content))
     return found
 
@@ -188,8 +192,8 @@ class _Form:
         _, options = parse_options_header(self._disposition)
         if b"filename" not in options:
             raise DataError(
-                "a field of the form is no file",
-                expected="files alone; top and coverage belong in the address",
+                "a field of the form is not a file",
+                expected="only files; put top and coverage into the URL",
                 fix="with curl: -F image=@photo.jpg",
             )
         name = PureWindowsPath(options[b"filename"].decode("utf-8", "replace")).name  # knows / and \\ alike

@@ -173,7 +173,7 @@ class Worker:
         _, late = await asyncio.wait(tasks, timeout=self.config.timeout)
         if late:
             self.metrics.refused.labels("time").inc()
-            raise overloaded("the answer takes too long", (self._batcher.seconds_per_item or 0.0) * self.taken)
+            raise overloaded("the response takes too long", (self._batcher.seconds_per_item or 0.0) * self.taken)
         return [task.result() for task in tasks]
 
     async def _predict_one(self, image: Upload, options: PredictOptions) -> Seen | ImageError:
@@ -264,5 +264,7 @@ class Worker:
 def one_image(images: Sequence[Upload]) -> Upload:
     """The only image of a request; DataError where there are more."""
     if len(images) != 1:
-        raise DataError("this request takes one image", found=f"{len(images)} images", fix="send one request for each")
+        raise DataError(
+            "this request takes only one image", found=f"{len(images)} images", fix="send one request per image"
+        )
     return images[0]

@@ -77,7 +77,8 @@ SHAPE = 0.1
 @dataclass(frozen=True)
 class Anomaly(Task):
     """What a score means. normal: classes it learned from. false_alarms: share asked for. known (V,): sorted scores of
-    normal images that it had not seen.
+    normal images that it had not seen; known_groups: means of these over the groups that the data states, such as the
+    recordings of a speaker, sorted; none where it states none.
     """
 
     normal: tuple[str, ...]
@@ -85,19 +86,20 @@ class Anomaly(Task):
     prior: float = PRIOR
     shape: float = SHAPE
     known: tuple[float, ...] = ()
+    known_groups: tuple[float, ...] = ()
     names: tuple[str, ...] = NAMES
 
     name: ClassVar[str] = "anomaly"
     words_used: ClassVar[Words] = Words(
-        data="normal images, in a class of their own where there are others",
+        data="normal images, in a separate class if there are others",
         names=("answer", "answers"),
         group="class",
-        score_curve=("Accuracy", "accuracy on the normal classes"),
-        recipe="Images, scaled to {size}, are compared with normal ones, by the features of a network ({model}) or by "
-        "their pixels. Only normal images were learned from, and no anomaly took part in any choice.",
-        issues="{n} {thing}{s} to learn from may be anomalies",
-        issues_meaning="A normal image is listed if its score lies far above those of the others; it was not learned "
-        "from.",
+        score_curve=("Accuracy", "accuracy is measured on the normal classes"),
+        recipe="Images, scaled to {size}, are compared with normal ones by the features of a network ({model}) or "
+        "by their pixels. Only normal images were used for training, and no anomaly for any choice.",
+        issues="{n} {thing}{s} for training may be anomalies",
+        issues_meaning="A normal image is listed if its score is far above "
+        "those of the others; it was excluded from training.",
     )
     training: ClassVar[Training] = Training(
         head="one-class",
@@ -129,7 +131,7 @@ class Anomaly(Task):
         if dataset.values is not None or listing.stated.listed:
             given = "lists of labels" if listing.stated.listed else "probabilities"
             raise DataError(
-                f"{dataset.name} gives {given}, and what is normal is a class",
+                f"{dataset.name} has {given}, but --task anomaly needs classes",
                 expected="one class per image",
                 fix="leave out --task anomaly",
             )
@@ -139,7 +141,7 @@ class Anomaly(Task):
         notes = dataset.notes
         stated = anomalous & np.isin(dataset.given, _learned_from(dataset))
         if stated.any() and not options.evaluating:
-            left = f"{int(stated.sum())} images of other classes stand in the splits to learn from, and are left out"
+            left = f"{int(stated.sum())} images of other classes are in the training splits, and are left out"
             notes = tuple(dict.fromkeys((*notes, left)))
         return replace(dataset, task=cls, names=NAMES, values=anomalous[:, None].astype(np.float32), notes=notes)
 
@@ -172,7 +174,7 @@ class Anomaly(Task):
         normal = normal_classes(dataset, TaskOptions(normal=config.data.normal))
         if config.model.model != "auto" and config.model.pretrained is False and len(normal) == 1:
             raise ConfigError(
-                f"{config.model.model} would start from random weights and learn to classify the normal classes",
+                f"{config.model.model} would be trained from random weights to classify the normal classes",
                 found=f"one normal class, {normal[0]}",
                 fix="leave out --model, or name a network with published weights",
             )
@@ -207,16 +209,48 @@ class Anomaly(Task):
         known = np.sort(np.asarray(outputs, np.float64)[truth[:, 0] == 0, 0])
         return replace(self, known=tuple(thinned(known).tolist()))
 
+    def with_group_scores(self, scores: Outputs, groups: NDArray[np.integer]) -> Anomaly:
+        """The same with mean scores of groups, such as the recordings of a speaker.
+
+        Args:
+            scores: scores (V, 1) of images the model had not seen, from groups that it was not trained on.
+            groups: group number (V,) of each image.
+
+        Returns:
+            The task with the means of the groups.
+        """
+        number, count = np.unique(groups, return_inverse=True, return_counts=True)[1:]
+        means = np.bincount(number, np.asarray(scores, np.float64)[:, 0]) / count
+        return replace(self, known_groups=tuple(thinned(np.sort(means)).tolist()))
+
+    def averaged(self) -> Anomaly:
+        """The same for mean scores of groups: what is rare among those."""
+        return replace(self, known=self.known_groups or self.known)
+
     def activation(self) -> nn.Module:
         """Probability of an anomaly (N, 1), p-value (N, 1), from 1 / (V + 1) to 1, and score (N, 1)."""
         return _Rareness(self)
 
     def p_values(self, outputs: Outputs) -> Floats:
-        """p of scores (N, 1): (N,)."""
+        """The p-value of each image.
+
+        Args:
+            outputs: anomaly scores (N, 1).
+
+        Returns:
+            p-values (N,), in (0, 1].
+        """
         return self.decoded(outputs)[1][:, 0]
 
     def given(self, outputs: Outputs) -> NDArray[np.bool_]:
-        """Which images are called anomalies (N,)."""
+        """Which images are flagged as anomalies.
+
+        Args:
+            outputs: anomaly scores (N, 1).
+
+        Returns:
+            Boolean array (N,).
+        """
         return np.asarray(np.asarray(outputs, np.float64)[:, 0] > self.threshold)
 
     def predictions(
@@ -277,14 +311,16 @@ class Anomaly(Task):
         """Plain values for the bundle."""
         return {
             "task": self.name, "normal": list(self.normal), "false_alarms": self.false_alarms, "prior": self.prior,
-            "shape": self.shape, "known": list(self.known), "threshold": self.threshold if self.known else None,
+            "shape": self.shape, "known": list(self.known), "known_groups": list(self.known_groups),
+            "threshold": self.threshold if self.known else None,
         }  # fmt: skip
 
     @classmethod
     def load(cls, card: Mapping[str, Any] | None, names: tuple[str, ...], temperature: float) -> Anomaly:
         """From what `card` gave."""
         assert card is not None
-        return cls(tuple(card["normal"]), card["false_alarms"], card["prior"], card["shape"], tuple(card["known"]))
+        known, of_groups = tuple(card["known"]), tuple(card.get("known_groups", ()))
+        return cls(tuple(card["normal"]), card["false_alarms"], card["prior"], card["shape"], known, of_groups)
 
     def public_card(self) -> dict[str, Any]:
         """What is called an anomaly."""
@@ -309,7 +345,18 @@ class _Rareness(nn.Module):
 
 
 def normal_classes(dataset: Dataset, options: TaskOptions) -> tuple[str, ...]:
-    """The classes that are normal; DataError for a class that does not exist, or where it is open which are."""
+    """The classes that count as normal.
+
+    Args:
+        dataset: images with their classes.
+        options: names of the normal classes in `normal`, None to infer them; `evaluating` for data of a finished model.
+
+    Returns:
+        Names of the normal classes.
+
+    Raises:
+        DataError: a class does not exist, or the normal class cannot be inferred.
+    """
     names = _asked(options.normal, dataset.classes) if options.normal is not None else _only(dataset)
     if unknown := [] if options.evaluating else [name for name in names if name not in dataset.classes]:
         raise DataError(
@@ -345,7 +392,7 @@ def _only(dataset: Dataset) -> tuple[str, ...]:
     if len(present) != 1:
         some = ", ".join(dataset.classes[i] for i in present[:8]) + (", ..." if len(present) > 8 else "")
         raise DataError(
-            "the normal classes are not stated",
+            "the normal classes are not specified",
             found=f"{len(present)} classes: {some}",
             fix=f"name them, such as --normal {_likely(dataset, labels)}",
         )

@@ -29,7 +29,7 @@ SHOWN = 24
 @dataclass(frozen=True)
 class GroupScore:
     """Images of one class. auroc: of an anomalous class against all normal images; None for a normal one. called: the
-    share that is called an anomaly. mean_probability: of an anomaly.
+    share that is flagged as an anomaly. mean_probability: of an anomaly.
     """
 
     name: str
@@ -42,7 +42,7 @@ class GroupScore:
 
 @dataclass(frozen=True)
 class AnomalyMistake(Mistake):
-    """An anomaly that was missed, or a normal image called one."""
+    """A missed anomaly or a false alarm."""
 
     kind: Literal["missed", "false alarm"]
     probability: float
@@ -82,7 +82,9 @@ class AnomalyEvaluation(Evaluation):
         """Anomalies are ranked above normal images better than by chance, and false alarms keep to the stated rate."""
         found = []
         if self.auroc is not None:
-            found.append(chance_entry(self.auroc, self.auroc_interval, "AUROC", 0.5, "that of chance", self.n))
+            found.append(
+                chance_entry(self.auroc, self.auroc_interval, "AUROC", 0.5, "the value for random scores", self.n)
+            )
         if self.false_alarms is not None:
             normal = self.n - self.anomalies
             flagged = round(self.false_alarms * normal)
@@ -113,12 +115,12 @@ class AnomalyEvaluation(Evaluation):
                 f"AUROC {summary['auroc']:.3f} ({low:.3f} to {high:.3f}): probability that an anomaly scores higher "
                 f"than a normal {thing}{'; neither was used in training' if new else ''}"
             )
-            lines.append(f"{percent(summary['found'])} of {summary['anomalies']} anomalies are called so")
+            lines.append(f"{percent(summary['found'])} of {summary['anomalies']} anomalies are flagged")
         if summary["false_alarms"] is not None:
             low, high = summary["false_alarms_interval"]
             lines.append(
                 f"{percent(summary['false_alarms'])} of {summary['n'] - summary['anomalies']} normal {thing}s are "
-                f"called anomalies ({percent(low)} to {percent(high)}; {percent(summary['promised'])} were promised)"
+                f"flagged as anomalies ({percent(low)} to {percent(high)}; {percent(summary['promised'])} promised)"
             )
         return "\n".join(lines)
 
@@ -143,14 +145,14 @@ class AnomalyEvaluation(Evaluation):
         sentences = []
         if self.false_alarms is not None:
             sentences.append(
-                f"Of **{count(normal, f'normal test {thing}')}**, **{percent(self.false_alarms)}** are called "
-                "anomalies."
+                f"Of **{count(normal, f'normal test {thing}')}**, "
+                f"**{percent(self.false_alarms)}** are flagged as anomalies."
             )
         if self.found is not None:
             sentences.append(f"Of **{count(self.anomalies, 'anomaly', 'anomalies')}**, **{percent(self.found)}** are.")
         cards = Cards(tuple(self._cards(thing)), none=f"None of the test {thing}s.")
         return ReportParts(
-            verdict=" ".join(sentences) or f"There were no test {thing}s.",
+            verdict=" ".join(sentences) or f"There are no test {thing}s.",
             tiles=tuple(self._tiles(thing)),
             table=Table(
                 ("Class", f"{thing.capitalize()}s", "AUROC", "Called anomalies", "Mean probability"),
@@ -161,18 +163,18 @@ class AnomalyEvaluation(Evaluation):
                     )
                     for g in self.per_group
                 ),
-                "AUROC is the chance that one of the class scores above a normal one. The probability of an "
-                f"anomaly assumes that {percent(self.prior)} of all {thing}s are anomalies, and that they are "
-                f"separated from normal ones with an AUROC of {1 / (1 + self.shape):.2f}. No "
-                "anomaly was seen in training, so it is only a scale; the share of false alarms is the guarantee.",
+                "AUROC is the probability that one of the class scores above a normal one. The probability of an "
+                f"anomaly assumes that {percent(self.prior)} of all {thing}s are anomalies, and that the AUROC of "
+                f"their separation from normal ones is {1 / (1 + self.shape):.2f}. Training used no anomalies, so it "
+                f"only ranks images; what is guaranteed is the share of false alarms.",
             ),
             charts=Charts(
                 (ScoreChart("Scores", self.scores[~self.truth], self.scores[self.truth], self.threshold),),
-                f"Anomaly scores of the test {thing}s. Those to the right of the line are called anomalies.",
+                f"Anomaly scores of the test {thing}s. Scores to the right of the line are flagged.",
             ),
             sections=(Section("mistakes", "Missed anomalies and false alarms", (cards,), link="Mistakes"),),
-            ood_words=f"There is no detector of out-of-distribution {thing}s: whatever is unlike the normal {thing}s "
-            "is called an anomaly.",
+            ood_words=f"There is no separate OOD detector: every {thing} that differs from the normal ones is flagged "
+            f"as an anomaly.",
         )  # fmt: skip
 
     def _tiles(self, thing: str) -> Iterator[Tile]:
@@ -181,20 +183,20 @@ class AnomalyEvaluation(Evaluation):
             yield Tile(
                 "AUROC",
                 f"{self.auroc:.3f}",
-                f"the chance that an anomaly scores above a normal {thing}: "
+                f"the probability that an anomaly scores above a normal {thing}: "
                 f"{low:.3f} to {high:.3f} with 95 % confidence",
             )
         if self.false_alarms is not None and self.false_alarms_interval is not None:
             yield Tile(
                 "False alarms",
                 percent(self.false_alarms),
-                f"of normal test {thing}s; {percent(self.promised)} were asked for",
+                f"of normal test {thing}s; {percent(self.promised)} were requested",
                 Bar(self.false_alarms, self.false_alarms_interval, self.promised),
             )
         if self.found is not None:
-            yield Tile("Anomalies found", percent(self.found), "of those in the test, at this share of false alarms")
+            yield Tile("Anomalies found", percent(self.found), "of the test anomalies, at this share of false alarms")
         if self.anomalies == 0:
-            yield Tile("Anomalies in the test", "none", "so how well they are found is not measured")
+            yield Tile("Test anomalies", "none", "so detection cannot be measured")
 
     def _cards(self, thing: str) -> Iterator[Card]:
         """Some missed anomalies and some false alarms."""
@@ -206,8 +208,8 @@ class AnomalyEvaluation(Evaluation):
                 (
                     ("", miss.kind),
                     (
-                        f"anomaly {probability(miss.probability)}; {percent(miss.p_value)} of normal {thing}s score "
-                        "higher",
+                        f"anomaly {probability(miss.probability)}; "
+                        f"{percent(miss.p_value)} of normal {thing}s score higher",
                         "",
                     ),
                 ),
@@ -224,8 +226,18 @@ def evaluate_anomalies(
     images: Sequence[str] | None = None,
     groups: Sequence[str] | None = None,
 ) -> AnomalyEvaluation:
-    """Metrics of scores (N, 1). indices, images: positions and names, for the list of mistakes, surest first.
-    groups: the class of each image.
+    """Metrics of anomaly scores.
+
+    Args:
+        task: the task, with the scores of held-out normal images.
+        outputs: anomaly scores (N, 1).
+        targets: 1 for an anomaly, 0 for a normal image (N, 1).
+        indices: positions of the images in the data set (N,); None counts from 0.
+        images: names of the N images, for the list of mistakes, most certain first.
+        groups: class name of each image, for scores by class.
+
+    Returns:
+        The evaluation; without anomalies or without normal images, the ranking metrics are None.
     """
     truth, scores = targets[:, 0] > 0, np.asarray(outputs, np.float64)[:, 0]
     called, probabilities, p = task.given(outputs), task.decode(outputs)[:, 0], task.p_values(outputs)

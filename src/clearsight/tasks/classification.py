@@ -68,10 +68,11 @@ class Classification(Task):
         data="one class per image",
         names=("class", "classes"),
         group="class",
-        score_curve=("Accuracy", "accuracy how often it was right"),
+        score_curve=("Accuracy", "accuracy is the share of correct predictions"),
         head_scores=("Accuracy", "Log loss"),
         head_choice=(
-            "The most accurate was chosen, or of equals the one with the lower log loss: confident mistakes cost most."
+            "The most accurate one was chosen; of equally accurate ones, that "
+            "with the lower log loss, which penalises confident mistakes."
         ),
     )
     training: ClassVar[Training] = Training(
@@ -105,16 +106,17 @@ class Classification(Task):
                 soft /= soft.sum(1, keepdims=True)
                 weights = soft.max(1)
                 note = (
-                    "soft labels: networks learn the probability of each class, all else the likeliest, weighted by it"
+                    "soft labels: networks are trained on the probability of each class, "
+                    "other models on the most probable class, weighted by its probability"
                 )
                 notes = (*notes, note)
         else:
             if stated.listed and (several := [cell for cell in stated.cells or () if len(cell.split("|")) != 1]):
                 raise DataError(
-                    "lists of labels are no classes",
+                    "lists of labels are not classes",
                     found=repr(several[0].split("|"))[:60],
                     expected="one class per image",
-                    fix="leave out --task for several labels per image",
+                    fix="for several labels per image, leave out --task",
                 )
             labels, classes = encode_labels(stated.names())
             if stated.classes is not None:
@@ -134,7 +136,7 @@ class Classification(Task):
             return []
         if not like_counts(dataset.classes):
             return []
-        why = "the labels are whole numbers, taken for names: --task regression if they are counts"
+        why = "the labels are whole numbers and are treated as class names; use --task regression if they are counts"
         return [("labels", f"{len(dataset.classes)} classes", why)]
 
     @classmethod
@@ -268,7 +270,7 @@ class Classification(Task):
         unknown = sorted(set(dataset.classes) - set(self.names))
         if unknown:
             raise DataError(
-                "the data has classes the model does not know",
+                "the data has classes that the model was not trained on",
                 found=", ".join(unknown[:8]),
                 expected=", ".join(self.names[:8]) + (", ..." if len(self.names) > 8 else ""),
             )
@@ -331,14 +333,15 @@ def _conformal(card: Mapping[str, Any], classes: int) -> ConformalScores:
     lists = {**found.scores, **{f"groups by {name}": row for name, row in found.groups.items()}}
     if wrong := [f"{len(row)} for {name}" for name, row in lists.items() if len(row) != images]:
         raise BundleError(
-            "the model's card is inconsistent: its calibration images differ in number", found=", ".join(wrong),
-            expected=f"{images}, as many as labels", fix="restore the folder from a copy, or train again",
+            "the model's card is inconsistent: its lists of calibration images differ in "
+            "length", found=", ".join(wrong),
+            expected=f"{images}, as many as labels", fix="restore the folder from a backup, or train again",
         )  # fmt: skip
     if outside := sorted({k for k in found.labels if not (isinstance(k, int) and 0 <= k < classes)}, key=str):
         raise BundleError(
-            "the model's card is inconsistent: calibration images of classes that it does not have",
+            "the model's card is inconsistent: it has calibration images of unknown classes",
             found=", ".join(map(str, outside[:5])), expected=f"0 to {classes - 1}",
-            fix="restore the folder from a copy, or train again",
+            fix="restore the folder from a backup, or train again",
         )  # fmt: skip
     return found
 
@@ -349,15 +352,31 @@ class _Probabilities(CalibratedSoftmax):
 
 
 def soft_labels(rows: NDArray[Any]) -> bool:
-    """Whether every row (N, K) shares out a probability of 1 among several columns, and some among more than one."""
+    """Whether rows of numbers are soft labels.
+
+    Args:
+        rows: numbers (N, K).
+
+    Returns:
+        True if every row is a probability distribution over several columns and the rows are neither one-hot nor
+        directions.
+    """
     if rows.shape[1] < 2 or not np.isfinite(rows).all() or is_direction(rows) or one_hot(rows):
         return False
     return bool((rows >= 0).all() and (np.abs(rows.sum(1) - 1) < 1e-3).all())
 
 
 def classes_in_columns(stated: Stated) -> tuple[NDArray[np.intp], NDArray[Any] | None]:
-    """The column of each image's class (N,), and soft labels (N, K) where columns share out probabilities; DataError
-    where columns are no classes.
+    """The class of each image, where columns of numbers mark it.
+
+    Args:
+        stated: what the source states, with columns of numbers (N, K).
+
+    Returns:
+        Column of the most probable class (N,), and the soft labels (N, K); None in place of these for one-hot columns.
+
+    Raises:
+        DataError: the columns hold no classes, or some class is that are never the most probable.
     """
     assert stated.numbers is not None
     likeliest = stated.numbers.argmax(1)
@@ -367,13 +386,14 @@ def classes_in_columns(stated: Stated) -> tuple[NDArray[np.intp], NDArray[Any] |
         raise DataError(
             f"{stated.origin} has no column of classes",
             found=", ".join(stated.columns),
-            expected="a column `label`, or columns that mark or share out one class",
+            expected="a column `label`, or columns that mark one class or contain the probabilities of the classes",
         )
     if never := [name for k, name in enumerate(stated.columns) if not (likeliest == k).any()]:
         raise DataError(
-            f"soft labels in {stated.origin}: {count(len(never), 'class', 'classes')} never the most probable",
+            f"soft labels in {stated.origin}: {count(len(never), 'class', 'classes')} that are never the most probable",
             found=", ".join(map(repr, never[:5])),
-            fix="leave these columns out and let the others add up to 1, or --task regression for shares to predict",
+            fix="leave these columns out and rescale the others to "
+            "sum to 1, or use --task regression to predict shares",
         )
     return likeliest, stated.numbers
 
@@ -383,7 +403,14 @@ COUNTS = 20
 
 
 def like_counts(classes: Sequence[str]) -> bool:
-    """Whether names of classes are whole numbers, and so many that they may be counts."""
+    """Whether class names look like counts of something.
+
+    Args:
+        classes: the class names.
+
+    Returns:
+        True if all names are whole numbers and there are many of them.
+    """
     try:
         return len(classes) > COUNTS and all(float(name).is_integer() for name in classes)
     except ValueError:

@@ -227,9 +227,9 @@ class ClassEvaluation(Evaluation):
 
     def mistake_line(self, mistake: ClassMistake) -> str:
         """A mistake in a line."""
-        kind = "sure and wrong" if mistake.probability > 0.8 else "wrong"
+        kind = "confident mistake" if mistake.probability > 0.8 else "wrong"
         sure = probability(mistake.probability)
-        return f"{kind}: {mistake.image} is {mistake.label}, called {mistake.predicted} with {sure}"
+        return f"{kind}: {mistake.image} is {mistake.label}, predicted as {mistake.predicted} with {sure}"
 
     def report(self, thing: str = "image", validation: Self | None = None) -> ReportParts:
         """Accuracy and calibration, every score beside that of validation, confusions, classes, mistakes."""
@@ -249,12 +249,22 @@ def evaluate_classes(
     predicted: NDArray[np.integer] | None = None,
     rule: str = "",
 ) -> ClassEvaluation:
-    """Metrics of calibrated probabilities (N, K), and of those before calibration, against targets (N,).
+    """Metrics of calibrated probabilities, and of those before calibration.
 
-    calibration: how, in words. indices, images: positions in the data set and names of the N images, for
-    the list of mistakes, most confident first. frequencies: of the classes (K,) where the model was calibrated; None
-    takes those of the targets. predicted (N,), rule: the classes that an operating point decides for, and its words;
-    None takes the most probable ones.
+    Args:
+        probabilities: calibrated probabilities (N, K).
+        raw: probabilities before calibration (N, K).
+        targets: true class indices (N,).
+        classes: the K class names.
+        calibration: the calibration method in words.
+        indices: positions of the images in the data set (N,); None counts from 0.
+        images: names of the N images, for the list of mistakes, most confident first.
+        frequencies: share of each class in the calibration images (K,); None takes the shares among the targets.
+        predicted: class indices (N,) of an operating point; None takes the most probable classes.
+        rule: the operating point in words.
+
+    Returns:
+        The evaluation.
     """
     n, k = len(targets), len(classes)
     predicted = probabilities.argmax(axis=1) if predicted is None else predicted

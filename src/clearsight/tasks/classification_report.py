@@ -44,7 +44,7 @@ def class_report(test: ClassEvaluation, thing: str, validation: ClassEvaluation 
             f"{percent(test.mean_confidence)}, and {found.calibration_words}: the calibration error is "
             f"**{points(test.calibrated.debiased_ece)}** (95 % interval "
             f"{_points_span(test.calibrated.debiased_ece_interval)}; {points(test.uncalibrated.debiased_ece)} before "
-            "calibration)." + (f" Predicted classes are decided by {test.rule}." if test.rule else "")
+            "calibration)." + (f" The predicted class is chosen for {test.rule}." if test.rule else "")
         ),
         tiles=_tiles(test, found, thing),
         table=_scores(test, validation),
@@ -87,8 +87,8 @@ def _scores(test: ClassEvaluation, validation: ClassEvaluation | None) -> Table:
     """Every score, of the test split and of validation."""
     rows: list[tuple[str, Callable[[ClassEvaluation], str], str]] = [
         ("Images", lambda e: f"{e.n:,}", "how many were evaluated"),
-        ("Accuracy", lambda e: percent(e.accuracy), "share of predictions that are right"),
-        ("95 % interval", lambda e: _span(e.accuracy_interval), "holds the true accuracy in 19 of 20 such tests"),
+        ("Accuracy", lambda e: percent(e.accuracy), "share of predictions that are correct"),
+        ("95 % interval", lambda e: _span(e.accuracy_interval), "contains the true accuracy in 19 of 20 such tests"),
         (
             "Balanced accuracy",
             lambda e: percent(e.balanced_accuracy),
@@ -97,9 +97,13 @@ def _scores(test: ClassEvaluation, validation: ClassEvaluation | None) -> Table:
         ("Mean confidence", lambda e: percent(e.mean_confidence), "mean probability of the predicted class"),
         ("Macro F1", lambda e: f"{e.macro_f1:.3f}", "mean over classes of the harmonic mean of precision and recall"),
         ("Macro F1, 95 % interval", lambda e: _plain_span(e.macro_f1_interval), "by a smoothed bootstrap"),
-        ("AUROC", lambda e: _or_dash(e.auroc), "mean over classes: how often an image of a class ranks above others"),
+        (
+            "AUROC",
+            lambda e: _or_dash(e.auroc),
+            "mean over classes of the probability that an image of the class ranks above others",
+        ),
         ("AUROC, 95 % interval", lambda e: _plain_span(e.auroc_interval), "by Newcombe's method"),
-        ("Average precision", lambda e: _or_dash(e.average_precision), "mean area under precision against recall"),
+        ("Average precision", lambda e: _or_dash(e.average_precision), "mean area under the precision-recall curve"),
         (
             "Calibration error",
             lambda e: points(e.calibrated.debiased_ece),
@@ -108,15 +112,15 @@ def _scores(test: ClassEvaluation, validation: ClassEvaluation | None) -> Table:
         (
             "Calibration error, 95 % interval",
             lambda e: _points_span(e.calibrated.debiased_ece_interval),
-            "errors that are consistent with this test",
+            "range of errors consistent with this test",
         ),
         ("Before calibration", lambda e: points(e.uncalibrated.debiased_ece), "debiased ECE of the raw outputs"),
-        ("Log loss", lambda e: f"{e.log_loss:.3f}", "in nats; confident mistakes cost most; 0 is best"),
+        ("Log loss", lambda e: f"{e.log_loss:.3f}", "in nats; penalises confident mistakes most; 0 is best"),
         ("Log loss before calibration", lambda e: f"{e.uncalibrated.log_loss:.3f}", "of the raw outputs"),
         (
             "Log loss of the class frequencies",
             lambda e: f"{e.frequency_log_loss:.3f}",
-            "of always predicting how common each class is; a useful model stays below",
+            "of always predicting the class frequencies; a useful model is below it",
         ),
         ("Brier score", lambda e: f"{e.brier:.3f}", "squared error of the probabilities; 0 is best, 2 is worst"),
         ("Brier score before calibration", lambda e: f"{e.uncalibrated.brier:.3f}", "of the raw outputs"),
@@ -129,8 +133,8 @@ def _scores(test: ClassEvaluation, validation: ClassEvaluation | None) -> Table:
     return Table(
         ("Score", *("Test", "Validation")[: len(both)], Column("How to read it", "words")),
         tuple((name, *(of(e) for e in both), words) for name, of, words in rows),
-        "Quote the test scores. Validation images helped to choose and calibrate the model, so their scores are "
-        "slightly optimistic; in cross-validation each is scored by weights fitted without it.",
+        "Quote the test scores. Validation images were used to choose and calibrate the model, so their scores "
+        "are slightly optimistic; in cross-validation each image is scored by a model that was not fitted on it.",
         sortable=False,
     )
 
@@ -163,10 +167,11 @@ def _classes(test: ClassEvaluation, thing: str) -> Table:
             )
             for k, s in enumerate(test.per_class)
         ),
-        f"**Recall**: the share of the test {thing}s of a class that are predicted as that class; its bar is the 95 % "
-        f"interval, wide where {thing}s are few. **Precision**: the share of the {thing}s predicted as a class that "
-        "belong to it. **F1**: their harmonic mean. **AUROC** and **average precision** hold for all thresholds on the "
-        "probability of the class.",
+        f"**Recall**: the share of the test {thing}s of a class that are predicted as that class; its bar is the "
+        f"95 % interval, which is wide for few {thing}s. **Precision**: "
+        f"the share of the {thing}s predicted as a class that "
+        "belong to it. **F1**: their harmonic mean. **AUROC** and **average "
+        "precision** summarise all thresholds on the probability of the class.",
     )
 
 
@@ -182,9 +187,9 @@ def _curves(test: ClassEvaluation, thing: str) -> tuple[Section, ...]:
     words = (
         "Each class against all others, over all thresholds on its probability"
         + several * (len(test.roc) > 1)
-        + ". **ROC**: the share of its images that are found, against the share of other images that are taken for it. "
-        "**Precision and recall**: how many of the images taken for it belong to it, against the share found. Train "
-        "with `--min-precision`, `--min-recall` or `--costs` for another operating point."
+        + ". **ROC**: the share of its images that are found, against the share of other images predicted as it. "
+        "**Precision and recall**: the share of the images predicted as it that belong to it, against the share "
+        "found. To change the operating point, train with `--min-precision`, `--min-recall` or `--costs`."
     )
     return (Section("curves-by-threshold", "ROC, precision and recall", (Charts(charts, words),), link="ROC"),)
 
@@ -198,15 +203,15 @@ def _calibration(test: ClassEvaluation, thing: str) -> Section:
         (
             Charts(
                 tuple(ReliabilityChart(f"{name}: error {points(ece)}", bins) for name, ece, bins in both),
-                f"Are predictions made with a confidence of 80 % right 8 times in 10? Each dot gathers test {thing}s "
-                "of similar confidence: on the dashed line confidence equals accuracy, below it the model is "
-                f"overconfident, above it underconfident. Coloured lines are the gaps, the thicker the more {thing}s; "
-                f"gray ones are 95 % intervals; the bars count the {thing}s.",
+                f"Are predictions with a confidence of 80 % correct 8 times in 10? Each dot is a group of "
+                f"test {thing}s with similar confidence: on the dashed line confidence equals accuracy, below it "
+                f"the model is overconfident, above it underconfident. Coloured lines are the gaps, thicker for "
+                f"more {thing}s; gray lines are 95 % intervals; the bars count the {thing}s.",
             ),
             Text(
                 "The calibration error (expected calibration error, ECE) is the mean distance of the dots from the "
-                f"line, weighted by their {thing}s, less the distance that chance explains on so many {thing}s "
-                "(debiased). Of several ways to calibrate, the one with the lowest log loss on validation "
+                f"line, weighted by their {thing}s, minus the distance expected by chance for this number of "
+                f"{thing}s (debiased). Of several calibration methods, the one with the lowest log loss on validation "
                 f"{thing}s is used, if it is clearly better than none; here: {test.calibration}."
             ),
             Folded("The dots as numbers", tuple(_bins(name, bins, thing) for name, _, bins in both)),
@@ -240,10 +245,10 @@ def _mistakes(test: ClassEvaluation, thing: str) -> Cards:
     return Cards(
         tuple(map(_card, shown)),
         f"{which} on the test {thing}s, most confident first; below each the probability of the predicted class, and "
-        "of the label. A confident mistake is often a wrong label, two objects in one picture, or something that "
-        "training never showed.",
-        f"None: all of {count(test.n, f'test {thing}')} are predicted rightly. The true share of mistakes may still be "
-        f"as high as {percent(1 - test.accuracy_interval[0])}.",
+        "of the label. A confident mistake is often a wrong label, two "
+        "objects in one picture, or something absent from the training data.",
+        f"None: all of {count(test.n, f'test {thing}')} are predicted correctly. The true share of mistakes may "
+        f"still be as high as {percent(1 - test.accuracy_interval[0])}.",
     )
 
 

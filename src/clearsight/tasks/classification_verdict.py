@@ -67,15 +67,15 @@ def _caveats(test: ClassEvaluation, calibration: str, commonest: float, thing: s
     low, high = test.accuracy_interval
     if test.n < FEW_IMAGES:
         yield Caveat(
-            f"Only {count(test.n, f'test {thing}')}: the true accuracy may lie anywhere between {percent(low)} and "
+            f"Only {count(test.n, f'test {thing}')}: the true accuracy may be anywhere between {percent(low)} and "
             f"{percent(high)}.",
             f"Collect more {thing}s and train again.",
         )
     if low <= commonest:
         yield Caveat(
-            "It is not shown to be better than always predicting the most common class, which is right on "
+            "It is not significantly better than always predicting the most common class, which is correct for "
             f"{percent(commonest)}.",
-            f"Look at the mistakes: do the {thing}s show what distinguishes the classes?",
+            f"Inspect the mistakes: is the difference between the classes visible in the {thing}s?",
         )
     if calibration == "poor":
         yield Caveat(
@@ -83,7 +83,7 @@ def _caveats(test: ClassEvaluation, calibration: str, commonest: float, thing: s
             "Use its predictions, not its probabilities.",
         )
     if untested := [f"‘{s.name}’" for s in test.per_class if not s.images]:
-        yield Caveat(f"No test {thing} of {listed(untested)}: recall is not known there.")
+        yield Caveat(f"No test {thing} of {listed(untested)}: their recall is unknown.")
     weak = [s for s in test.per_class if s.images and s.recall_interval[1] < test.accuracy - CLEARLY]
     if weak:
         found = [f"‘{s.name}’ ({recalled(s, thing)})" for s in sorted(weak, key=lambda s: s.recall)]

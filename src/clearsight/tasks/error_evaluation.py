@@ -60,7 +60,7 @@ class ErrorEvaluation(Evaluation):
     def mistake_line(self, mistake: ErrorMistake) -> str:
         """The truth and the prediction."""
         predicted, truth = (", ".join(f"{v:.4g}" for v in row) for row in (mistake.predicted, mistake.truth))
-        return f"furthest off: {mistake.image} is {truth}, predicted {predicted}"
+        return f"largest error: {mistake.image} is {truth}, predicted {predicted}"
 
     def report(self, thing: str = "image", validation: Self | None = None) -> ReportParts:
         """What the report says about the test split."""

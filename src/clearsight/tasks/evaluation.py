@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from clearsight.metrics.detection import DetectionScores
 from clearsight.result import Result
 from clearsight.tasks.image_counts import ImageCounts
 from clearsight.tasks.panel import PanelEntry, TrustPanel
@@ -34,13 +35,15 @@ class Evaluation(Result):
     `repr=False`.
 
     images: what became of the images given; panel: what the model promises and whether it is kept; subgroups: scores
-    by metadata. None where metrics were computed of outputs alone. pictures: small images (H, W) or (H, W, 3), uint8,
+    by metadata; detection: of a model trained on boxes, average precision in the whole images. None where metrics were
+    computed of outputs alone. pictures: small images (H, W) or (H, W, 3), uint8,
     of the mistakes that `report` shows, by their positions in the data set.
     """
 
     images: ImageCounts | None = None
     panel: TrustPanel | None = None
     subgroups: tuple[SubgroupTable, ...] = ()
+    detection: DetectionScores | None = None
     pictures: Mapping[int, NDArray[np.uint8]] = field(default_factory=dict, compare=False)
 
     task: ClassVar[str]
@@ -49,7 +52,11 @@ class Evaluation(Result):
 
     @abstractmethod
     def summary(self) -> dict[str, Any]:
-        """The numbers that go into metrics.json."""
+        """The numbers that go into metrics.json.
+
+        Returns:
+            Plain values for JSON.
+        """
 
     def to_dict(self) -> dict[str, Any]:
         """All of it as plain values for JSON."""
@@ -57,33 +64,66 @@ class Evaluation(Result):
         return {**self.summary(), "mistakes": mistakes, **self.counted()}
 
     def counted(self) -> dict[str, Any]:
-        """The counts of images, the trust panel and the scores by metadata for JSON; nothing of what there is not."""
+        """The counts of images, the trust panel, the scores by metadata and those of detection.
+
+        Returns:
+            Plain values for JSON; parts that were not computed are left out.
+        """
         found: dict[str, Any] = {"images": self.images.to_dict()} if self.images else {}
         if self.panel is not None:
             found["panel"] = self.panel.to_dict()
         if self.subgroups:
             found["subgroups"] = [table.to_dict() for table in self.subgroups]
+        if self.detection is not None:
+            found["detection"] = self.detection.to_dict()
         return found
 
     def beside(self) -> list[str]:
-        """Lines of the trust panel and of the scores by metadata."""
+        """Lines of the trust panel, of the scores by metadata and of detection.
+
+        Returns:
+            Lines of text, empty if there is neither.
+        """
         found = [] if self.panel is None else [self.panel.text(), ""]
         for table in self.subgroups:
             found += [*table.lines(), ""]
+        if self.detection is not None:
+            found += [*self.detection.lines(), ""]
         return found
 
     @staticmethod
     @abstractmethod
     def headline(summary: dict[str, Any], thing: str = "image", new: str = "") -> str:
-        """A summary in a line or two. thing: image or sound. new: added to the number of images."""
+        """A summary in a line or two.
+
+        Args:
+            summary: numbers as `summary` returns them.
+            thing: what was evaluated, "image" or "sound".
+            new: text added to the number of images.
+
+        Returns:
+            Text for the terminal and the report.
+        """
 
     def text(self, thing: str = "image", new: str = "") -> str:
-        """What the terminal prints of an evaluation."""
+        """What the terminal prints of an evaluation.
+
+        Args:
+            thing: what was evaluated, "image" or "sound".
+            new: text added to the number of images.
+
+        Returns:
+            Text of several lines.
+        """
         lines = [*self.beside(), self.headline(self.summary(), thing, new), *self.details(thing)]
         return "\n".join([*lines, *(self.mistake_line(m) for m in self.mistakes[:10])])
 
     def promises(self) -> tuple[PanelEntry, ...]:
-        """The entries of the trust panel that follow from these numbers."""
+        """The entries of the trust panel that follow from these numbers.
+
+        Returns:
+            The entries, none by default.
+        """
         return ()
 
     @property
@@ -92,13 +132,35 @@ class Evaluation(Result):
         return None
 
     def details(self, thing: str) -> list[str]:
-        """Lines for each name."""
+        """Lines for each class, label or number.
+
+        Args:
+            thing: what was evaluated, "image" or "sound".
+
+        Returns:
+            Lines of text, none by default.
+        """
         return []
 
     def mistake_line(self, mistake: Any) -> str:
-        """A mistake in a line."""
+        """A mistake in one line.
+
+        Args:
+            mistake: an element of `mistakes`.
+
+        Returns:
+            One line of text.
+        """
         return f"wrong: {mistake.image}"
 
     @abstractmethod
     def report(self, thing: str = "image", validation: Self | None = None) -> ReportParts:
-        """What the report says about the test split. validation: the evaluation of validation images, to compare."""
+        """The part of the report about the test split.
+
+        Args:
+            thing: what was evaluated, "image" or "sound".
+            validation: evaluation of the validation images to compare with; None for no comparison.
+
+        Returns:
+            Sections, figures and tables of the report.
+        """

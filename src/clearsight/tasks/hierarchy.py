@@ -80,7 +80,7 @@ class Hierarchy(Classification):
         if not 0.5 < options.back_off < 1:
             raise ConfigError(
                 f"a probability of {options.back_off:g} to back off by",
-                expected="above 0.5 and below 1, such as 0.9: two parents may reach one half",
+                expected="above 0.5 and below 1, such as 0.9: at 0.5, two parents could reach it",
             )
         plain = super().predictions(outputs, images, ood, options)
         return [*with_back_off(plain, self.decode(outputs), self.tree, options.back_off)]
@@ -143,7 +143,7 @@ def _tree(classes: Sequence[str], options: TaskOptions, checked: bool = True) ->
             raise DataError(
                 "the data has no hierarchy of classes", found=f"classes {', '.join(classes[:5])}",
                 expected="nested folders such as photos/animal/dog/1.jpg, or labels such as animal/dog",
-                fix="or name a CSV file of parents: --hierarchy parents.csv",
+                fix="or pass a CSV file of parents: --hierarchy parents.csv",
             )  # fmt: skip
         return tree
     if isinstance(options.hierarchy, Mapping):
@@ -193,7 +193,7 @@ def read_parents(path: Path) -> dict[str, str]:
             continue
         if not name:
             raise ConfigError(
-                f"line {line} of {path} names no class", found=f"the parent {parent!r} alone", expected=expected
+                f"line {line} of {path} has no class", found=f"only the parent {parent!r}", expected=expected
             )
         if name == parent:
             raise ConfigError(
@@ -208,7 +208,7 @@ def read_parents(path: Path) -> dict[str, str]:
     parents = {name: parent for name, parent in found.items() if parent}
     if cycle := _cycle(parents):
         raise ConfigError(
-            f"{path} goes round in a cycle", found=" below ".join(map(repr, cycle)),
+            f"{path} is a cycle", found=" below ".join(map(repr, cycle)),
             expected="parents that end at a root", fix="leave out one of these rows",
         )  # fmt: skip
     return parents
@@ -235,7 +235,7 @@ def check_parents(parents: Mapping[str, str], classes: Sequence[str], where: str
     known = [*classes, *tree.inner]
     if unknown := [name for name in parents if name not in set(known)]:
         raise ConfigError(
-            f"{where} names {count(len(unknown), 'class', 'classes')} that the data does not have",
+            f"{where} names {count(len(unknown), 'class', 'classes')} that the data does not contain",
             found=", ".join(map(repr, unknown[:5])) + (", ..." if len(unknown) > 5 else ""),
             expected="classes of the data, such as " + ", ".join(classes[:8]) + ", and names above these",
             fix=did_you_mean(unknown[0], classes),

@@ -43,8 +43,8 @@ class BackOffScores:
 
     stated: that probability. levels: a score for the images answered with a class, and for each depth of parents, the
     deepest first. answered: for all of these. backed_off: for those answered with a parent. unanswered: images for
-    which nothing reaches it. information: mean share of the bits that naming the class would give, of right answers, 0
-    for wrong ones [Deng et al. 2012].
+    which no class or parent reaches it. information: mean share of the bits that naming the class would give, of right
+    answers, 0 for wrong ones [Deng et al. 2012].
     """
 
     stated: float
@@ -89,19 +89,20 @@ class HierarchyScores:
     def lines(self, thing: str) -> list[str]:
         """A table for the terminal."""
         usual, width = self.usual, 24
-        found = [f"{f'answers at {percent(usual.stated, 0)}':<{width}}  {thing}s   share  right"]
+        found = [f"{f'predicted at {percent(usual.stated, 0)}':<{width}}  {thing}s   share  correct"]
         n = usual.answered.n + usual.unanswered
         found += [
             f"{score.level:<{width}}  {score.n:6d}  {percent(score.n / n):>7}  {_right(score)}"
             for score in (*usual.levels, usual.answered)
         ]
-        found.append(f"{'nothing':<{width}}  {usual.unanswered:6d}  {percent(usual.unanswered / n):>7}")
-        found.append(f"right at least as often as stated: {usual.verdict()}")
+        found.append(f"{'none':<{width}}  {usual.unanswered:6d}  {percent(usual.unanswered / n):>7}")
+        found.append(f"correct at least as often as stated: {usual.verdict()}")
         mean = "" if self.mistake_distance is None else f", {self.mistake_distance:.2f} for mistakes"
         found.append(f"distance in the tree {self.distance:.2f} levels of {self.levels} on average{mean}")
         found += [
-            f"at {percent(s.stated, 0)}: {percent(s.levels[0].n / n)} answered with a class, "
-            f"{percent(s.backed_off.n / n)} with a parent, right {_right(s.answered)}, information "
+            f"at {percent(s.stated, 0)}: {percent(s.levels[0].n / n)} "
+            f"predicted as a class, {percent(s.backed_off.n / n)} "
+            f"as a parent, correct {_right(s.answered)}, information "
             f"{percent(s.information)}"
             for s in self.at
         ]
@@ -177,7 +178,7 @@ class HierarchyEvaluation(ClassEvaluation):
         answered, (low, high) = usual["answered"], usual["answered"]["interval"]
         return (
             f"{line}\nat {percent(BACK_OFF, 0)}: {usual['levels'][0]['n']:,} {thing}s answered with a class, "
-            f"{usual['backed_off']['n']:,} with a parent, {usual['unanswered']:,} with nothing; right "
+            f"{usual['backed_off']['n']:,} with a parent, {usual['unanswered']:,} with neither; correct "
             f"{percent(answered['right'])} ({percent(low)} to {percent(high)})"
         )
 
@@ -202,12 +203,13 @@ def hierarchy_section(scores: HierarchyScores, thing: str) -> Section:
     """The report's section on answers with a class or a parent."""
     usual = scores.usual
     n = usual.answered.n + usual.unanswered
-    mistakes = "" if scores.mistake_distance is None else f"; for mistakes alone {scores.mistake_distance:.2f}"
+    mistakes = "" if scores.mistake_distance is None else f"; for mistakes only {scores.mistake_distance:.2f}"
     words = (
         f"The predicted class or parent is the deepest one whose probability is at least {percent(usual.stated)}; "
-        f"`predict --back-off X` takes another probability. An answer is right if the true class is the one named, or "
-        f"below it. At least {percent(usual.stated)} of the answers should be: **{usual.verdict()}**. For "
-        f"{count(usual.unanswered, f'{thing}')} of {n:,} nothing reaches it."
+        f"`predict --back-off X` sets another probability. A prediction is correct if the true class is the "
+        f"predicted one or below it. At least {percent(usual.stated)} of "
+        f"the predictions should be correct: **{usual.verdict()}**. For "
+        f"{count(usual.unanswered, f'{thing}')} of {n:,} no class or parent reaches it."
     )
     levels = Table(
         ("Answer", f"{thing.capitalize()}s", "Share", "Right", Column("95 % interval", "interval"), "Stated"),
@@ -223,12 +225,13 @@ def hierarchy_section(scores: HierarchyScores, thing: str) -> Section:
             )
             for s in scores.at
         ),
-        "**Information**: mean share of the bits that naming the class would give, of right answers; 0 for wrong ones.",
+        "**Information**: mean share of the bits that the class itself would give, for correct predictions; 0 for "
+        "wrong ones.",
         sortable=False,
     )  # fmt: skip
     distance = Text(
-        "From the true class to the first parent that it shares with the most probable class it is "
-        f"{scores.distance:.2f} levels on average, 0 where both are the same{mistakes}. "
+        f"The mean distance from the true class to the first parent shared with the most probable class is "
+        f"{scores.distance:.2f} levels, counting 0 if both are the same{mistakes}. "
         f"The tree has {count(scores.levels, 'level')}."
     )
     return Section("hierarchy", "Hierarchy", (levels, several, distance))

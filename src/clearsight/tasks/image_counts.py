@@ -51,7 +51,7 @@ class ImageCounts:
             kinds = " and ".join(
                 f"{n} {name}" for n, name in ((self.training, "training"), (self.validation, "validation")) if n
             )
-            done = "scored as asked: these scores are too good" if self.training_included else "excluded"
+            done = "scored as requested: these scores are too optimistic" if self.training_included else "excluded"
             found.append(f"{kinds} {thing}{'' if seen == 1 else 's'} of this model, known by content, {done}")
         if self.unreadable:
             some = ", ".join(self.unreadable[:NAMED]) + (", ..." if len(self.unreadable) > NAMED else "")
@@ -65,9 +65,9 @@ class ImageCounts:
         if self.missing:
             found.append(of(self.missing, "of the test split can no longer be found"))
         if self.relabelled:
-            found.append(of(self.relabelled, "scored with another label than in training"))
+            found.append(of(self.relabelled, "scored with a different label than in training"))
         if not self.overlap_checked:
             found.append(
-                f"whether the model was trained on some of these {thing}s cannot be checked: it has no split.csv"
+                f"it cannot be checked whether the model was trained on some of these {thing}s: it has no split.csv"
             )
         return found

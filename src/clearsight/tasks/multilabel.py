@@ -63,7 +63,7 @@ class Multilabel(Task):
         data="several labels per image, in one cell or in columns of 0 and 1",
         names=("label", "labels"),
         group="rarest label",
-        score_curve=("Labels right", "the other curve what share of all labels was right"),
+        score_curve=("Correct labels", "the other curve is the share of correct labels"),
     )
     training: ClassVar[Training] = Training(
         head="regression",
@@ -111,7 +111,7 @@ class Multilabel(Task):
             names, numbers = stated.as_numbers()
             if stray := numbers[~np.isin(numbers, (0, 1))].tolist():
                 raise DataError(
-                    f"labels in columns of {stated.origin} are 0 or 1",
+                    f"columns of labels in {stated.origin} must be 0 or 1",
                     found=f"{stray[0]:g}",
                     fix="use --task regression for numbers",
                 )
@@ -133,7 +133,7 @@ class Multilabel(Task):
     def describe(cls, dataset: Dataset) -> str:
         """How many labels, and by what images are counted."""
         some = ", ".join(dataset.names[:6]) + (", ..." if len(dataset.names) > 6 else "")
-        return f"{len(dataset.names)} labels ({some}), counted by the rarest that an image has"
+        return f"{len(dataset.names)} labels ({some}), counted by the rarest label of each image"
 
     @classmethod
     def balance(cls, dataset: Dataset, known: NDArray[np.int64]) -> tuple[tuple[str, ...], NDArray[np.int64]]:
@@ -159,8 +159,8 @@ class Multilabel(Task):
         always = [name for name in constant if dataset.targets[0, dataset.names.index(name)] == 1]
         return DataError(
             f"{count(len(constant), 'constant label')} in {dataset.name}",
-            found=f"{(always or constant)[0]!r} {'holds for every image' if always else 'is never positive'}",
-            fix="leave these labels out, or add images of the other kind",
+            found=f"{(always or constant)[0]!r} {'is positive for every image' if always else 'is never positive'}",
+            fix="leave these labels out, or add images with the other value",
         )
 
     @classmethod
@@ -170,7 +170,14 @@ class Multilabel(Task):
 
     @classmethod
     def unfitted(cls, names: Sequence[str]) -> Multilabel:
-        """Labels by name, not calibrated."""
+        """The task before calibration.
+
+        Args:
+            names: the K labels.
+
+        Returns:
+            A task that predicts labels from a probability of 0.5.
+        """
         k = len(names)
         return cls(tuple(names), BinaryCalibration.identity(k), (0.5,) * k)
 
@@ -202,7 +209,7 @@ class Multilabel(Task):
     ) -> tuple[Multilabel, tuple[str, ...]]:
         """The thresholds that keep a precision or recall of some labels."""
         if wishes.costs:
-            raise ConfigError("--costs are for one class per image", fix="use --min-precision or --min-recall")
+            raise ConfigError("--costs needs one class per image", fix="use --min-precision or --min-recall")
         found, reached = label_thresholds(self.decode(outputs), truth > 0, self.names, self.thresholds, wishes)
         rules = tuple(r.words() for r in reached)
         return replace(self, thresholds=found, rule="; ".join(rules)), rules
@@ -212,7 +219,14 @@ class Multilabel(Task):
         return self.calibration.module()
 
     def given(self, probabilities: Floats) -> NDArray[np.bool_]:
-        """Which labels probabilities (N, K) give."""
+        """Which labels are predicted.
+
+        Args:
+            probabilities: calibrated probabilities (N, K).
+
+        Returns:
+            Boolean array (N, K).
+        """
         return np.asarray(probabilities >= np.array(self.thresholds))
 
     def predictions(
@@ -314,14 +328,39 @@ def _recur(parts: Sequence[Sequence[str]]) -> bool:
 
 
 def sigmoid(z: Floats) -> Floats:
-    """1 / (1 + exp(-z)), without overflow."""
+    """The logistic function 1 / (1 + exp(-z)), without overflow.
+
+    Args:
+        z: real numbers, any shape.
+
+    Returns:
+        Values in [0, 1], of the same shape.
+
+    Example:
+        >>> sigmoid(np.array([-1000.0, 0.0])).tolist()
+        [0.0, 0.5]
+    """
     return np.asarray(0.5 * (1 + np.tanh(0.5 * z)))
 
 
 def best_threshold(probabilities: Floats) -> float:
-    """The threshold with the highest F1 that calibrated probabilities (M,) lead to expect: of the images given the
-    label, the sum of their probabilities is right [Lipton, Elkan, Narayanaswamy 2014]. Halfway between two that occur.
-    Counting labels in place of probabilities would follow the chance of few images.
+    """The threshold with the highest expected F1, from calibrated probabilities alone.
+
+    The expected number of true positives is the sum of the probabilities above the threshold. Counting labels instead
+    would follow the noise of few images.
+
+    Args:
+        probabilities: calibrated probabilities of one label (M,).
+
+    Returns:
+        A threshold halfway between two of the probabilities; of several with the same F1 the one nearest to 0.5.
+
+    Example:
+        >>> round(best_threshold(np.array([0.9, 0.8, 0.1])), 3)
+        0.45
+
+    Reference:
+        Lipton, Elkan and Narayanaswamy, "Optimal thresholding of classifiers to maximize F1 measure", 2014.
     """
     p = np.sort(probabilities)[::-1]
     f1 = 2 * np.cumsum(p) / (np.arange(1, len(p) + 1) + p.sum())

@@ -42,7 +42,8 @@ class LabelScore:
 
 @dataclass(frozen=True)
 class LabelMistake(Mistake):
-    """An image not given exactly its labels. surprise: the sum over labels of -log probability of the truth."""
+    """An image whose predicted labels are not exactly right. surprise: the sum over labels of -log probability of the
+    truth."""
 
     missing: tuple[str, ...]
     wrong: tuple[str, ...]
@@ -99,7 +100,7 @@ class LabelsEvaluation(Evaluation):
     def promises(self) -> tuple[PanelEntry, ...]:
         """Labels are ranked better than by chance, and calibration."""
         return (
-            chance_entry(self.auroc, self.auroc_interval, "AUROC", 0.5, "that of chance", self.n),
+            chance_entry(self.auroc, self.auroc_interval, "AUROC", 0.5, "the value for random scores", self.n),
             calibration_entry(
                 self.debiased_ece, self.debiased_ece_interval, self.log_loss, self.log_loss_frequencies, self.n
             ),
@@ -111,7 +112,7 @@ class LabelsEvaluation(Evaluation):
         return (
             f"mean average precision {summary['mean_average_precision']:.3f} on {summary['n']} {thing}s{new}\n"
             f"F1 {summary['macro_f1']:.3f} with a threshold for each label, {summary['macro_f1_at_half']:.3f} with 1/2 "
-            f"for all; {percent(summary['exact'])} of the {thing}s are given exactly their labels"
+            f"for all; {percent(summary['exact'])} of the {thing}s get exactly the right labels"
         )
 
     def details(self, thing: str) -> list[str]:
@@ -127,8 +128,8 @@ class LabelsEvaluation(Evaluation):
         return [*lines, ""]
 
     def mistake_line(self, mistake: LabelMistake) -> str:
-        """Which labels are missing, and which are too much."""
-        parts = [("lacks", mistake.missing), ("has too much", mistake.wrong)]
+        """The missing labels and the wrong ones."""
+        parts = [("lacks", mistake.missing), ("should not have", mistake.wrong)]
         return f"wrong: {mistake.image} " + ", ".join(f"{word} {', '.join(names)}" for word, names in parts if names)
 
     def report(self, thing: str = "image", validation: Self | None = None) -> ReportParts:
@@ -138,7 +139,7 @@ class LabelsEvaluation(Evaluation):
             Tile(
                 "Mean average precision",
                 f"{self.mean_average_precision:.3f}",
-                f"1 where, label by label, every {thing} that has it is ranked above every one that has not",
+                f"1 if, for every label, all {thing}s with it are ranked above all without it",
             ),
             Tile(
                 "Macro F1",
@@ -167,8 +168,8 @@ class LabelsEvaluation(Evaluation):
         )  # fmt: skip
         cards = Cards(tuple(map(_card, self.mistakes[:SHOWN])), none=f"None of the test {thing}s.")
         return ReportParts(
-            verdict=f"Given exactly its labels: **{percent(self.exact)}** of **{count(self.n, f'test {thing}')}** that "
-            f"training did not use. Of all labels **{percent(1 - self.hamming)}** are right.",
+            verdict=f"Exactly the right labels: **{percent(self.exact)}** of **{count(self.n, f'test {thing}')}** "
+            f"that were not used in training. Of all labels **{percent(1 - self.hamming)}** are correct.",
             tiles=tuple(tiles),
             table=Table(
                 (
@@ -182,8 +183,8 @@ class LabelsEvaluation(Evaluation):
                     "F1 at 1/2",
                 ),
                 rows,
-                "Each label is an independent binary prediction; probabilities do not sum to 1. It is given from its "
-                "threshold on, which was chosen on validation images for the highest F1.",
+                "Each label is an independent binary prediction; probabilities do not sum to 1. It is predicted "
+                "if it reaches its threshold, which was chosen on validation images for the highest F1.",
             ),
             sections=(Section("mistakes", "The most surprising mistakes", (cards,), link="Mistakes"),),
         )
@@ -205,10 +206,20 @@ def evaluate_labels(
     images: Sequence[str] | None = None,
     rule: str = "",
 ) -> LabelsEvaluation:
-    """Metrics of calibrated probabilities (N, K), and of those before calibration, against targets (N, K).
+    """Metrics of calibrated probabilities, and of those before calibration.
 
-    thresholds (K,): the probability from which each label is given. indices, images: positions and names, for the list
-    of mistakes, most surprising first. rule: what chose the thresholds, if not the highest F1.
+    Args:
+        probabilities: calibrated probabilities (N, K).
+        raw: probabilities before calibration (N, K).
+        targets: true labels (N, K), 0 or 1.
+        names: the K labels.
+        thresholds: probability from which each label is predicted (K,).
+        indices: positions of the images in the data set (N,); None counts from 0.
+        images: names of the N images, for the list of mistakes, least probable truth first.
+        rule: what chose the thresholds, if not the highest F1.
+
+    Returns:
+        The evaluation.
     """
     truth = targets > 0
     given, half = probabilities >= np.array(thresholds), probabilities >= 0.5

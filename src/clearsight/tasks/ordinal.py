@@ -76,7 +76,7 @@ class Ordinal(Task):
         data="ordered grades, as numbers or as names with --grades",
         names=("grade", "grades"),
         group="grade",
-        score_curve=("Grades right", "the other curve what share of all grades was right"),
+        score_curve=("Correct grades", "the other curve is the share of correct grades"),
     )
     training: ClassVar[Training] = Training(
         head="regression",
@@ -106,7 +106,7 @@ class Ordinal(Task):
             cells = _as_numbers(stated, cells) or cells
         if not given and not all(map(_is_number, cells)):
             raise DataError(
-                f"the order of the grades in {stated.origin} is not stated",
+                f"the order of the grades in {stated.origin} is not known",
                 found=", ".join(sorted(set(cells), key=natural_key)[:8]),
                 fix="name them, lowest first, such as --grades none,mild,severe",
             )
@@ -119,7 +119,7 @@ class Ordinal(Task):
             )
         if not 2 <= len(names) <= MOST_GRADES:
             raise DataError(
-                f"{stated.origin} holds {len(names)} different grades",
+                f"{stated.origin} contains {len(names)} different grades",
                 expected=f"from 2 to {MOST_GRADES}",
                 fix="use --task regression for numbers" if len(names) > 2 else None,
             )
@@ -284,7 +284,7 @@ class Ordinal(Task):
         """Grades (N,) as the model numbers them."""
         if unknown := [name for name in dataset.names if name not in self.names]:
             raise DataError(
-                "the data has grades that the model does not know",
+                "the data has grades that the model was not trained on",
                 found=", ".join(unknown[:8]),
                 expected=", ".join(self.names[:8]),
             )
@@ -339,7 +339,7 @@ def _as_numbers(stated: Stated, cells: Sequence[str]) -> list[str]:
         return []
     columns, numbers = stated.as_numbers()
     if numbers.shape[1] > 1:
-        raise DataError(f"{stated.origin} states several grades per image", expected="one column of grades")
+        raise DataError(f"{stated.origin} has several grades per image", expected="one column of grades")
     require_finite(numbers, columns, stated.origin)
     return [str(int(value)) if value == int(value) else f"{value:.3g}" for value in numbers[:, 0].tolist()]
 

@@ -69,7 +69,7 @@ class GradesEvaluation(Evaluation):
 
     def summary(self) -> dict[str, Any]:
         """The numbers that go into metrics.json."""
-        left_out = ("confusion", "mistakes", "names", "images", "panel", "subgroups", "pictures")
+        left_out = ("confusion", "mistakes", "names", "images", "panel", "subgroups", "detection", "pictures")
         return {key: value for key, value in vars(self).items() if key not in left_out}
 
     def promises(self) -> tuple[PanelEntry, ...]:
@@ -92,13 +92,13 @@ class GradesEvaluation(Evaluation):
         return (
             f"quadratic weighted kappa {summary['kappa']:.3f} ({low:.3f} to {high:.3f}) on {summary['n']} "
             f"{thing}s{new}\noff by {summary['mean_absolute_error']:.2f} grades on average ({least:.2f} to {most:.2f}; "
-            f"always the median grade: {summary['usual_error']:.2f}); {percent(summary['accuracy'])} exactly right"
+            f"always the median grade: {summary['usual_error']:.2f}); {percent(summary['accuracy'])} exactly correct"
         )
 
     def mistake_line(self, mistake: GradeMistake) -> str:
         """A mistake in a line."""
         m = mistake
-        return f"off by {m.off}: {m.image} is {m.grade}, called {m.predicted} with {probability(m.probability)}"
+        return f"off by {m.off}: {m.image} is {m.grade}, predicted as {m.predicted} with {probability(m.probability)}"
 
     def report(self, thing: str = "image", validation: Self | None = None) -> ReportParts:
         """Agreement, mean absolute error, a row for each grade, the confusion matrix, and the furthest off."""
@@ -117,7 +117,7 @@ class GradesEvaluation(Evaluation):
         return ReportParts(
             verdict=f"Off by **{self.mean_absolute_error:.2f}** grades on average on "
             f"**{count(self.n, f'test {thing}')}** that were not used in training; **{percent(self.accuracy)}** "
-            "exactly right.",
+            "exactly correct.",
             tiles=(
                 Tile(
                     "Agreement", f"{self.kappa:.3f}",
@@ -125,18 +125,18 @@ class GradesEvaluation(Evaluation):
                 ),
                 Tile(
                     "Mean absolute error", f"{self.mean_absolute_error:.2f}",
-                    f"grades, {least:.2f} to {most:.2f} with 95 % confidence; always predicting the median grade would "
-                    f"be off by {self.usual_error:.2f}",
+                    f"grades, {least:.2f} to {most:.2f} with 95 % confidence; always predicting the median grade "
+                    f"gives {self.usual_error:.2f}",
                 ),
-                Tile("Accuracy", percent(self.accuracy), "exactly right", Bar(self.accuracy, self.accuracy_interval)),
+                Tile("Accuracy", percent(self.accuracy), "exactly correct", Bar(self.accuracy, self.accuracy_interval)),
             ),
             table=Table(
                 ("Grade", f"{thing.capitalize()}s", "Exactly right", "Within one grade"), tuple(self._rows()),
-                f"For each grade of the test {thing}s, how often it is predicted, and how often at most one away.",
+                f"For each grade of the test {thing}s, how often it is predicted, and how often within one grade.",
             ),
             sections=(
                 Section("confusion", "Confusion matrix", (Confusion(self.confusion, self.names, thing),)),
-                Section("mistakes", "The furthest off", (shown,)),
+                Section("mistakes", "The largest errors", (shown,)),
             ),
         )  # fmt: skip
 

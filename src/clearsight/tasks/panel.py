@@ -81,12 +81,12 @@ class Check:
         if self.value is None or not math.isfinite(self.value):
             return f"the {self.what} could not be measured"
         if self.interval is None:
-            what, condition = "the range that counts of so few images fall into is too wide to decide", ""
+            what, condition = "with so few images the expected range is too wide for a decision", ""
             number = None if self.needed is None else f"{self.needed:,} calibration and {self.needed:,} test images"
         else:
             what, condition = (
-                f"the 95 % interval of the {self.what} is too wide to decide",
-                ", if the value stays as it is",
+                f"the 95 % interval of the {self.what} is too wide for a decision",
+                ", if the value stays the same",
             )
             number = None if self.needed is None else f"{self.needed:,} images"
         return what if number is None else f"{what}: about {number} would be needed{condition}"
@@ -171,7 +171,7 @@ class PanelEntry:
 
 @dataclass(frozen=True)
 class TrustPanel:
-    """What a model promises and whether it is kept, for what applies to its task.
+    """The promises of a model that apply to its task, and whether each is kept.
 
     Example:
         >>> panel = TrustPanel((accuracy_entry(0.9, (0.85, 0.94), 0.5, "cat"),))
@@ -273,7 +273,7 @@ def accuracy_entry(
         (Check(what, value, interval, low=commonest, high=1.0, beyond=True, needed=needed),),
         f"{what} {percent(value)} ({_span(interval)}){without}",
         f"above {percent(commonest)}, the share of the most common class, ‘{name}’",
-        "collect more images of every class and train again; `clearsight doctor RUN` says whether training went well",
+        "collect more images of every class and train again; `clearsight doctor RUN` shows whether training went well",
     )
 
 
@@ -315,7 +315,7 @@ def calibration_entry(
         f"calibration error {points(error)} ({100 * interval[0]:.1f} to {100 * interval[1]:.1f}), log loss "
         f"{log_loss:.3f}",
         f"at most {points(LARGEST_ERROR)}, log loss below the {reference:.3f} of the class frequencies",
-        "use predictions, not probabilities, and give training more validation images",
+        "use the predictions, not the probabilities, and train with more validation images",
     )
 
 
@@ -338,8 +338,8 @@ def coverage_entry(
     observed = covered / n if n else None
     certain = accuracy is not None and accuracy >= stated
     size = "" if mean_size is None else f", {mean_size:.2f} per set"
-    seen = "not measured" if observed is None else f"{percent(observed)} of the {what} hold the truth{size}"
-    excess = f"; above it as accuracy alone is {percent(accuracy)}" if certain and accuracy is not None else ""
+    seen = "not measured" if observed is None else f"{percent(observed)} of the {what} contain the truth{size}"
+    excess = f"; above it because the accuracy is {percent(accuracy)}" if certain and accuracy is not None else ""
     return PanelEntry(
         "coverage",
         (
@@ -350,7 +350,8 @@ def coverage_entry(
         ),
         f"{seen} (stated {percent(stated)})",
         f"{percent(low)} to {percent(high)}, the range for {calibrated_on:,} calibration and {n:,} test images{excess}",
-        "collect more images: the sets are calibrated on validation images, which must come from where new images come",
+        "collect more images: the sets are calibrated on validation images, which must come from the same source as "
+        "new images",
     )  # fmt: skip
 
 
@@ -362,13 +363,13 @@ def ood_entry(
     """
     alarms, words, required = _false_alarms(flagged, n, calibrated_on, allowed, "test images")
     share = None if far is None else far[0] / far[1]
-    tried = "far images not tried" if share is None or far is None else f"{percent(share)} of {far[1]:,} {FAR_IMAGES}"
+    tried = "far images not tested" if share is None or far is None else f"{percent(share)} of {far[1]:,} {FAR_IMAGES}"
     return PanelEntry(
         "ood",
         (alarms, Check("far images flagged", share, None, low=FAR_FLAGGED, high=1.0)),
         f"flagged: {words}, {tried}",
         f"{required}; at least {percent(FAR_FLAGGED)} of far images",
-        "do not rely on the flag alone, and give training more validation images",
+        "do not rely on the flag alone, and train with more validation images",
     )
 
 
@@ -376,7 +377,8 @@ def false_alarms_entry(flagged: int, n: int, calibrated_on: int, allowed: float)
     """The share of normal images that are called anomalies lies in the band of the stated rate."""
     alarms, words, required = _false_alarms(flagged, n, calibrated_on, allowed, "normal images")
     return PanelEntry(
-        "ood", (alarms,), words, required, "collect more normal images from where new ones come, and train again",
+        "ood", (alarms,), words, required, "collect more normal images from the same source as new ones, and train "
+        "again",
         heading="False alarms",
     )  # fmt: skip
 
@@ -404,9 +406,9 @@ def label_issues_entry(flagged: int, examined: int, false_share: float | None) -
         (Check("expected share of false flags", share, None, low=0.0, high=FALSE_FLAGS, enough=examined > 0),),
         f"{count(flagged, 'label')} of {examined:,} flagged, expected share of false flags {expected}"
         if flagged
-        else f"no label of {examined:,} flagged, which is no proof that all are right",
+        else f"none of {examined:,} labels flagged, which does not prove that all are correct",
         f"at most {percent(FALSE_FLAGS)} of the flags are false",
-        "look at the flagged images before you leave any out",
+        "inspect the flagged images before you exclude any",
     )
 
 
@@ -431,7 +433,7 @@ def robustness_entry(right_before: int, right_after: float, changes: int) -> Pan
 
 
 def deciding_images(value: float, interval: tuple[float, float], bound: float, images: int | None) -> int | None:
-    """About how many images would give an interval that does not reach across a bound, if the value stays as it is: its
+    """About how many images would give an interval that does not reach across a bound, if the value stays the same: its
     width shrinks with the square root of their number. None where it does not reach there, or the value lies on it.
 
     Example:

@@ -1,4 +1,4 @@
-"""What a user may ask of predictions."""
+"""Options of predictions."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ COVERAGE = 0.9
 
 @dataclass(frozen=True)
 class PredictOptions:
-    """What a user may ask of predictions.
+    """Options of predictions.
 
     Args:
         coverage: probability with which sets and intervals hold the truth, in (0, 1).
@@ -42,7 +42,7 @@ def check_effect(given: Iterable[str], known: Container[str], task: str) -> None
     if idle := [name for name in given if name.removeprefix("--").replace("-", "_") not in known]:
         raise ConfigError(
             f"{', '.join(idle)} {'has' if len(idle) == 1 else 'have'} no effect with this model",
-            found=f"a model of {task}", fix="leave that out",
+            found=f"a model of {task}", fix="leave it out",
         )  # fmt: skip
 
 
@@ -50,7 +50,7 @@ def group_of(words: str, option: str) -> tuple[str, str]:
     """The column and the value that COLUMN=VALUE names; ConfigError where it names none. option: what to call it."""
     column, sign, value = words.partition("=")
     if not (sign and column and value):
-        raise ConfigError(f"{option} {words} names no group", expected="COLUMN=VALUE, such as site=A")
+        raise ConfigError(f"{option} {words} does not name a group", expected="COLUMN=VALUE, such as site=A")
     return column, value
 
 

@@ -41,8 +41,9 @@ class Predictions(Result, Sequence[Any]):
     them, where the user asked for one of these. notes: what to know of the prediction sets.
 
     Example:
-        >>> found = cs.load("runs/photos").predict("new/")  # doctest: +SKIP
-        >>> found[0].label, found.to_frame()  # doctest: +SKIP
+        >>> found = cs.load("runs/digits").predict("new/")
+        >>> found[0].label, len(found.to_frame())
+        ('0', 2)
     """
 
     rows: tuple[Any, ...]
@@ -93,13 +94,13 @@ class Predictions(Result, Sequence[Any]):
         return {"predictions": [asdict(one) for one in self.rows], **asked, **notes}
 
     def text(self) -> str:
-        """A line for each image, with its prediction set where one was asked for."""
+        """A line for each image, with its prediction set if one was requested."""
         coverage = self.asked.get("coverage")
         lines = [f"{one.image}  {one.line(coverage=coverage, thing=self.thing)}" for one in self.rows]
         return "\n".join([f"predictions for {count(len(self), self.thing)}", *self.about_sets(), *lines])
 
     def about_sets(self) -> list[str]:
-        """What was asked of prediction sets or intervals, and the notes on these, in lines."""
+        """The options of prediction sets or intervals, and notes on them, in lines."""
         if not self.asked:
             return []
         asked = self.asked
@@ -111,12 +112,12 @@ class Predictions(Result, Sequence[Any]):
         return [f"{what}: {', '.join(parts)}", *(f"note: {note}" for note in self.notes)]
 
     def cards(self) -> tuple[Card, ...]:
-        """What a page shows: the first images with their predictions."""
+        """The content of a page: the first images with their predictions."""
         return tuple(prediction_card(one, i) for i, one in enumerate(self.rows[:PICTURES]))
 
     @property
     def flagged(self) -> int:
-        """How many images are flagged, as out of distribution."""
+        """Number of images flagged as out of distribution."""
         return sum(bool(prediction_card(one, 0).flag) for one in self.rows)
 
     def pixels(self, i: int, side: int) -> Pixels | None:

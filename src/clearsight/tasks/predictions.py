@@ -46,19 +46,30 @@ class Prediction:
     is_ood: bool | None = None
 
     def line(self, top: int = 3, coverage: float | None = None, thing: str = "image") -> str:
-        """The prediction in words. top: classes to list. coverage: of the set to name, if any. thing: image or
-        sound.
+        """The prediction in words.
+
+        Args:
+            top: number of classes to list.
+            coverage: coverage of the prediction set to list, 0 to 1; None lists no set.
+            thing: what was classified, "image" or "sound".
+
+        Returns:
+            One line of text.
+
+        Example:
+            >>> Prediction("cat.png", "cat", 0.9, 0.47, {"cat": 0.9, "dog": 0.1}).line(top=2)
+            'cat 90.0 %  dog 10.0 %  (uncertainty 0.47)'
         """
         words = "  ".join(f"{name} {probability(p)}" for name, p in list(self.probabilities.items())[:top])
         if self.probability < max(self.probabilities.values(), default=0.0):  # by costs, or a precision or recall
-            words = f"{self.label} by its operating point; {words}"
+            words = f"{self.label} at its operating point; {words}"
         if self.is_ood:
             words = f"unknown: {unlike_words(self.ood_percentile or 0.0, thing)}; nearest class {words}"
         line = f"{words}  (uncertainty {self.uncertainty:.2f})"
         if coverage is None:
             return line
         if self.set is None:
-            return f"{line}  no prediction set: this model was not calibrated"
+            return f"{line}  no prediction set: this model is not calibrated"
         return f"{line}  at {percent(coverage, 0)}: {', '.join(self.set)}"
 
 
@@ -77,7 +88,16 @@ class LabelsPrediction:
     is_ood: bool | None = None
 
     def line(self, top: int = 3, coverage: float | None = None, thing: str = "image") -> str:
-        """The labels given, and the probabilities of the likeliest `top`."""
+        """The predicted labels, and the probabilities of the most probable ones.
+
+        Args:
+            top: number of labels whose probability is listed.
+            coverage: not used: labels have no prediction sets.
+            thing: what was classified, "image" or "sound".
+
+        Returns:
+            One line of text.
+        """
         words = "  ".join(f"{name} {probability(p)}" for name, p in list(self.probabilities.items())[:top])
         line = f"{', '.join(self.labels) or 'no label'}  (of {words}; uncertainty {self.uncertainty:.2f})"
         return line + _beside(self.ood_percentile, self.is_ood, thing)
@@ -98,7 +118,16 @@ class NumbersPrediction:
     is_ood: bool | None = None
 
     def line(self, top: int = 3, coverage: float | None = None, thing: str = "image") -> str:
-        """The numbers and their intervals. coverage: of these."""
+        """The numbers and their intervals in words.
+
+        Args:
+            top: not used: all numbers are listed.
+            coverage: coverage of the intervals, 0 to 1; None for 0.9.
+            thing: what the numbers were predicted for, "image" or "sound".
+
+        Returns:
+            One line of text.
+        """
         spans = self.intervals or {}
         words = "  ".join(
             f"{name} {value:.4g}" + (f" ({spans[name][0]:.4g} to {spans[name][1]:.4g})" if name in spans else "")
@@ -123,7 +152,16 @@ class AnomalyPrediction:
     score: float = _in(None, None)
 
     def line(self, top: int = 3, coverage: float | None = None, thing: str = "image") -> str:
-        """Whether it is an anomaly. thing: what it was asked of, an image or a sound."""
+        """Whether it is an anomaly, in words.
+
+        Args:
+            top: not used.
+            coverage: not used.
+            thing: what was examined, "image" or "sound".
+
+        Returns:
+            One line of text.
+        """
         word = "anomaly" if self.anomaly else "normal"
         rare = f"{percent(self.p_value)} of normal {thing}s score as high"
         return f"{word}  (anomaly {probability(self.probability)}; {rare})"
@@ -141,7 +179,16 @@ class OutputsPrediction:
     is_ood: bool | None = None
 
     def line(self, top: int = 3, coverage: float | None = None, thing: str = "image") -> str:
-        """Every output and its values."""
+        """Every output and its values.
+
+        Args:
+            top: not used: all values are listed.
+            coverage: not used.
+            thing: what the outputs belong to, "image" or "sound".
+
+        Returns:
+            One line of text.
+        """
         line = "  ".join(
             f"{output}: {', '.join(f'{name} {value:.4g}' for name, value in values.items())}"
             for output, values in self.outputs.items()
@@ -156,9 +203,17 @@ def class_predictions(
     known: Sequence[dict[str, Any]],
     decided: Sequence[int] | NDArray[np.integer] | None = None,
 ) -> list[Prediction]:
-    """The predicted class of each image, from probabilities (N, K). known: the other fields of each, of which `set` is
-    a row (K,) of the classes inside. decided (N,): the classes that an operating point decides for; the most probable
-    ones where there is none.
+    """The predicted class of each image.
+
+    Args:
+        probabilities: calibrated probabilities (N, K), rows sum to 1.
+        names: the K class names.
+        images: names of the N images.
+        known: the other fields of each prediction; `set`, if given, is a row (K,) that marks the classes in the set.
+        decided: predicted class indices (N,) of an operating point; None takes the most probable classes.
+
+    Returns:
+        One prediction per image, in their order.
     """
     p = np.asarray(probabilities, np.float64)
     uncertainty = -(p * np.log(np.maximum(p, 1e-300))).sum(1) / np.log(max(2, len(names)))
@@ -180,7 +235,17 @@ def outputs_predictions(
     images: Sequence[str],
     known: Sequence[dict[str, Any]],
 ) -> list[OutputsPrediction]:
-    """The prediction for each image, from outputs (N, ...) by name. known: its other fields."""
+    """The predictions of a task without a prediction type of its own.
+
+    Args:
+        outputs: arrays (N, ...) by the name of the output.
+        names: names of the values, used for outputs that have as many values per image.
+        images: names of the N images.
+        known: the other fields of each prediction.
+
+    Returns:
+        One prediction per image, in their order.
+    """
 
     def named(row: NDArray[np.floating]) -> dict[str, float]:
         values = row.ravel().tolist()
@@ -199,7 +264,18 @@ def labels_predictions(
     images: Sequence[str],
     known: Sequence[dict[str, Any]],
 ) -> list[LabelsPrediction]:
-    """The prediction for each image, from probabilities (N, K) and thresholds (K,). known: its other fields."""
+    """The predicted labels of each image.
+
+    Args:
+        probabilities: calibrated probabilities (N, K).
+        names: the K labels.
+        thresholds: probability from which each label is predicted (K,).
+        images: names of the N images.
+        known: the other fields of each prediction.
+
+    Returns:
+        One prediction per image, in their order.
+    """
     given, uncertainty = probabilities >= np.array(thresholds), binary_entropy(probabilities).mean(1)
     found = []
     for i, image in enumerate(images):
@@ -226,8 +302,20 @@ def numbers_predictions(
     images: Sequence[str],
     known: Sequence[dict[str, Any]],
 ) -> list[NumbersPrediction]:
-    """The prediction for each image, from values (N, T) and half the widths of their intervals (N, T), of a direction
-    (N, 1). kind, unit: as of `Regression`. within: the range that plain numbers are kept in.
+    """The predicted numbers of each image, with intervals.
+
+    Args:
+        values: predicted numbers (N, T), in the user's unit.
+        widths: half the width of each interval (N, T); (N, 1) degrees for a direction. Infinite values are allowed.
+        names: the T names of the numbers.
+        kind: "number", "angle" or "direction", as in `Regression`.
+        unit: "degrees" or "radians" for angles, else "".
+        within: range (low, high) that intervals of plain numbers are clipped to.
+        images: names of the N images.
+        known: the other fields of each prediction.
+
+    Returns:
+        One prediction per image, in their order.
     """
     found = []
     for i, image in enumerate(images):
@@ -249,21 +337,53 @@ def numbers_predictions(
 
 
 def half_widths(errors: Sequence[Sequence[float]], coverage: float) -> NDArray[np.float64]:
-    """Half the width of an interval that holds the truth with this probability (T,), from sorted errors of validation
-    images (T, n); infinite where so few were kept that so much cannot be promised.
+    """Half the width of conformal intervals, from the errors on validation images.
+
+    Args:
+        errors: T sorted rows of n absolute errors.
+        coverage: coverage of the intervals, 0 to 1.
+
+    Returns:
+        Half widths (T,); infinite where n is too small for this coverage.
+
+    Example:
+        >>> half_widths([[0.1, 0.2, 0.3, 0.4]], coverage=0.8)
+        array([0.4])
+
+    Reference:
+        Lei et al., "Distribution-free predictive inference for regression", 2018, algorithm 2.
     """
     places = [math.ceil((len(row) + 1) * coverage) for row in errors]
     return np.array([row[at - 1] if at <= len(row) else math.inf for row, at in zip(errors, places, strict=True)])
 
 
 def binary_entropy(p: NDArray[np.floating]) -> NDArray[np.float64]:
-    """Entropy of a binary prediction over log 2, in [0, 1]."""
+    """Entropy of a binary prediction, divided by log 2.
+
+    Args:
+        p: probabilities, any shape.
+
+    Returns:
+        Entropies in [0, 1], of the same shape.
+
+    Example:
+        >>> binary_entropy(np.array([0.5])).tolist()
+        [1.0]
+    """
     q = np.clip(np.asarray(p, np.float64), 1e-12, 1 - 1e-12)
     return np.asarray(-(q * np.log2(q) + (1 - q) * np.log2(1 - q)))
 
 
 def unlike_words(percentile: float, thing: str = "image") -> str:
-    """The OOD percentile of an image in words."""
+    """The OOD percentile of an image in words.
+
+    Args:
+        percentile: share of known images with a lower OOD score, 0 to 1.
+        thing: what the images are, "image" or "sound".
+
+    Returns:
+        A part of a sentence.
+    """
     return f"OOD score above {'all' if percentile > 0.995 else f'{percent(percentile, 0)} of'} known {thing}s"
 
 

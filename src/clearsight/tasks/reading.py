@@ -23,9 +23,24 @@ def read(
 ) -> Dataset:
     """The images and targets of any supported source, without decoding a pixel.
 
-    data, data_dir: as for `data.sources.read.find`, or a Listing, or a Dataset, which is returned as it is. task: name
-    of the task; "auto" goes by what labels look like. Raises DataError when nothing usable is found, the labels do not
-    suit the task, or a Dataset is of another.
+    Args:
+        data: a source as `data.sources.read.find` takes it, a Listing, or a Dataset, which is returned as it is.
+        data_dir: folder that file names in a table are relative to; None for the folder of the table.
+        task: name of the task; "auto" chooses by what the labels look like.
+        options: what the user states about the targets; None for the defaults.
+
+    Returns:
+        The data set, with metadata and the list of files that were left out.
+
+    Raises:
+        DataError: nothing usable is found, the labels do not suit the task, or a Dataset was read for another task.
+        ConfigError: unknown task name.
+
+    Example:
+        >>> from clearsight.tasks.reading import read
+        >>> data = read("builtin:digits")
+        >>> len(data), data.task.name
+        (1797, 'classification')
     """
     options = options or TaskOptions()
     asked = None if task == AUTO else task_named(task)
@@ -38,7 +53,9 @@ def read(
         return data
     listing = data if isinstance(data, Listing) else list_images(data, data_dir=data_dir, task=task)
     dataset = (asked or claimed(listing.stated)).read(listing, options)
-    return replace(dataset, metadata=listing.metadata, losses=listing.losses, added_to=listing.added_to)
+    return replace(
+        dataset, metadata=listing.metadata, losses=listing.losses, boxed=listing.boxed, added_to=listing.added_to
+    )
 
 
 def list_images(data: Any, *, data_dir: str | Path | None = None, task: str = AUTO) -> Listing:
@@ -55,22 +72,41 @@ def origin_of(data: Any, *, data_dir: str | Path | None = None, task: str = AUTO
 
 
 def claimed(stated: Stated) -> type[Task]:
-    """The task that data looks like; classification where it looks like none of the others."""
+    """The task that data looks like.
+
+    Args:
+        stated: what the source states about the targets.
+
+    Returns:
+        The first registered task that claims the data; classification if none does.
+    """
     return claiming(stated) or Classification
 
 
 def claiming(stated: Stated) -> type[Task] | None:
-    """The task that data looks like; None where it has nothing that a task goes by."""
+    """The first registered task that claims the data; None if none does."""
     return next((task for task in registered_tasks() if task.claims(stated)), None)
 
 
 def read_exclusive(data: Any, what: str, *, data_dir: str | Path | None = None) -> Dataset:
-    """As `read`, for `what` is about one class per image; DataError for data of another task."""
+    """Read a data set that must give one class per image.
+
+    Args:
+        data: a source as for `read`.
+        what: the feature that needs classes, for the error message.
+        data_dir: as for `read`.
+
+    Returns:
+        The data set.
+
+    Raises:
+        DataError: the data is of another task.
+    """
     found = read(data, data_dir=data_dir)
     if not found.task.needs_classes:
         raise DataError(
-            f"{what} is for data that gives one class per image",
+            f"{what} needs data with one class per image",
             found=f"{found.task.words_used.data} in {found.name}",
-            fix="use `clearsight train`, which takes these too",
+            fix="use `clearsight train`, which supports this task",
         )
     return found

@@ -26,9 +26,10 @@ from clearsight.data.audit import Finding
 from clearsight.data.dataset import Dataset
 from clearsight.data.targets import Stated, is_direction, one_hot
 from clearsight.errors import ConfigError, DataError
+from clearsight.tasks.angle_units import like_angles, reach, wrong_unit
 from clearsight.tasks.classification import soft_labels
 from clearsight.tasks.evaluation import Evaluation
-from clearsight.tasks.losses import huber, mean_squared_error
+from clearsight.tasks.losses import LEAST, gaussian_nll, huber, mean_squared_error
 from clearsight.tasks.predictions import ANGLES, NumbersPrediction, half_widths, numbers_predictions
 from clearsight.tasks.registry import register_task
 from clearsight.tasks.regression_evaluation import NumbersEvaluation, evaluate_numbers
@@ -48,11 +49,6 @@ from clearsight.wording import count
 
 Kind = Literal["number", "angle", "direction"]
 
-LEAST = -7.0
-"""Smallest logarithmic variance, in deviations of the training numbers, that is taken from a network: a deviation of
-0.03.
-"""
-
 MUON_FROM = 2000
 """Images from which numbers are learned with Muon. Measured on 2,500 and 6,000 views and 8,000 digits: three quarters
 of AdamW's error after the same epochs.
@@ -69,15 +65,6 @@ COVERAGES = (0.5, 0.8, 0.9, 0.95, 0.99)
 
 NEAR = 0.1
 """Numbers that differ by less, in their spread, are the same prediction to int8."""
-
-
-def gaussian_nll(outputs: Tensor, target: Tensor) -> Tensor:
-    """Minus log likelihood of a normal distribution, less a constant: mean over numbers of (s + (m - t)^2 exp(-s)) / 2,
-    outputs (N, 2 T) = means m and logarithmic variances s, which are `LEAST` at least [Nix, Weigend 1994].
-    """
-    mean, log_variance = outputs.chunk(2, dim=1)
-    s = log_variance.clamp_min(LEAST)
-    return 0.5 * (s + (mean - target).square() * torch.exp(-s)).mean(1)
 
 
 @register_task
@@ -107,7 +94,7 @@ class Regression(Task):
         data="columns of numbers",
         names=("number", "numbers"),
         group="range",
-        score_curve=("Variance explained", "the other curve what share of the variance the answers explain"),
+        score_curve=("Variance explained", "the other curve is the share of variance explained by the predictions"),
     )
     training: ClassVar[Training] = Training(
         head="regression",
@@ -156,8 +143,8 @@ class Regression(Task):
                 f"all but {int(stray.sum())} are 0 or 1; the first is {dataset.targets[i, k]:g} in column "
                 f"{dataset.names[k]!r}"
             )
-            fix = "if they are labels, correct these cells; with --task regression they are numbers"
-            found.append(Finding("hardly-numbers", "warning", f"the columns are taken for numbers, and {words}", fix))
+            fix = "if they are labels, correct these cells; if they are numbers, use --task regression"
+            found.append(Finding("hardly-numbers", "warning", f"the columns are treated as numbers, and {words}", fix))
         return found + constant_finding(cls._constant(dataset))
 
     @classmethod
@@ -167,7 +154,7 @@ class Regression(Task):
         plain += ["--loss gaussian-nll"] if config.optimization.loss == "gaussian-nll" else []
         if plain and is_direction(dataset.targets):
             raise ConfigError(
-                f"{', '.join(plain)}: not for a direction in the plane",
+                f"{', '.join(plain)}: not supported for a direction in the plane",
                 found=f"unit vectors in {' and '.join(dataset.names)}",
                 fix="omit it",
             )
@@ -180,7 +167,7 @@ class Regression(Task):
         if config.data.angle is not None or (found := like_angles(dataset)) is None:
             return []
         name, unit = found
-        return [("numbers", "plain", f"{name!r} fills a full turn: if it is an angle, say --angle {unit}")]
+        return [("numbers", "plain", f"{name!r} covers a full turn: if it is an angle, use --angle {unit}")]
 
     @classmethod
     def _constant(cls, dataset: Dataset) -> DataError | None:
@@ -209,9 +196,9 @@ class Regression(Task):
         low, high = options.within or (-math.inf, math.inf)
         if values.min() < low or values.max() > high:
             raise DataError(
-                "targets lie outside the stated range",
+                "targets lie outside the range of --within",
                 found=f"{values.min():g} to {values.max():g}",
-                expected=f"{low:g} to {high:g}, as --within says",
+                expected=f"{low:g} to {high:g}, as given by --within",
             )
         mean, std = values[train].mean(0), values[train].std(0)
         std = np.where(std > 0, std, 1.0)
@@ -255,15 +242,28 @@ class Regression(Task):
         return ("values", *(["deviations"] if self.spread else []), "outputs")
 
     def deviations(self, outputs: Outputs) -> Floats:
-        """How far off the network predicts that it may be, in the user's unit (N, T); ones where it predicts no
-        variance, (N, 1) for a direction.
+        """The standard deviation that the network predicts for each number.
+
+        Args:
+            outputs: outputs of the network (N, O).
+
+        Returns:
+            Deviations (N, T) in the user's unit; ones if the network predicts no variance, (N, 1) for a direction.
         """
         if not self.spread:
             return np.ones((len(outputs), 1 if self.kind == "direction" else len(self.names)))
         return self.decoded(outputs)[1]
 
     def differences(self, values: Floats, targets: NDArray[np.floating]) -> Floats:
-        """Prediction less truth (N, T); of angles the shorter arc; of directions the degrees between (N, 1)."""
+        """Prediction less truth.
+
+        Args:
+            values: predicted numbers (N, T).
+            targets: true numbers (N, T).
+
+        Returns:
+            Differences (N, T), for angles along the shorter arc; for a direction the angle between (N, 1) in degrees.
+        """
         if self.kind == "number":
             return np.asarray(values - targets)
         if self.kind == "direction":
@@ -280,8 +280,15 @@ class Regression(Task):
         return replace(self, errors=tuple(tuple(row.tolist()) for row in ordered))
 
     def widths(self, outputs: Outputs, coverage: float) -> Floats:
-        """Half the width of each interval (N, T), or (N, 1) degrees for a direction; infinite where so few images were
-        kept that so much cannot be promised.
+        """Half the width of each interval.
+
+        Args:
+            outputs: outputs of the network (N, O).
+            coverage: coverage of the intervals, in (0, 1).
+
+        Returns:
+            Half widths (N, T), or (N, 1) degrees for a direction; infinite if there are too few validation images for
+            this coverage.
         """
         return half_widths(self.errors, coverage) * self.deviations(outputs)
 
@@ -454,31 +461,3 @@ class _Values(nn.Module):
         length = (z * z).sum(1, keepdim=True).sqrt()
         right = torch.cat([torch.ones_like(length), torch.zeros_like(length)], 1)
         return torch.where(length > 0, z / length.clamp(min=1e-30), right)
-
-
-def wrong_unit(values: Floats, unit: str) -> str:
-    """What is wrong with angles (N, T) in this unit; "" where nothing is."""
-    largest = float(np.abs(values).max())
-    if unit == "radians" and largest > 2 * ANGLES[unit]:
-        return "these angles are no radians"
-    if unit == "degrees" and largest <= ANGLES["radians"] and (values % 1 != 0).any():
-        return "these angles are hardly degrees"
-    return ""
-
-
-def reach(values: NDArray[np.floating]) -> str:
-    """How far numbers go, in words."""
-    return f"values up to {float(np.abs(values).max()):.4g}"
-
-
-def like_angles(dataset: Dataset) -> tuple[str, str] | None:
-    """The first column of numbers that fills a full turn, and in which unit; None where there is none."""
-    if is_direction(dataset.targets):
-        return None
-    for name, column in zip(dataset.names, dataset.targets.T.astype(np.float64), strict=True):
-        for unit, turn in ANGLES.items():
-            low, high = column.min(), column.max()
-            fills = 0.95 * turn <= high - low <= 1.001 * turn
-            if fills and (low >= 0 or (-0.501 * turn <= low and high <= 0.501 * turn)):
-                return name, unit
-    return None

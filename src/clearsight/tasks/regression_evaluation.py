@@ -87,7 +87,7 @@ class NumbersEvaluation(Evaluation):
             value, k = min(explained)
             deviations = self.truth[:, k] - self.truth[:, k].mean()
             interval = explained_interval(self.errors[:, k], deviations)
-            meaning = "that of always predicting the mean"
+            meaning = "the value for always predicting the mean"
             found.append(chance_entry(value, interval, "Explained variance", 0.0, meaning, self.n))
         if self.calibrated_on:
             worst = max(self.per_number, key=lambda s: abs(s.covered - self.coverage))
@@ -113,18 +113,18 @@ class NumbersEvaluation(Evaluation):
         """How far off each number is, and how often intervals hold the truth."""
         unit = f" {summary['unit']}" if summary["unit"] else ""
         lines = [
-            f"{name}: off by {s['median_error']:.3g}{unit} in the median of {summary['n']} {thing}s{new} "
-            f"(always saying the same: {s['usual_error']:.3g}{unit})"
+            f"{name}: median error {s['median_error']:.3g}{unit} on {summary['n']} {thing}s{new} "
+            f"(constant prediction: {s['usual_error']:.3g}{unit})"
             for name, s in summary["per_number"].items()
         ]
         return "\n".join(
-            [*lines, f"{percent(summary['coverage'], 0)} intervals hold the truth in {percent(summary['covered'])}"]
+            [*lines, f"coverage of the {percent(summary['coverage'], 0)} intervals: {percent(summary['covered'])}"]
         )
 
     def mistake_line(self, mistake: NumberMistake) -> str:
         """The truth and what was predicted."""
         predicted, truth = (", ".join(f"{v:.4g}" for v in row) for row in (mistake.predicted, mistake.truth))
-        return f"furthest off: {mistake.image} is {truth}, predicted {predicted}"
+        return f"largest error: {mistake.image} is {truth}, predicted {predicted}"
 
     def report(self, thing: str = "image", validation: Self | None = None) -> ReportParts:
         """Errors and intervals, predictions against the truth, and the images furthest off."""
@@ -132,16 +132,16 @@ class NumbersEvaluation(Evaluation):
         first = self.per_number[0]
         held = float(np.mean([s.covered for s in self.per_number]))
         return ReportParts(
-            verdict=f"Median error **{first.median_error:.3g}{unit}** on **{count(self.n, f'test {thing}')}** that "
-            "training did not use"
+            verdict=f"Median error **{first.median_error:.3g}{unit}** on "
+            f"**{count(self.n, f'test {thing}')}** that were not used in training"
             + (f", for {first.name}" if len(self.per_number) > 1 else "")
             + f". Coverage of its {percent(self.coverage)} intervals: **{percent(held)}**.",
             tiles=tuple(self._tiles(thing, unit, held)),
             table=self._table(),
             charts=Charts(
                 tuple(self._charts()),
-                f"Each dot is a test {thing}: on the dashed line the prediction is the truth. Below, the errors, and "
-                "in gray the span that the intervals allow.",
+                f"Each dot is a test {thing}: on the dashed line the prediction equals the "
+                f"truth. Below are the errors, with the width of the intervals in gray.",
             ),
             sections=(
                 Section(
@@ -158,7 +158,7 @@ class NumbersEvaluation(Evaluation):
             yield Tile(
                 s.name,
                 f"{s.median_error:.3g}{unit}",
-                f"median error; always predicting the mean would give {s.usual_error:.3g}{unit}"
+                f"median error; always predicting the mean gives {s.usual_error:.3g}{unit}"
                 + (f". R² is {s.explained:.3f}" if s.explained is not None else ""),
             )
         yield Tile(
@@ -216,7 +216,19 @@ def evaluate_numbers(
     indices: NDArray[np.integer] | None = None,
     images: Sequence[str] | None = None,
 ) -> NumbersEvaluation:
-    """Metrics of outputs (N, O). indices, images: positions and names, for the list of the furthest off."""
+    """Metrics of predicted numbers and of their intervals.
+
+    Args:
+        task: the task, which decodes outputs.
+        outputs: raw outputs of the network (N, O).
+        targets: true numbers (N, T), in the user's unit.
+        coverage: coverage of the intervals, 0 to 1.
+        indices: positions of the images in the data set (N,); None counts from 0.
+        images: names of the N images, for the list of the largest errors.
+
+    Returns:
+        The evaluation.
+    """
     truth = targets.astype(np.float64)
     predicted = task.decode(outputs)
     errors, widths = task.differences(predicted, truth), task.widths(outputs, coverage)

@@ -38,7 +38,9 @@ class SubgroupTable(Result):
     as they have fewer images than `least`.
 
     Example:
-        >>> cs.evaluate("runs/photos", by="site").subgroups[0].plot()  # doctest: +SKIP
+        >>> table = cs.evaluate("runs/digits", "more.csv", by="site").subgroups[0]
+        >>> [row.value for row in table.rows]
+        ['A', 'B']
     """
 
     by: str

@@ -1,4 +1,4 @@
-"""How a task is spoken of."""
+"""The words for a task in messages and reports."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Words:
-    """How a task is spoken of.
+    """The words for a task in messages and reports.
 
     data: what data of the task holds. names: what the names are, one and several. group: what images are spread over.
     score_curve: title of the second learning curve, and its meaning. head_scores: titles of the two scores of heads.
@@ -19,12 +19,13 @@ class Words:
     data: str
     names: tuple[str, str]
     group: str = "range"
-    score_curve: tuple[str, str] = ("Minus loss", "the other curve minus the loss")
+    score_curve: tuple[str, str] = ("Minus loss", "the other curve is minus the loss")
     head_scores: tuple[str, str] = ("Explained", "Squared error")
     issues: str = "{n} label{s} may be wrong"
     issues_meaning: str = (
-        "Wrong labels contradict models that were not trained on the image however sure these are; right labels of "
-        "difficult images do so only as often as the models' probabilities say. Training used the labels as they are."
+        "The labels are compared with predictions of models that were not trained on the image. "
+        "Wrong labels contradict even confident predictions; correct labels of difficult images do so only as "
+        "often as the predicted probabilities imply. Training used the labels unchanged."
     )
-    head_choice: str = "The one with the lowest squared error was chosen; it explains the largest share of what varies."
+    head_choice: str = "The one with the lowest squared error, which explains the most variance, was chosen."
     recipe: str = ""

@@ -59,19 +59,19 @@ class Checkpoint:
         content = read_within(self.path.parent, self.path.name)
         try:
             if content[:DIGEST] != _digest(memoryview(content)[DIGEST:]):
-                raise ValueError("the digest is another")
+                raise ValueError("its digest does not match")
             found = torch.load(io.BytesIO(content[DIGEST:]), map_location="cpu", weights_only=True)
             fingerprint, state = found["fingerprint"], found["state"]
         except Exception as error:  # torch raises errors of many kinds for a damaged file
             raise CheckpointError(
                 f"{self.path} cannot be read",
                 found=f"{self.path.stat().st_size:,} bytes, damaged or cut short",
-                fix="delete it to train from the start, or copy it again",
+                fix="delete it to train from the start, or restore it from a backup",
             ) from error
         if fingerprint != self.fingerprint:
             raise CheckpointError(
-                f"{self.path} belongs to other data, another network or other options",
-                fix="run with the options of config.json beside it, or choose another --out",
+                f"{self.path} was written with other data, another network or other options",
+                fix="use the options in config.json in the same folder, or choose another --out",
             )
         return dict(state)
 

@@ -10,132 +10,32 @@ from __future__ import annotations
 import dataclasses
 import math
 import os
-import re
-import sys
 from dataclasses import dataclass, field, replace
 from numbers import Number
 from typing import TYPE_CHECKING, Any, get_type_hints
 
 from clearsight.arguments import unknown_option
 from clearsight.errors import ConfigError
+from clearsight.train.augmentation_config import AugmentationConfig
+from clearsight.train.choices import (
+    ANOMALIES,
+    INITIALISATIONS,
+    OPTIMISERS,
+    SCHEDULES,
+    WITHOUT_MOMENTUM,
+    known_losses,
+    known_tasks,
+)
 from clearsight.train.decision_config import DecisionConfig, with_hierarchy
-from clearsight.train.option_field import fault, option, option_fields
+from clearsight.train.option_field import fault, low_high, option, option_fields, seconds
 from clearsight.train.run_config import RunConfig
+from clearsight.train.transfer_config import TransferConfig
 
 if TYPE_CHECKING:
     Auto = Any
 else:
     Auto = None
 """None: training decides. Type checkers take it for Any, since a resolved config holds the value itself."""
-
-TASKS = {
-    "auto": "what the labels are: names, several names in one cell, or numbers",
-    "classification": "one class per image",
-    "multilabel": "any number of labels per image",
-    "regression": "numbers, angles, or a direction in the plane",
-    "ordinal": "one of several ordered grades",
-    "hierarchy": "one class per image, or a parent of it in a tree of classes where the class is uncertain",
-    "anomaly": "whether an image is unlike normal ones, learned from those alone",
-}
-
-ANOMALIES = {
-    "auto": "decided from the images, before any anomaly is seen",
-    "knn": "distance to the nearest normal images, by features of the whole image",
-    "mahalanobis": "distance under one Gaussian of these features",
-    "padim": "a Gaussian for each place of the image [Defard 2020]",
-    "patchcore": "distance of each patch to the nearest of a memory of normal patches [Roth 2022]",
-}
-
-LOSSES = {
-    "cross-entropy": "negative log probability of the true class",
-    "bce": "binary cross-entropy of each class, summed",
-    "focal": "cross-entropy that forgets what is easy: (1 - p)^2 weighs each image",
-    "hinge": "multi-class hinge: the true class must lead by a margin of 1",
-    "kl": "Kullback-Leibler divergence of the output from the target",
-    "mse": "squared distance of the outputs from the one-hot target, mean over classes",
-}
-
-NUMBER_LOSSES = {
-    "huber": "squared distance where it is small, absolute where it is large",
-    "gaussian-nll": "the network says its own variance: minus log likelihood of a normal distribution",
-}
-"""Losses for numbers alone, beside mse."""
-
-
-def known_tasks() -> dict[str, str]:
-    """What each task predicts: those above, and those that are registered beside them."""
-    return TASKS | {task.name: task.words_used.data for task in _registered() if task.name not in TASKS}
-
-
-def known_losses() -> dict[str, str]:
-    """What each loss is: those above, and those of tasks that are registered beside them."""
-    known = LOSSES | NUMBER_LOSSES
-    own = {name: loss.__doc__ or name for task in _registered() for name, loss in task.training.losses.items()}
-    return known | {name: words for name, words in own.items() if name not in known}
-
-
-def _registered() -> tuple[Any, ...]:
-    """Tasks registered by now; options are often parsed before `clearsight.tasks`, and PyTorch with it, is loaded."""
-    registry = sys.modules.get("clearsight.tasks.registry")
-    return registry.registered_tasks() if registry else ()
-
-
-OPTIMISERS = {
-    "gd": "gradient descent on all training images at once",
-    "sgd": "stochastic gradient descent, no momentum",
-    "momentum": "SGD with momentum",
-    "nesterov": "SGD with momentum that looks ahead",
-    "adagrad": "rates shrink with the sum of squared gradients",
-    "adadelta": "rates from running averages of gradients and steps",
-    "rmsprop": "rates from a running average of squared gradients",
-    "adam": "momentum and RMSProp together; weight decay as L2",
-    "adamw": "Adam with decoupled weight decay",
-    "radam": "Adam whose first steps are rectified",
-    "adabelief": "Adam whose rates follow the deviation of gradients from their average",
-    "muon": "momentum whose steps move every direction of a weight matrix alike",
-    "lars": "momentum with a rate per layer, for large batches",
-    "lbfgs": "quasi-Newton with line search; takes large batches",
-    "armijo": "SGD whose rate each step is found by Armijo line search",
-}
-
-
-WITHOUT_MOMENTUM = ("gd", "sgd", "adagrad", "adadelta", "rmsprop", "lbfgs", "armijo")
-"""Optimisers without momentum, for which --momentum has no effect."""
-
-
-SCHEDULES = {
-    "constant": "the same rate throughout",
-    "step": "a tenth of it after half the run, a hundredth after three quarters",
-    "exponential": "the same factor every step, down to a thousandth",
-    "cosine": "half a cosine down to zero",
-    "one-cycle": "up for a quarter of the run, then down to nearly zero",
-    "plateau": "a tenth of it whenever validation has not got better for a third of --patience",
-}
-
-
-AUGMENTATIONS = {
-    "none": "no adversarial examples",
-    "light": "shift, turn, zoom a little",
-    "strong": "mirror, then more of light, colour and erasing",
-    "mirror": "left to right, every other image",
-    "flip": "left to right and top to bottom",
-    "crop": "a random part, enlarged to the input size",
-    "affine": "turn, shift, zoom",
-    "perspective": "seen from another side",
-    "colour": "brightness, contrast, saturation",
-    "noise": "Gaussian noise",
-    "blur": "Gaussian blur",
-    "erase": "a square painted over",
-    "rand": "RandAugment: two random changes per image",
-}
-
-
-INITIALISATIONS = {
-    "xavier": "for tanh and sigmoid [Glorot 2010]",
-    "he": "for ReLU [He 2015]",
-    "uniform": "what was common before [Glorot 2010, equation 1]",
-    "orthogonal": "orthonormal rows [Saxe 2013]",
-}
 
 
 @dataclass(frozen=True)
@@ -149,7 +49,7 @@ class DataConfig:
             "squash": "the whole image, stretched",
             "pad": "the whole image, padded",
             "crop": "the centre",
-            "auto": "whichever validates best",
+            "auto": "the one with the best validation score",
         },
     )
     img_size: int | None = option(
@@ -161,7 +61,7 @@ class DataConfig:
     task: str = option("auto", "what to predict", choices=known_tasks)
     angle: str | None = option(
         None,
-        "unit of targets that are angles, of which 359 and 1 degrees are close (default: no angles)",
+        "unit of targets that are angles, so that 359 and 1 degrees are close (default: targets are not angles)",
         choices=("degrees", "radians"),
     )
     within: str | None = option(None, "range of the predicted numbers, such as -30,30 (default: none)")
@@ -195,19 +95,22 @@ class ModelConfig:
     )
     init: str | None = option(
         None,
-        "initialisation of random weights, or best-of:xavier,he,... to try several (default: that of the network)",
+        "initialisation of random weights, with an optional gain as in he:0.1, "
+        "or best-of:xavier,he,... to try several (default: that of the network)",
         choices=INITIALISATIONS,
         best_of=True,
+        gain=True,
     )
     pretrained: bool | None = option(None, "start from published weights (default: if available on this machine)")
     freeze: str = option(
         "auto",
         "pretrained weights to keep fixed",
         choices={
-            "auto": "decided from what validates best and the budget",
-            "all": "all of them; a head is trained on their features",
-            "lower": "the lower blocks; how many is measured",
-            "none": "none; deeper layers move less than the last ones",
+            "auto": "chosen by validation score and budget",
+            "all": "all layers; a head is trained on their features",
+            "lower": "the lower blocks; their number is chosen by validation",
+            "none": "none; the first layers get lower learning rates than the last ones",
+            "recipe": "the blocks that are usually frozen for this amount of data and similarity to ImageNet",
         },
     )
     anomaly: str = option("auto", "method of anomaly detection, for --task anomaly", choices=ANOMALIES)
@@ -246,13 +149,15 @@ class OptimizationConfig:
     clip: float | Auto = option(
         None, "maximum norm of the gradient, 0 for no limit (default: 1, no limit for line searches)", within="[0, inf)"
     )
-    patience: int = option(10, "epochs without a better validation loss before training stops", within="[1, inf)")
-    val_every: int | None = option(None, "steps between validations (default: once per epoch)", within="[1, inf)")
+    patience: int = option(
+        10, "number of epochs without a better validation loss after which training stops", within="[1, inf)"
+    )
+    val_every: int | None = option(None, "number of steps between validations (default: one epoch)", within="[1, inf)")
     amp: str = option(
         "auto",
         "number format for mixed precision",
         choices={
-            "auto": "bf16 where the processor has it",
+            "auto": "bf16 if the processor supports it",
             "bf16": "bfloat16, weights float32",
             "fp16": "float16 with loss scaling (GPU)",
             "off": "float32",
@@ -263,11 +168,25 @@ class OptimizationConfig:
     """Batch normalisation keeps its running statistics; no option: training decides it, yes for pretrained weights."""
 
     def steps_per_epoch(self, images: int) -> int:
-        """Updates in one pass over the training images."""
+        """Number of steps in one pass over the training images.
+
+        Args:
+            images: number of training images.
+
+        Returns:
+            The number of steps.
+        """
         return math.ceil(images / self.images_per_step(images))
 
     def images_per_step(self, images: int) -> int:
-        """Images behind one update: the batch times the batches accumulated, or all for gradient descent."""
+        """Number of images behind one step.
+
+        Args:
+            images: number of training images.
+
+        Returns:
+            Batch size times accumulated batches; all images for gradient descent.
+        """
         return images if self.opt == "gd" else min(images, self.batch_size * self.accumulate)
 
 
@@ -290,37 +209,13 @@ class RegularizationConfig:
     class_weights: str = option(
         "none",
         "weights of the classes in the loss",
-        choices={"none": "every image the same", "balanced": "every class the same"},
+        choices={"none": "equal weight for every image", "balanced": "equal weight for every class"},
     )
     ema: float | None = option(
         None,
         "decay of the exponential moving average of the weights, such as 0.99 (default: no average)",
         within="(0, 1)",
     )
-
-
-@dataclass(frozen=True)
-class AugmentationConfig:
-    """How training images are changed."""
-
-    augment: str | Auto = option(
-        None,
-        "augmentation of training images, or several joined by + (default: light; for many images none, or mirror "
-        "if it does not lower the validation accuracy)",
-        choices=AUGMENTATIONS,
-        joined=True,
-    )
-    mixup: float = option(0.0, "strength of mixup, alpha of its Beta distribution; 0 is off", within="[0, inf)")
-    cutmix: float = option(0.0, "strength of CutMix, alpha of its Beta distribution; 0 is off", within="[0, inf)")
-    adversarial: str = option(
-        "none",
-        "adversarial training",
-        choices={"none": "no adversarial examples", "pgd": "projected gradient descent within --adversarial-epsilon"},
-    )
-    adversarial_epsilon: float = option(
-        0.03, "maximum change of a pixel in adversarial training, of pixels from 0 to 1", within="(0, 1]"
-    )
-    adversarial_steps: int = option(7, "number of steps of each attack in adversarial training", within="[1, inf)")
 
 
 @dataclass(frozen=True)
@@ -334,6 +229,7 @@ class TrainConfig:
 
     data: DataConfig = field(default_factory=DataConfig)
     model: ModelConfig = field(default_factory=ModelConfig)
+    transfer: TransferConfig = field(default_factory=TransferConfig)
     optimization: OptimizationConfig = field(default_factory=OptimizationConfig)
     regularization: RegularizationConfig = field(default_factory=RegularizationConfig)
     augmentation: AugmentationConfig = field(default_factory=AugmentationConfig)
@@ -344,8 +240,14 @@ class TrainConfig:
     def from_options(cls, **options: Any) -> TrainConfig:
         """Build a config from flat option names.
 
+        Args:
+            **options: values by the name of the option, as in the Python API.
+
+        Returns:
+            The config.
+
         Raises:
-            ConfigError: names every unknown option, every bad value and every conflict at once.
+            ConfigError: names every unknown option, every value out of range and every conflict at once.
         """
         known, hints = options_by_name(), option_types()
         faults: list[str] = []
@@ -357,9 +259,9 @@ class TrainConfig:
             if value is None and known[name].default is dataclasses.MISSING:  # of a dict: none was given
                 continue
             value = os.fspath(value) if isinstance(value, os.PathLike) else value  # a run too
-            if name == "normal" and isinstance(value, Number):
+            if name in ("normal", "head_widths") and isinstance(value, Number):
                 value = str(value)
-            if name in ("within", "normal", "grades") and isinstance(value, tuple | list):
+            if name in ("within", "normal", "grades", "head_widths") and isinstance(value, tuple | list):
                 value = ",".join(map(str, value))
             if wrong := fault(known[name], value, hints[name]):
                 faults.append(wrong)
@@ -372,12 +274,19 @@ class TrainConfig:
         return config
 
     def with_options(self, **values: Any) -> TrainConfig:
-        """The config with other values of some fields, by flat name, unchecked."""
+        """The config with other values of some options, unchecked.
+
+        Args:
+            **values: values by the name of the option.
+
+        Returns:
+            The new config.
+        """
         sections = {}
         for name, section in vars(self).items():
             own = {key: values.pop(key) for key in vars(section) if key in values}
             sections[name] = replace(section, **own)
-        assert not values, f"no such fields: {', '.join(values)}"
+        assert not values, f"unknown fields: {', '.join(values)}"
         return TrainConfig(**sections)
 
     def _conflicts(self) -> list[str]:
@@ -385,37 +294,38 @@ class TrainConfig:
         m, o, a, faults = self.model, self.optimization, self.augmentation, self.decision.conflicts()
         if self.run.old_images is not None and self.run.from_run is None:
             faults.append("--old-images is about the images of a run: add --from RUN")
+        faults += self.transfer.conflicts(m.freeze, m.pretrained)
         if self.run.budget is not None:
             try:
                 seconds(self.run.budget)
             except ConfigError as error:
                 faults.append(str(error).rstrip("."))
         if m.init is not None and m.pretrained:
-            faults.append("--init draws weights that --pretrained would load: drop one")
-        if m.freeze in ("all", "lower") and m.pretrained is False:
-            faults.append(f"--freeze {m.freeze} needs the published weights that --no-pretrained refuses")
+            faults.append("--init and --pretrained both set the initial weights: drop one")
+        if m.freeze in ("all", "lower", "recipe") and m.pretrained is False:
+            faults.append(f"--freeze {m.freeze} needs published weights, and --no-pretrained excludes them: drop one")
         if self.data.within is not None:
             try:
                 low_high(self.data.within)
             except ConfigError as error:
                 faults.append(str(error).rstrip("."))
             if self.data.angle:
-                faults.append("--within is the range of plain numbers, and --angle says that they are angles: drop one")
+                faults.append("--within is for plain numbers, and --angle declares angles: drop one")
         if self.data.task != "anomaly":
             changed = {"--normal": self.data.normal is not None, "--anomaly": m.anomaly != "auto"}
             changed["--false-alarms"] = m.false_alarms != 0.05
             if given := [name for name, asked in changed.items() if asked]:
-                faults.append(f"{', '.join(given)} is about anomalies: add --task anomaly")
+                faults.append(f"{', '.join(given)} applies only to anomaly detection: add --task anomaly")
         if o.loss == "gaussian-nll" and self.data.angle:
-            faults.append("--loss gaussian-nll is for plain numbers, and --angle says that they are angles: drop one")
+            faults.append("--loss gaussian-nll is for plain numbers, and --angle declares angles: drop one")
         if o.lr is not None and o.lr_find:
-            faults.append("--lr sets the rate that --lr-find would look for: drop one")
+            faults.append("--lr and --lr-find both set the learning rate: drop one")
         if o.lr_find and o.opt in ("lbfgs", "armijo"):
-            faults.append(f"--lr-find looks for a rate that --opt {o.opt} finds anew in each step: drop one")
+            faults.append(f"--lr-find has no effect with --opt {o.opt}, which finds a rate in each step: drop one")
         if a.mixup and a.cutmix:
-            faults.append("--mixup and --cutmix both mix every batch: drop one")
+            faults.append("--mixup and --cutmix cannot be combined: drop one")
         if o.loss in ("hinge", "focal") and (a.mixup or a.cutmix):
-            faults.append(f"--loss {o.loss} has no meaning for the mixed targets of --mixup and --cutmix")
+            faults.append(f"--loss {o.loss} is not defined for the mixed targets of --mixup and --cutmix")
         if a.adversarial == "none" and (a.adversarial_epsilon != 0.03 or a.adversarial_steps != 7):
             faults.append("--adversarial-epsilon and --adversarial-steps need --adversarial pgd: add it")
         if o.opt in ("lbfgs", "armijo") and o.amp == "fp16":
@@ -423,11 +333,15 @@ class TrainConfig:
         if o.opt in WITHOUT_MOMENTUM and o.momentum != 0.9:
             faults.append(f"--opt {o.opt} has no --momentum: drop it, or use --opt momentum")
         if o.opt == "gd" and o.accumulate > 1:
-            faults.append("--opt gd takes all images in each step already: drop --accumulate")
+            faults.append("--opt gd uses all images in each step: drop --accumulate")
         return faults
 
     def changed(self) -> dict[str, Any]:
-        """Options that differ from their defaults, by name; without `out`, whose folder is in use now, and `resume`."""
+        """Options that differ from their defaults.
+
+        Returns:
+            Values by name, without `resume` and `out`, whose folder is in use now.
+        """
         default = TrainConfig().options()
         return {
             name: value
@@ -436,15 +350,27 @@ class TrainConfig:
         }
 
     def options(self) -> dict[str, Any]:
-        """The value of every option, by flat name."""
+        """The value of every option.
+
+        Returns:
+            Values by flat name.
+        """
         return {name: value for section in self.to_dict().values() for name, value in section.items()}
 
     def training(self) -> dict[str, Any]:
-        """The fields of optimisation, regularisation and augmentation, by flat name: what the training loop reads."""
+        """The options that the training loop reads.
+
+        Returns:
+            Values of optimisation, regularisation and augmentation by flat name.
+        """
         return {**vars(self.optimization), **vars(self.regularization), **vars(self.augmentation)}
 
     def to_dict(self) -> dict[str, dict[str, Any]]:
-        """The options as plain values for JSON, by subject."""
+        """All options as plain values for JSON.
+
+        Returns:
+            Values by subject and name.
+        """
         return {
             name: {f.name: getattr(section, f.name) for f in option_fields(type(section))}
             for name, section in vars(self).items()
@@ -456,29 +382,18 @@ SECTIONS: dict[str, type] = {name: type(section) for name, section in vars(Train
 
 
 def options_by_name() -> dict[str, dataclasses.Field[Any]]:
-    """The field of every option, by flat name."""
+    """The dataclass field of every option.
+
+    Returns:
+        Fields by flat name.
+    """
     return {f.name: f for section in SECTIONS.values() for f in option_fields(section)}
 
 
 def option_types() -> dict[str, Any]:
-    """The type of every option, by flat name."""
+    """The type of every option.
+
+    Returns:
+        Types by flat name.
+    """
     return {name: hint for section in SECTIONS.values() for name, hint in get_type_hints(section).items()}
-
-
-def low_high(text: str) -> tuple[float, float]:
-    """Read a range: `-30,30`."""
-    try:
-        low, high = (float(x) for x in text.split(","))
-    except ValueError:
-        low = high = math.nan
-    if not low < high:
-        raise ConfigError("a range cannot be read", found=repr(text), expected="low,high, such as --within=-30,30")
-    return low, high
-
-
-def seconds(text: str) -> float:
-    """Read a length of time: `90s`, `5m`, `1.5h`."""
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([smh])", text.strip())
-    if not match or float(match[1]) <= 0:
-        raise ConfigError("a time cannot be read", found=repr(text), expected="a positive one, such as 90s, 5m or 1h")
-    return float(match[1]) * {"s": 1, "m": 60, "h": 3600}[match[2]]

@@ -30,13 +30,14 @@ from clearsight.scale.distributed import ALONE, World
 from clearsight.tasks import Task, task_named
 from clearsight.train.batch_norm import folded_norms, freeze_bn
 from clearsight.train.checkpoint import Checkpoint
-from clearsight.train.config import TrainConfig, seconds
+from clearsight.train.config import TrainConfig
 from clearsight.train.hardware import automatic_precision, fitting_batch, kept_memory
 from clearsight.train.head_search import Candidate
 from clearsight.train.label_issues import LabelIssues
 from clearsight.train.loop import Examples, Trained, logits_of, train_network
 from clearsight.train.observer import UNOBSERVED, Epoch, Observer
 from clearsight.train.optimisers import build_optimiser, default_lr
+from clearsight.train.option_field import seconds
 from clearsight.train.previous import Previous
 from clearsight.train.range_test import range_test
 from clearsight.train.recipe import Decision, Recipe, many_small
@@ -153,7 +154,7 @@ class TrainContext:
             self.note(
                 what,
                 f"{percent(min(means))} to {percent(max(means))}, deviation {points(float(np.std(means, ddof=1)))}",
-                f"{of} of {len(means)} fits, each evaluated on the fold left out; "
+                f"{of} of {len(means)} fits, each evaluated on the held-out fold; "
                 f"{percent(float(np.mean(means)))} on average",
             )
 
@@ -298,10 +299,10 @@ class TrainContext:
         that was measured.
         """
         spent = time.perf_counter() - self.began
-        epoch = "" if each is None else f"one epoch takes {each:.1f} s here and "
+        epoch = "" if each is None else f"one epoch takes {each:.1f} s on this machine and "
         return (
-            f"{epoch}{left:.0f} s of --budget {self.config.run.budget} are left: reading the images and choosing the "
-            f"recipe took {spent:.0f} s; give --budget {math.ceil(spent + (each or 1.0))}s or more"
+            f"{epoch}{left:.0f} s of --budget {self.config.run.budget} are left: reading the images and choosing "
+            f"the recipe took {spent:.0f} s; give --budget {math.ceil(spent + (each or 1.0))}s or more"
         )
 
     def epoch_seconds(
@@ -347,7 +348,7 @@ class TrainContext:
             return float(found.suggestion)
 
         rate = self.decided("lr", find)
-        self.note("learning rate", f"{rate:.2g}", "where the loss fell fastest in a range test")
+        self.note("learning rate", f"{rate:.2g}", "where the loss decreased fastest in a range test")
         top = max(g["lr"] for g in groups)
         return [{**g, "lr": g["lr"] * rate / top} for g in groups]
 

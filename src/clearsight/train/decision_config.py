@@ -16,26 +16,26 @@ class DecisionConfig:
 
     costs: str | None = option(
         None,
-        "CSV or JSON file of costs, with a row for each true and a column for each predicted class (default: "
-        "equal costs)",
+        "CSV or JSON file of costs, with a row for each true class "
+        "and a column for each predicted class (default: equal costs)",
     )
     min_precision: dict[str, float] = option(
         {},
-        "precision to keep on new images by predicting the class less often, 0 to 1; may be given several times "
-        "(default: none)",
+        "precision to guarantee on new images by predicting the class "
+        "less often, 0 to 1; may be given several times (default: none)",
         shares=True,
     )
     min_recall: dict[str, float] = option(
         {},
-        "recall to keep on new images by predicting the class more often, 0 to 1; may be given several times "
-        "(default: none)",
+        "recall to guarantee on new images by predicting the class more "
+        "often, 0 to 1; may be given several times (default: none)",
         shares=True,
     )
 
     hierarchy: str | None = option(
         None,
-        "tree of classes, whose parents are predicted where no class is probable enough: folders for nested folders or "
-        "labels such as animal/dog, or a CSV file with columns class and parent (default: none)",
+        "tree of classes, whose parents are predicted if no class is probable enough: the word folders for nested "
+        "folders or labels such as animal/dog, or a CSV file with columns class and parent (default: none)",
     )
 
     def conflicts(self) -> list[str]:
@@ -45,13 +45,13 @@ class DecisionConfig:
             found.append("--costs and --min-precision or --min-recall both decide which class is predicted: drop one")
         if self.hierarchy is not None and (self.costs is not None or self.min_precision or self.min_recall):
             found.append(
-                "--hierarchy predicts by probability alone; drop it, or --costs, --min-precision and --min-recall"
+                "--hierarchy predicts by probability only; drop it, or --costs, --min-precision and --min-recall"
             )
         if twice := sorted(set(self.min_precision) & set(self.min_recall)):
-            found.append(f"--min-precision and --min-recall of {twice[0]!r} want two thresholds: drop one")
+            found.append(f"--min-precision and --min-recall of {twice[0]!r} need two different thresholds: drop one")
         for name, share in [*self.min_precision.items(), *self.min_recall.items()]:
             if isinstance(share, bool) or not isinstance(share, int | float) or not 0 < share < 1:
-                found.append(f"a precision or recall of {share!r} for {name!r} must lie in (0, 1)")
+                found.append(f"a precision or recall of {share!r} for {name!r} must be in (0, 1)")
         return found
 
 

@@ -19,7 +19,7 @@ from clearsight.models.network import Ensemble
 from clearsight.train.context import TrainContext, TrainResult
 from clearsight.wording import percent
 
-BEFORE, AFTER, BOTH = "not kept", "kept", "kept, beside what there was"
+BEFORE, AFTER, BOTH = "not kept", "kept", "kept in an ensemble with the previous model"
 
 
 @dataclass(frozen=True)
@@ -55,9 +55,10 @@ def better(
     context.note(
         f"training {what}",
         word,
-        f"validation accuracy {new}, {old} before, and {joined} for the ensemble, which costs the time of both and is "
-        f"preferred unless one alone is better by over one standard error, on {len(both.validation_indices):,} images"
-        + (", as --freeze asks" if word != comparison.choice else ""),
+        f"validation accuracy {new}, {old} before, and {joined} for the ensemble, which takes the time of both "
+        f"and is kept unless one alone is better by more than one "
+        f"standard error, on {len(both.validation_indices):,} images"
+        + (", as requested by --freeze" if word != comparison.choice else ""),
     )
     chosen = {BEFORE: before, AFTER: after, BOTH: both}[word]
     return replace(chosen, history=chosen.history or after.history, training=after.training)

@@ -6,7 +6,7 @@ read -> scan -> plan -> prepare -> transfer from a pretrained network | from scr
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import cast, get_args
@@ -121,13 +121,11 @@ def fit(
     trials = Trials(dataset, scanned, config, test_fraction, device, console, previous)
     recipe, geometry, why_so = trials.geometry(recipe)
     decisions = [*recipe.decisions, *(Decision(*note) for note in dataset.task.notes(dataset, config)), *why_so]
-    for decision in decisions:
-        console.say(f"{decision.what}: {decision.choice} ({decision.why})")
+    _say(console, decisions)
     prepared, left_out = trials.prepared(geometry, console)
     if test_fraction is not None:
         _require_test(prepared)
-    for decision in left_out:
-        console.say(f"{decision.what}: {decision.choice} ({decision.why})")
+    _say(console, left_out)
     for finding in prepared.audit.findings:
         if finding.severity == "warning" or finding.code == "source":
             console.say(f"data: {finding.message}" + (f" -> {finding.fix}" if finding.fix else ""))
@@ -170,14 +168,18 @@ def fit(
     )
 
 
+def _say(console: Console, decisions: Sequence[Decision]) -> None:
+    for decision in decisions:
+        console.say(f"{decision.what}: {decision.choice} ({decision.why})")
+
+
 def _require_test(prepared: Prepared) -> None:
-    """DataError where no test image is left."""
     if not len(prepared.split.test):
         raise DataError(
             "every test image is also a training or validation image",
             found=prepared.split.rule.rpartition("; ")[2],
             expected="test images that were not used in training",
-            fix="correct the `split` column or the split folders, or leave the splits out to have them drawn",
+            fix="correct the `split` column or the split folders, or leave them out to split at random",
         )
 
 
@@ -198,6 +200,7 @@ def _bundle(result: TrainResult, prepared: Prepared, geometry: Geometry, scanned
             "split": record.digest,
             "media": scanned.media,
             **({"sound": {**FACTS, "columns": scanned.columns}} if scanned.sounds else {}),
+            **({"detection": dataset.boxed.record().to_dict()} if dataset.boxed else {}),
         },
         split=record,
     )
@@ -207,17 +210,21 @@ def _check_task(dataset: Dataset, config: TrainConfig, recipe: Recipe) -> None:
     """Refuse options that mean nothing for what is to be predicted, all at once."""
     task, loss, changed = dataset.task, config.optimization.loss, config.changed()
     if loss is not None and loss not in task.training.losses:
-        raise ConfigError(f"--loss {loss} is not for {task.name}", expected=", ".join(task.training.losses))
+        raise ConfigError(
+            f"--loss {loss} is not available for the task {task.name}", expected=", ".join(task.training.losses)
+        )
     for other in registered_tasks():
         given = [flag(name) for name in other.own_options if name in changed]
         if given and other.name != task.name:
             names = other.words_used.names[1]
-            raise ConfigError(f"{', '.join(given)} is about {names} to predict", found=f"{dataset.name} has none")
+            raise ConfigError(
+                f"{', '.join(given)} applies only to predicting {names}", found=f"{dataset.name} has none"
+            )
     check_task(dataset, config)
     task.check(dataset, config.with_options(pretrained=False) if recipe.kind == "scratch" else config)
     if recipe.kind not in STRATEGIES[task.training.head]:
         raise ConfigError(
-            f"the classical model {recipe.model} is for classification",
+            f"the classical model {recipe.model} only supports classification",
             found=task.name,
             fix="leave out --model, or name a network",
         )
@@ -225,14 +232,21 @@ def _check_task(dataset: Dataset, config: TrainConfig, recipe: Recipe) -> None:
         "class_weights": ("--class-weights", config.regularization.class_weights != "none"),
         "adversarial": ("--adversarial", config.augmentation.adversarial != "none"),
         "label_smoothing": ("--label-smoothing", bool(config.regularization.label_smoothing)),
-        "freeze": ("--freeze none or lower", config.model.freeze in ("none", "lower") and recipe.kind == "probe"),
+        "freeze": (
+            ", ".join(config.transfer.given()) or "--freeze none, lower or recipe",
+            bool(config.transfer.given()) or (config.model.freeze in MOVES and recipe.kind == "probe"),
+        ),
         "auto_fix": ("--auto-fix", config.run.auto_fix),
         "resize_mode": ("--resize-mode auto", config.data.resize_mode == "auto"),
     }
     if given := [option for name, (option, asked) in wrong.items() if asked and name in task.training.unsupported]:
         raise ConfigError(
-            f"{', '.join(given)}: for classes alone", found=f"{dataset.name} is {task.name}", fix="omit it"
+            f"{', '.join(given)}: only for classification", found=f"{dataset.name} is {task.name}", fix="omit it"
         )
+
+
+MOVES = ("none", "lower", "recipe")
+"""Values of --freeze under which layers of a pretrained network are trained."""
 
 
 @dataclass(frozen=True)
@@ -258,7 +272,7 @@ class Trials:
         elif self.scanned.all_square:
             geometry = Geometry(side, side)
             decisions.append(
-                Decision("resize mode", "squash", "every image is square, so squash, pad and crop are one")
+                Decision("resize mode", "squash", "every image is square, so squash, pad and crop are the same")
             )
         else:
             modes = {name: Geometry(side, side, name) for name in get_args(ResizeMode)}
@@ -297,7 +311,7 @@ class Trials:
             scores[name] = _score(context, _train(context))
         best = max(scores, key=lambda name: scores[name])
         words = ", ".join(f"{name} {percent(score[0])}" for name, score in scores.items())
-        of = "validation accuracy" if self.dataset.task.needs_classes else "how right it is in validation"
+        of = "validation accuracy" if self.dataset.task.needs_classes else "validation score"
         return tried[best], Decision(what, best, f"{of}: {words}")
 
 

@@ -22,7 +22,7 @@ from torch import nn
 
 from clearsight.calibration.temperature import fit_temperature
 from clearsight.metrics import accuracy, log_loss, softmax
-from clearsight.models.heads import kernel_head, softmax_head
+from clearsight.models.heads import hidden_head, kernel_head, softmax_head
 from clearsight.models.network import AS_IT_IS
 from clearsight.train.features import Averaged
 
@@ -261,7 +261,8 @@ class StandardFeatures:
 @dataclass(frozen=True)
 class FittedHead:
     """A head fitted to standardised features. bias (E,), and dense weights (E, D), or dual coefficients (E, S) of a
-    radial basis kernel of width gamma and the rows (S,) of its support.
+    radial basis kernel of width gamma and the rows (S,) of its support; or hidden layers, which have biases of their
+    own.
     """
 
     bias: NDArray[np.floating]
@@ -269,12 +270,16 @@ class FittedHead:
     dual: NDArray[np.float64] | None = None
     support: NDArray[np.int64] | None = None
     gamma: float = 0.0
+    layers: nn.Sequential | None = None
 
     def outputs(self, features: StandardFeatures, rows: NDArray[np.int64]) -> NDArray[np.float64]:
         """What it gives (len(rows), E) for some rows of the features."""
         if self.weight is not None:
             weight = self.weight
             return np.concatenate([x @ weight.T + self.bias for x in features.chunks(rows)]).astype(np.float64)
+        if self.layers is not None:
+            with torch.inference_mode():
+                return np.concatenate([self.layers(torch.from_numpy(x)).double() for x in features.chunks(rows)])
         assert self.dual is not None
         assert self.support is not None
         kernel = np.exp(-self.gamma * features.distances(rows, self.support))
@@ -284,6 +289,8 @@ class FittedHead:
         """The head as a module of features that are not standardised, and its spec."""
         if self.weight is not None:
             return softmax_head(self.weight, self.bias, features.mean, features.std)
+        if self.layers is not None:
+            return hidden_head(self.layers, features.mean, features.std)
         assert self.dual is not None
         assert self.support is not None
         z = np.concatenate(list(features.chunks(self.support)))

@@ -31,9 +31,13 @@ class LabelIssue:
 
     def words(self) -> str:
         """The label and the suggestion, with the probability of each, and how probably the label is wrong."""
-        wrong = "" if self.probability_wrong is None else f"; wrong with {probability(self.probability_wrong)}"
+        wrong = (
+            ""
+            if self.probability_wrong is None
+            else f"; probability of a wrong label {probability(self.probability_wrong)}"
+        )
         return (
-            f"labelled {self.label} ({probability(self.probability_of_label)}), rather {self.suggested} "
+            f"labelled {self.label} ({probability(self.probability_of_label)}), suggested label {self.suggested} "
             f"({probability(self.probability_of_suggested)}){wrong}"
         )
 
@@ -68,7 +72,8 @@ class LabelIssues(Result):
     with different labels. labels (M,), probabilities (M, K): of the images, by classifiers not fitted to them.
 
     Example:
-        >>> cs.fit("photos/").label_issues.save("issues/")  # doctest: +SKIP
+        >>> issues = cs.fit("digits", model="linear", epochs=1).label_issues
+        >>> folder = issues.save("issues/")
     """
 
     rows: NDArray[np.int64]
@@ -86,7 +91,7 @@ class LabelIssues(Result):
         """How many images were examined, how many labels may be wrong, and how many of these are expected to be."""
         words = f"{count(len(self.rows), 'image')} were examined by {self.by}: "
         if not self.found:
-            return words + "no label flagged, which is no proof that all are right."
+            return words + "no label flagged; this does not prove that all are correct."
         words += f"{count(len(self.found), 'label')} may be wrong."
         if self.expected_false_share is None:
             return words

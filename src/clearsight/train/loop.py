@@ -30,10 +30,11 @@ from clearsight.models.network import frozen
 from clearsight.scale.distributed import ALONE, World
 from clearsight.tasks import Task
 from clearsight.tasks.losses import Loss, one_hot_targets
+from clearsight.train.augmentation_config import AugmentationConfig
 from clearsight.train.batch_norm import freeze_bn, frozen_statistics
 from clearsight.train.checkpoint import Checkpoint
 from clearsight.train.class_weights import class_weights
-from clearsight.train.config import AugmentationConfig, TrainConfig
+from clearsight.train.config import TrainConfig
 from clearsight.train.observer import UNOBSERVED, Epoch, Observer, Step, ignore
 from clearsight.train.optimisers import LINE_SEARCHES, build_optimiser
 from clearsight.train.regularisers import WeightAverage, l1_penalty, limit_gradient, limit_norms
@@ -45,9 +46,11 @@ Batch = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
 
 @dataclass(frozen=True)
 class Examples:
-    """Labelled images: pixels (N, C, H, W) uint8, uint16 or float32 in [0, 1]; labels (N,) class indices; weights (N,)
-    how far each label is trusted; train, val: positions among the N. task: what is learned. targets (N, E): what it
-    encodes; None for the classes that labels say.
+    """Labelled images for training.
+
+    pixels (N, C, H, W): uint8, uint16, or float32 in [0, 1]. labels (N,): class indices. weights (N,): weight of each
+    label, 0 to 1. train, val: positions among the N. task: the task. targets (N, E): encoded targets; None where labels
+    give the classes.
     """
 
     pixels: NDArray[Any]
@@ -64,11 +67,26 @@ class Examples:
         return len(self.task.names)
 
     def loss(self, name: str) -> Loss:
-        """A loss of the task by its name."""
+        """A loss of the task.
+
+        Args:
+            name: name of the loss.
+
+        Returns:
+            A function from outputs and targets to losses (N,).
+        """
         return self.task.training.losses[name]
 
     def targets_of(self, rows: NDArray[np.int64], smoothing: float = 0.0) -> torch.Tensor:
-        """Targets (N, E) of some images, of classes one-hot; smoothing: the share spread over all names."""
+        """Encoded targets of some images.
+
+        Args:
+            rows: positions of the images (n,).
+            smoothing: share of the target spread over all names, in [0, 1).
+
+        Returns:
+            Targets (n, E); one-hot for classes.
+        """
         if self.targets is None:
             return one_hot_targets(torch.from_numpy(self.labels[rows]), self.classes, smoothing)
         return self.task.smoothed(torch.from_numpy(self.targets[rows]), smoothing)
@@ -96,17 +114,24 @@ def train_network(
     on_step: Callable[[int, int], None] = ignore,
     world: World = ALONE,
 ) -> Trained:
-    """Train in place; the weights of the epoch with the lowest validation loss are kept.
+    """Train a network in place; the weights of the epoch with the lowest validation loss are kept.
 
     Args:
-        config: resolved, see `resolve.resolve`.
-        groups: parameter groups for the optimiser, each with its own peak rate `lr`.
-        checkpoint: where to go on from, if it holds something, and to save to.
-        on_epoch, on_step: called as training goes on: on_step(done, total), on_epoch(epoch).
+        network: the network.
+        data: images and targets.
+        config: options as `resolve.resolve` returns them.
+        groups: parameter groups for the optimiser, each with its own peak learning rate `lr`.
+        checkpoint: where training is saved, and resumed from if it holds a state; None for no checkpoint.
+        observer: receives statistics of the steps.
+        on_epoch: called as on_epoch(epoch) after each epoch.
+        on_step: called as on_step(done, total) after each step.
         world: the processes that share each batch.
 
+    Returns:
+        The curves and the kept epoch.
+
     Raises:
-        TrainingError: a loss is not finite, of a step or in validation; the network then holds its best weights so far.
+        TrainingError: a training or validation loss is not finite; the network then holds its best weights so far.
     """
     how, regularization, augmentation = config.optimization, config.regularization, config.augmentation
     seed, device, layout = config.run.seed, config.run.device, layout_for(network, config.run.device)
@@ -306,7 +331,19 @@ def logits_of(
     layout: torch.memory_format = torch.contiguous_format,
     amp: str = "off",
 ) -> torch.Tensor:
-    """Logits (len(rows), K) on the CPU, in evaluation mode, of a network that is where the images are asked for."""
+    """Logits of images, in evaluation mode, on the CPU.
+
+    Args:
+        network: the network.
+        pixels: images on the device of the network.
+        rows: positions of the images (n,).
+        batch_size: images per pass.
+        layout: memory layout of the images.
+        amp: "off", "bf16" or "fp16".
+
+    Returns:
+        Logits (n, K), float32.
+    """
     network.eval()
     with torch.inference_mode(), autocast(pixels.device, amp):
         found = [
@@ -318,16 +355,33 @@ def logits_of(
 
 @contextlib.contextmanager
 def autocast(device: str, amp: str) -> Iterator[None]:
-    """Run the block's passes in bfloat16 or float16 where that is asked for."""
+    """Context manager: run passes in mixed precision.
+
+    Args:
+        device: "cpu" or "cuda".
+        amp: "off", "bf16" or "fp16".
+
+    Yields:
+        Nothing.
+    """
     dtype = {"off": None, "bf16": torch.bfloat16, "fp16": torch.float16}[amp]
     with torch.autocast(device, dtype) if dtype else contextlib.nullcontext():
         yield
 
 
 def layout_for(network: nn.Module, device: str) -> torch.memory_format:
-    """Channels last, which most networks train faster in, with two exceptions: on a CPU without AVX-512, families that
-    say `channels_last = False` of themselves; and networks with a strided 1x1 convolution of few input channels, whose
-    backward pass corrupts memory on some processors (PyTorch 2.14, seen with fewer than 8).
+    """The memory layout in which a network trains fastest.
+
+    That is channels last, with two exceptions: on a CPU without AVX-512, families with `channels_last = False`; and
+    networks with a strided 1x1 convolution of fewer than 8 input channels, whose backward pass corrupts memory on some
+    processors (PyTorch 2.14).
+
+    Args:
+        network: the network.
+        device: "cpu" or "cuda".
+
+    Returns:
+        The layout.
     """
     narrow = device == "cpu" and torch.backends.cpu.get_cpu_capability() != "AVX512"
     slower = narrow and any(not getattr(m, "channels_last", True) for m in network.modules())
@@ -339,7 +393,14 @@ def layout_for(network: nn.Module, device: str) -> torch.memory_format:
 
 
 def copy_state(network: nn.Module) -> dict[str, torch.Tensor]:
-    """The network's tensors, copied."""
+    """A copy of the network's tensors.
+
+    Args:
+        network: the network.
+
+    Returns:
+        Tensors by name.
+    """
     return {name: tensor.detach().clone() for name, tensor in network.state_dict().items()}
 
 
@@ -358,5 +419,5 @@ def _diverged(value: float, step: int, epoch: int, rate: float, peak: float, wha
         f"the {what} became {value} in step {step} (epoch {epoch})",
         found=f"learning rate {rate:.2g}",
         expected="a finite loss",
-        fix=f"try --lr {peak / 10:.2g}; history.csv holds the epochs so far",
+        fix=f"try --lr {peak / 10:.2g}; history.csv contains the epochs so far",
     )

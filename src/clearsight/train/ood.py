@@ -149,21 +149,21 @@ def fit_ood_detector(
     threshold, false_alarms = threshold_for(
         reference, {str(kind): of_copies[kinds == kind] for kind in np.unique(kinds)}
     )
-    left_out = LeftOut({}, (), "there are no classes to leave out")
+    left_out = LeftOut({}, (), "there are too few classes to leave one out")
     if with_logits:
         left_out = _left_out(context, material)
     if left_out.auroc:
         context.note(
             "OOD detection",
             "all scores combined",
-            f"separates images of classes left out from known ones with AUROC {left_out.auroc['combined']:.3f}; "
+            f"separates images of left-out classes from known ones with AUROC {left_out.auroc['combined']:.3f}; "
             + ", ".join(f"{name} {value:.3f}" for name, value in left_out.auroc.items() if name != "combined"),
         )
     bank = material.bank(material.remembered)
     detector = OODDetector(bank, tails, np.sort(reference), threshold, false_alarms, left_out)
     if exposed is not None:
         _, flagged, _ = detector.detect(exposed.logits, exposed.features, exposed.statistics)
-        words = f"{int(flagged.sum())} of {len(flagged)} images of {context.config.data.other} that were not fitted to"
+        words = f"{int(flagged.sum())} of {len(flagged)} held-out images of {context.config.data.other}"
         context.note("other", f"{percent(flagged.mean())} flagged as unknown", words)
     return detector
 

@@ -34,14 +34,16 @@ def with_operating_point(
     if not wishes:
         return task, []
     found, rules = task.with_operating_point(outputs, truth, wishes)
-    return found, [Decision("predicted class", rule, "as asked, on validation images") for rule in rules]
+    return found, [Decision("predicted class", rule, "as specified, on validation images") for rule in rules]
 
 
 def read_costs(path: Path) -> Mapping[str, Mapping[str, float]]:
     """Costs by true and predicted class: JSON {"true": {"predicted": cost}}, or CSV whose first row names the predicted
     classes and whose first column the true ones. Cells that are left out cost 0 on the diagonal, else 1.
     """
-    expected = "a CSV table with predicted classes in its first row and true ones in its first column, or JSON of these"
+    expected = (
+        "a CSV table with predicted classes in its first row and true ones in its first column, or the same as JSON"
+    )
     try:
         text = path.read_text(encoding="utf-8-sig")
         if path.suffix.lower() == ".json":

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, optim
 
 from clearsight.errors import ConfigError, nearest
-from clearsight.train.config import OPTIMISERS
+from clearsight.train.choices import OPTIMISERS
 
 LINE_SEARCHES = ("lbfgs", "armijo")
 """Optimisers whose `step` evaluates the loss again: step(closure), closure() -> loss with fresh gradients."""
@@ -76,12 +76,22 @@ def default_weight_decay(name: str) -> float:
 def build_optimiser(
     name: str, groups: Sequence[dict[str, Any]], *, momentum: float, weight_decay: float
 ) -> optim.Optimizer:
-    """The optimiser `name` of `config.OPTIMISERS` over parameter groups, each a dict with `params` and its rate `lr`.
+    """Build an optimiser over parameter groups.
 
-    The dicts are copied; `lbfgs` has one direction for all weights, so it merges the groups and takes the first rate.
-    momentum in [0, 1): of momentum, nesterov, muon and lars, and the decay of Adam's average gradient (its beta 1) in
-    adam, adamw, radam and adabelief; the others have none. weight_decay: 0 or more. Raises ConfigError for an unknown
-    name, weight decay with lbfgs, and nesterov without momentum.
+    `lbfgs` has one direction for all weights, so it merges the groups and uses the first learning rate.
+
+    Args:
+        name: a name of `choices.OPTIMISERS`.
+        groups: dictionaries with `params` and the learning rate `lr`; they are copied.
+        momentum: in [0, 1); of momentum, nesterov, muon and lars, and beta 1 of adam, adamw, radam and adabelief. The
+            others have none.
+        weight_decay: 0 or more.
+
+    Returns:
+        The optimiser.
+
+    Raises:
+        ConfigError: unknown name, weight decay with lbfgs, or nesterov without momentum.
     """
     own, decay, betas = [dict(group) for group in groups], weight_decay, (momentum, 0.999)
     match _known(name):
@@ -127,13 +137,23 @@ def build_optimiser(
 
 
 class Muon(optim.Optimizer):
-    """Nesterov momentum, made orthogonal: each weight matrix moves by the nearest matrix whose singular values are all
-    1, so that directions in which gradients are small are learned as fast as the others [Jordan et al. 2024].
+    """Nesterov momentum with orthogonalised steps.
 
-    A convolution's weights (K, C, H, W) are a matrix (K, C H W). The step is scaled by 0.2 sqrt(larger side), which
-    gives its entries the size of Adam's [Liu et al. 2025, arXiv:2502.16982, section 2.2]. Biases, normalisations and
-    kernels of single rows have no such directions: AdamW moves them, with betas (momentum, 0.95), at the same rate.
-    PyTorch's and timm's own work in bfloat16, which a processor without it does many times slower; this is float32.
+    Each weight matrix moves by the nearest matrix whose singular values are all 1, so directions with small gradients
+    are learned as fast as the others. The weights of a convolution (K, C, H, W) are a matrix (K, C H W). The step is
+    scaled by 0.2 sqrt(larger side), which gives its entries the size of Adam's steps [Liu et al. 2025,
+    arXiv:2502.16982, section 2.2]. Biases, normalisation layers and single-row kernels have no such directions: AdamW
+    updates them with betas (momentum, 0.95), at the same learning rate. PyTorch's and timm's implementations use
+    bfloat16, which is many times slower on processors without it; this one uses float32.
+
+    Args:
+        params: parameters or parameter groups.
+        lr: learning rate.
+        momentum: in [0, 1).
+        weight_decay: decoupled weight decay, 0 or more.
+
+    Reference:
+        Jordan et al., "Muon: an optimizer for hidden layers in neural networks", 2024.
     """
 
     def __init__(
@@ -186,9 +206,13 @@ def orthogonal(matrix: Tensor, steps: int = 5) -> Tensor:
 
 
 class LBFGS(optim.LBFGS):
-    """PyTorch's L-BFGS with the strong Wolfe line search, at most ten iterations on each batch.
+    """PyTorch's L-BFGS with the strong Wolfe line search, at most ten iterations per batch.
 
-    It remembers the last ten changes of weights and gradient: each takes two copies of the weights.
+    It stores the last ten changes of weights and gradient, each the size of two copies of the weights.
+
+    Args:
+        params: parameters.
+        lr: learning rate, the first step of the line search.
     """
 
     def __init__(self, params: Sequence[Tensor], lr: float = 1.0) -> None:
@@ -214,16 +238,28 @@ class LBFGS(optim.LBFGS):
 
 
 class Armijo(optim.Optimizer):
-    """SGD whose every step is found by a backtracking line search [Vaswani 2019, arXiv:1905.09997, algorithm 1].
+    """SGD with a backtracking line search for the size of every step.
 
-    A step of size s along the gradient g is taken if it satisfies Armijo's condition on the batch's own loss,
-    f(w - s g) <= f(w) - sufficient s |g|^2; else s shrinks and is tried again. The search begins at the last step's
-    size, grown a little, and never above the group's `lr`. The paper grows by 2^(share of the epoch), which an
-    optimiser cannot know; a constant 1.1 takes some seven steps to double.
+    A step of size s along the gradient g is taken if it satisfies Armijo's condition on the loss of the batch, f(w - s
+    g) <= f(w) - sufficient s |g|^2; else s shrinks and is tried again. The search starts from the size of the last
+    step, increased by the factor `growth`, and never exceeds the group's `lr`. The paper increases it by 2^(share of
+    the epoch), which an optimiser cannot know; a constant 1.1 takes some seven steps to double.
 
-    Groups share one search: their sizes keep the proportions of their rates. Weight decay wd adds wd/2 |w|^2 to f.
-    Where the gradient is clipped the condition is weaker, but the loss still falls. Each step evaluates the loss once
-    at the start and once per try. `step_size` of a group is the size last taken.
+    Groups share one search: their sizes keep the proportions of their learning rates. Weight decay wd adds wd/2 |w|^2
+    to f. If the gradient is clipped the condition is weaker, but the loss still falls. Each step evaluates the loss
+    once at the start and once per try. `step_size` of a group is the last step taken.
+
+    Args:
+        params: parameters or parameter groups.
+        lr: largest step.
+        weight_decay: L2 penalty, 0 or more.
+        sufficient: factor of Armijo's condition, in (0, 1).
+        shrink: factor by which a rejected step shrinks, in (0, 1).
+        growth: factor by which the first try exceeds the last step, 1 or more.
+        tries: largest number of tries per step.
+
+    Reference:
+        Vaswani et al., "Painless stochastic gradient", 2019, arXiv:1905.09997, algorithm 1.
     """
 
     def __init__(

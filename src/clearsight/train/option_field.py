@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import re
 import types
 from collections.abc import Callable, Mapping
 from typing import Any, Union, get_args, get_origin
 
 from clearsight.arguments import flag
+from clearsight.errors import ConfigError
 
 Choices = Mapping[str, str] | tuple[str, ...]
 """Allowed values, where a mapping with a word on each."""
@@ -22,21 +24,28 @@ def option(
     within: str | None = None,
     joined: bool = False,
     best_of: bool = False,
+    gain: bool = False,
     shares: bool = False,
 ) -> Any:
     """A dataclass field that is an option.
 
     Args:
-        default: the value where the user gives none; a dict is copied for each config.
+        default: the value if the user gives none; a dict is copied for each config.
         help: one line, with the unit.
-        choices: the allowed values, or a function that returns them, called when they are needed: a registry may grow.
+        choices: the allowed values, or a function that returns them, which is called when they are needed, as a
+            registry may grow.
         within: the allowed range as an interval, such as "(0, 1]".
         joined: several choices may be joined by +.
-        best_of: `best-of:` followed by several choices is allowed as well.
-        shares: a dict from names of classes, which are kept as they are, to shares.
+        best_of: `best-of:` followed by several choices is also allowed.
+        gain: a choice may be followed by a colon and a number above 0.
+        shares: the value is a dict from class names, which are kept as they are, to shares.
+
+    Returns:
+        The field.
     """
     metadata = {
-        "help": help, "choices": choices, "within": within, "joined": joined, "best_of": best_of, "shares": shares,
+        "help": help, "choices": choices, "within": within, "joined": joined, "best_of": best_of, "gain": gain,
+        "shares": shares,
     }  # fmt: skip
     if isinstance(default, dict):
         return dataclasses.field(default_factory=lambda: dict(default), metadata=metadata)
@@ -44,18 +53,39 @@ def option(
 
 
 def option_fields(section: type) -> list[dataclasses.Field[Any]]:
-    """The fields of a dataclass that are options."""
+    """The fields of a dataclass that are options.
+
+    Args:
+        section: the dataclass.
+
+    Returns:
+        Its option fields, in order.
+    """
     return [f for f in dataclasses.fields(section) if f.metadata]
 
 
 def choices_of(field: dataclasses.Field[Any]) -> Choices:
-    """The allowed values of an option, empty where any is."""
+    """The allowed values of an option.
+
+    Args:
+        field: the field of the option.
+
+    Returns:
+        The values; empty if any value is allowed.
+    """
     choices: Choices | Callable[[], Choices] = field.metadata["choices"]
     return choices() if callable(choices) else choices
 
 
 def value_type(annotation: Any) -> tuple[type, bool]:
-    """The plain type behind an option's annotation, and whether None is allowed."""
+    """The plain type behind an option's annotation.
+
+    Args:
+        annotation: the annotation, such as `int | None`.
+
+    Returns:
+        The type, and whether None is allowed.
+    """
     if get_origin(annotation) in (types.UnionType, Union):
         inner = [a for a in get_args(annotation) if a is not type(None)]
         return get_origin(inner[0]) or inner[0], True
@@ -63,13 +93,22 @@ def value_type(annotation: Any) -> tuple[type, bool]:
 
 
 def fault(f: dataclasses.Field[Any], value: Any, annotation: Any) -> str | None:
-    """What is wrong with the value of an option, or None."""
+    """Check the value of an option.
+
+    Args:
+        f: the field of the option.
+        value: the value to check.
+        annotation: the annotation of the field.
+
+    Returns:
+        What is wrong with the value; None if it is allowed.
+    """
     kind, optional = value_type(annotation)
     if value is None and optional:
         return None
     good = isinstance(value, kind) and (kind is bool or not isinstance(value, bool))
     if not good and not (kind is float and isinstance(value, int) and not isinstance(value, bool)):
-        return f"{flag(f.name)} {value!r} should be a {kind.__name__}"
+        return f"{flag(f.name)} {value!r} must be of type {kind.__name__}"
     choices, within = choices_of(f), f.metadata["within"]
     if choices:
         words = [value]
@@ -78,6 +117,11 @@ def fault(f: dataclasses.Field[Any], value: Any, annotation: Any) -> str | None:
         elif f.metadata["best_of"] and value.startswith("best-of:"):
             words = value.removeprefix("best-of:").split(",")
         for word in words:
+            if f.metadata["gain"] and ":" in word:
+                word, _, number = word.partition(":")
+                if not _above_zero(number):
+                    faulty = f"{flag(f.name)} {word}:{number}: the gain {number!r}"
+                    return f"{faulty} must be a number above 0, as in {word}:0.1"
             if word not in choices:
                 return f"{flag(f.name)} {word!r} is not one of {', '.join(choices)}"
     if within and math.isinf(value):
@@ -85,6 +129,14 @@ def fault(f: dataclasses.Field[Any], value: Any, annotation: Any) -> str | None:
     if within and not _in_interval(value, within):
         return f"{flag(f.name)} {value} must " + _range_words(within)
     return None
+
+
+def _above_zero(text: str) -> bool:
+    """Whether a text is a finite number above 0."""
+    try:
+        return 0 < float(text) < math.inf
+    except ValueError:
+        return False
 
 
 def _range_words(interval: str) -> str:
@@ -102,3 +154,50 @@ def _in_interval(value: float, interval: str) -> bool:
         return False
     above = value >= low if interval[0] == "[" else value > low
     return above and (value <= high if interval[-1] == "]" else value < high)
+
+
+def low_high(text: str) -> tuple[float, float]:
+    """Read a range.
+
+    Args:
+        text: two numbers, such as `-30,30`.
+
+    Returns:
+        Low and high end.
+
+    Raises:
+        ConfigError: the text is no range, or its ends are not in order.
+
+    Example:
+        >>> low_high("-30,30")
+        (-30.0, 30.0)
+    """
+    try:
+        low, high = (float(x) for x in text.split(","))
+    except ValueError:
+        low = high = math.nan
+    if not low < high:
+        raise ConfigError("a range cannot be read", found=repr(text), expected="low,high, such as --within=-30,30")
+    return low, high
+
+
+def seconds(text: str) -> float:
+    """Read a length of time.
+
+    Args:
+        text: a number with its unit, such as `90s`, `5m` or `1.5h`.
+
+    Returns:
+        Seconds.
+
+    Raises:
+        ConfigError: the text is no length of time above 0.
+
+    Example:
+        >>> seconds("1.5h")
+        5400.0
+    """
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([smh])", text.strip())
+    if not match or float(match[1]) <= 0:
+        raise ConfigError("a time cannot be read", found=repr(text), expected="a positive time, such as 90s, 5m or 1h")
+    return float(match[1]) * {"s": 1, "m": 60, "h": 3600}[match[2]]

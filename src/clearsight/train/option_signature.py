@@ -39,6 +39,8 @@ class EstimatorOptions(TypedDict, total=False):
     freeze: str
     anomaly: str
     false_alarms: float
+    freeze_to: str | None
+    head_widths: str | Sequence[int] | None
     epochs: int | None
     max_steps: int | None
     batch_size: int | None

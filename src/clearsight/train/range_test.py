@@ -63,7 +63,7 @@ def largest_stable_rate(largest_curvature: float) -> float:
     largest_curvature: M > 0, the largest eigenvalue of the Hessian; ValueError otherwise.
     """
     if not largest_curvature > 0:
-        raise ValueError(f"the largest curvature is {largest_curvature}; a bound on the rate needs one above 0")
+        raise ValueError(f"the largest curvature is {largest_curvature}; it must be above 0 for a bound on the rate")
     return 2 / largest_curvature
 
 
@@ -73,8 +73,10 @@ def _suggest(rates: Sequence[float], losses: Sequence[float]) -> float:
     if least == 0:
         raise TrainingError(
             "the loss did not decrease at any learning rate of the range test",
-            found=f"losses {losses[0]:.3g} to {losses[-1]:.3g}" if losses else "a loss that is not finite at once",
-            fix="give a rate with --lr; if none helps, look at the labels and the pixels",
+            found=f"losses {losses[0]:.3g} to {losses[-1]:.3g}"
+            if losses
+            else "a loss that is not finite in the first step",
+            fix="set a rate with --lr; if no rate works, check the labels and the pixels",
         )
     slopes = np.gradient(_smooth(losses))[: least + 1]  # rates are evenly spaced on the logarithmic axis
     return min(rates[int(slopes.argmin())], rates[least] / MARGIN)

@@ -15,12 +15,15 @@ from clearsight.errors import ConfigError
 from clearsight.models.classical import CLASSIFIERS, DESCRIPTORS, check_classical, is_classical
 from clearsight.models.execution import device_of
 from clearsight.models.gateway import PREFIX, check_arguments, default_img_size, timm_name
+from clearsight.models.layer_probe import layer_name
 from clearsight.models.network import headless
 from clearsight.models.registry import check_model_args
 from clearsight.models.zoo import DEFAULT_BACKBONE, at_hand, entry, fits_published, published, weight_facts
 from clearsight.tasks import Classification
 from clearsight.tasks.reading import AUTO
-from clearsight.train.config import TrainConfig, seconds
+from clearsight.train.config import TrainConfig
+from clearsight.train.layer_features import feature_source
+from clearsight.train.option_field import seconds
 
 SMALL = 48
 """Images whose median short side, or the --img-size that they are made smaller to, is below this many pixels are
@@ -74,7 +77,7 @@ def check_names(config: TrainConfig) -> None:
     if is_classical(name):
         check_classical(name, config.model.model_arg)
         if fault := [flag for flag, given in _only_for_networks(config).items() if given]:
-            raise ConfigError(f"{', '.join(fault)} of a network means nothing for the classical model {name}")
+            raise ConfigError(f"{', '.join(fault)} applies to networks, not to the classical model {name}")
         return
     if name.startswith(PREFIX):
         timm_name(name)
@@ -82,9 +85,7 @@ def check_names(config: TrainConfig) -> None:
     elif name != "auto":
         check_model_args(entry(name), config.model.model_arg)
     elif config.model.model_arg:
-        raise ConfigError(
-            "--model-arg changes a network, and --model auto leaves open which", fix="name one with --model"
-        )
+        raise ConfigError("--model-arg needs the name of a network, and --model is auto", fix="name one with --model")
     if name != "auto" and config.model.pretrained:
         weight_facts(name)
 
@@ -123,6 +124,7 @@ def _only_for_networks(config: TrainConfig) -> dict[str, bool]:
         "--pretrained": model.pretrained is True,
         "--no-pretrained": model.pretrained is False,
         "--freeze": model.freeze != "auto",
+        **dict.fromkeys(config.transfer.given(), True),
     }
 
 
@@ -131,10 +133,13 @@ def plan(config: TrainConfig, scanned: Scan, task: TaskKind = Classification) ->
     recipe = _plan(config, scanned, task)
     if config.augmentation.adversarial != "none" and recipe.kind == "probe":
         raise ConfigError(
-            "--adversarial trains a network from random weights, whose every layer meets the attacks",
+            "--adversarial needs a network trained from random weights",
             found=f"{recipe.model}, which starts from published weights",
             fix="add --no-pretrained, or a smaller network such as --model resnet8",
         )
+    if recipe.kind == "probe" and config.transfer.freeze_to is not None:  # refused before a pixel is read
+        channels = len(weight_facts(recipe.model).mean)
+        layer_name(headless(recipe.model, channels, recipe.img_size, recipe.model_args), config.transfer.freeze_to)
     return recipe
 
 
@@ -151,17 +156,17 @@ def _plan(config: TrainConfig, scanned: Scan, task: TaskKind) -> Recipe:
         pretrained = model.init is None and not reshaped and at_hand(model.model)
     if pretrained and reshaped:
         raise ConfigError(
-            f"--model-arg changes the shapes of {model.model}'s tensors, and its published weights fit no longer",
+            f"--model-arg changes the shapes of {model.model}'s tensors, so its published weights do not fit",
             fix="drop --pretrained, or those options",
         )
-    if model.freeze in ("all", "lower") and not pretrained:
+    if (asked := _for_pretrained(config)) and not pretrained:
         raise ConfigError(
-            f"--freeze {model.freeze} keeps weights of {model.model} as they are, and they would be random",
-            fix=f"drop --freeze, or use --model {DEFAULT_BACKBONE}",
+            f"{asked} freezes weights of {model.model}, which are random",
+            fix=f"drop {asked.split()[0]}, or use --model {DEFAULT_BACKBONE}",
         )
     if pretrained:
         facts = weight_facts(model.model)
-        why = "asked for; its published weights are the start"
+        why = "as specified; training starts from its published weights"
         return Recipe(
             "probe", model.model, model_args, size or facts.img_size, (Decision("network", model.model, why),)
         )
@@ -171,14 +176,20 @@ def _plan(config: TrainConfig, scanned: Scan, task: TaskKind) -> Recipe:
         else:
             known = entry(model.model)
             size = max(known.min_size, min(known.img_size, scanned.short_side))
-    why = "asked for; it starts from random weights"
+    why = "as specified; training starts from random weights"
     if model.pretrained is None and model.init is None and published(model.model):
         why += (
-            ", since the options change the shapes of its published ones"
+            ", since the options change the shapes of the published weights"
             if reshaped
-            else ", since its published ones are not on this machine (--pretrained downloads them)"
+            else ", since the published weights are not on this machine (--pretrained downloads them)"
         )
     return Recipe("scratch", model.model, model_args, size, (Decision("network", model.model, why),))
+
+
+def _for_pretrained(config: TrainConfig) -> str:
+    """The options given that mean something for pretrained weights alone, as one writes them; "" for none."""
+    freeze = config.model.freeze
+    return ", ".join([f"--freeze {freeze}"] * (freeze in ("all", "lower", "recipe")) + config.transfer.given())
 
 
 def _classical(config: TrainConfig, scanned: Scan) -> Recipe:
@@ -189,15 +200,17 @@ def _classical(config: TrainConfig, scanned: Scan) -> Recipe:
         Decision("model", f"{name}: {DESCRIPTORS[descriptor]}, {CLASSIFIERS[name.partition('+')[2]]}", "asked for")
     ]
     if descriptor == "features":
-        size = config.data.img_size or weight_facts(DEFAULT_BACKBONE).img_size
-        return Recipe("classical", name, {}, size, tuple(decisions))
+        options = config.model.model_arg
+        usual = feature_source(options).img_size if options else weight_facts(DEFAULT_BACKBONE).img_size
+        return Recipe("classical", name, dict(options), config.data.img_size or usual, tuple(decisions))
     size = config.data.img_size or max(8, min(LARGEST, scanned.short_side))
-    cells = _cells(descriptor, size)
-    cells = {} if config.model.model_arg.get("local", "dense") != "dense" else {**cells, **config.model.model_arg}
+    own = config.model.model_arg
+    cells = {} if own.get("at") == "points" else _cells(descriptor, size, str(own.get("local", "sift")))
     if cells:
+        cells = {**cells, **own}
         words = ", ".join(CELL_WORDS.get(name, f"{name} {{}}").format(value) for name, value in cells.items())
         decisions.append(Decision("descriptor cells", words, f"suits images of {size} pixels; --model-arg sets them"))
-    return Recipe("classical", name, {**cells, **config.model.model_arg}, size, tuple(decisions))
+    return Recipe("classical", name, {**cells, **own}, size, tuple(decisions))
 
 
 CELL_WORDS = {"cell": "side {} pixels", "step": "one every {} pixels"}
@@ -207,14 +220,15 @@ LARGEST = 128
 """Side in pixels from which images are made smaller for descriptors, which gain little from more and cost much."""
 
 
-def _cells(descriptor: str, size: int) -> dict[str, Any]:
-    """Sides of a descriptor's cells for images of a size, where it has any."""
+def _cells(descriptor: str, size: int, local: str) -> dict[str, Any]:
+    """Sides of a descriptor's cells for images of a size, where it has any. local: kind of local descriptors; two cells
+    of HOG and LBP are as wide as four of SIFT and SURF.
+    """
     if descriptor == "hog":
         return {"cell": min(8, max(2, size // 9))}
     if descriptor in ("bow", "pyramid", "fisher"):
-        return (
-            {"cell": 4, "step": 4} if size >= 64 else {"cell": 3, "step": 2} if size >= 20 else {"cell": 1, "step": 1}
-        )
+        cell, step = (4, 4) if size >= 64 else (3, 2) if size >= 20 else (1, 1)
+        return {"cell": 2 * cell if local in ("hog", "lbp") else cell, "step": step}
     return {}
 
 
@@ -227,18 +241,18 @@ def _automatic(config: TrainConfig, scanned: Scan, task: TaskKind) -> Recipe:
         small = False
     if config.model.pretrained is False or config.model.init is not None:
         small = True
-    if small and config.model.freeze in ("all", "lower"):
+    if small and (given := _for_pretrained(config)):
         raise ConfigError(
-            f"--freeze {config.model.freeze} needs pretrained weights, and these images are learned from scratch",
+            f"{given} needs pretrained weights, but small images use a network from scratch",
             found=found,
             fix=f"add --model {DEFAULT_BACKBONE}" if side == scanned.short_side else "leave out --img-size",
         )
     if small and not task.training.small_from_scratch:
         size = config.data.img_size or max(8, min(64, -(-side // 4) * 4))
-        why = f"the images are small ({found}, below {SMALL}), blur for a pretrained network"
+        why = f"the images are small ({found}, below {SMALL}), too small for a pretrained network"
         if config.model.pretrained is False:
             why = "--no-pretrained"
-        return Recipe("scratch", "pixels", {}, size, (Decision("network", "none: the pixels themselves", why),))
+        return Recipe("scratch", "pixels", {}, size, (Decision("network", "none; pixels are used as features", why),))
     if small:
         size = config.data.img_size or max(8, min(64, -(-side // 4) * 4))
         many = many_small(size, len(scanned.digests))
@@ -247,16 +261,16 @@ def _automatic(config: TrainConfig, scanned: Scan, task: TaskKind) -> Recipe:
             model_args = {"width": 64} if device_of(config.run.device) == "cuda" else {"width": 32, "patch": 2}
         why = "--init draws its weights" if config.model.init else "--no-pretrained"
         if config.model.pretrained is None and config.model.init is None:
-            why = f"the images are small ({found}, below {SMALL}), blur for a pretrained network"
+            why = f"the images are small ({found}, below {SMALL}), too small for a pretrained network"
         return Recipe(
             "scratch",
             "resnet8",
             model_args,
             size,
-            (Decision("network", "resnet8 from scratch", f"{why}; a small residual network learns them quickly"),),
+            (Decision("network", "resnet8 from scratch", f"{why}; a small residual network trains quickly on them"),),
         )
     facts = weight_facts(DEFAULT_BACKBONE)
-    why = f"the images are large enough ({found}) for features learned on ImageNet, and these weights are installed"
+    why = f"the images are large enough ({found}) for features learned on ImageNet, and the weights are installed"
     return Recipe(
         "probe",
         DEFAULT_BACKBONE,
@@ -271,7 +285,7 @@ def check_task(dataset: Dataset, config: TrainConfig) -> None:
     asked = config.data.task
     if asked not in (AUTO, dataset.task.name):
         raise ConfigError(
-            "this is for models that give one class per image",
+            "this needs a model with one class per image",
             found=f"--task {asked}",
             fix=f"use `clearsight train` with --task {asked}",
         )

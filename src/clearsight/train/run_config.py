@@ -12,21 +12,24 @@ class RunConfig:
     """Where a run is written and what it may cost."""
 
     out: str | None = option(None, "folder to write (default: runs/NAME, numbered if it exists)")
-    resume: bool = option(False, "resume an unfinished run, that of --out or the last of this data (default: off)")
+    resume: bool = option(
+        False, "resume an unfinished run: the one in --out, or the last one of this data (default: off)"
+    )
     from_run: str | None = option(
         None,
-        "finished run to continue, with its options, split and weights; DATA holds new images, or all of its data, "
-        "edited (default: none)",
+        "finished run to continue, with its options, split and weights; DATA holds new images, or all its data "
+        "after edits (default: none)",
     )
     old_images: bool | None = option(
         None,
-        "train on the images of the --from run beside DATA, or on DATA alone (default: on DATA alone where it holds "
-        "nearly all of them)",
+        "also train on the images of the --from run (default: on, unless DATA holds nearly all of them)",
     )
     checkpoint_every: float = option(
         5.0, "seconds between checkpoints, from which --resume continues", within="[0, inf)"
     )
-    auto_fix: bool = option(False, "apply the fix of the diagnosis and train again, up to three times (default: off)")
+    auto_fix: bool = option(
+        False, "apply the fix suggested by the diagnosis and train again, up to three times (default: off)"
+    )
     budget: str | None = option(
         None,
         "time limit of training, such as 90s, 5m or 1h, within which pretrained layers are fine-tuned (default: none)",

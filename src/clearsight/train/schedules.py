@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 
 from clearsight.errors import ConfigError, nearest
-from clearsight.train.config import SCHEDULES
+from clearsight.train.choices import SCHEDULES
 
 FIRST = 0.01
 """The factor at which a warm-up begins; from 0 the first step would do nothing."""
@@ -25,7 +25,7 @@ def rate_factor(
     """Factor in [0, 1] of the peak rate.
 
     Args:
-        name: of `config.SCHEDULES`; ConfigError for any other. progress in [0, 1]: share of the steps done. warm_up in
+        name: of `choices.SCHEDULES`; ConfigError for any other. progress in [0, 1]: share of the steps done. warm_up in
             [0, 1): share of the run in which the factor rises in a line from nearly 0 to 1; the schedule fills what
             remains. One-cycle rises by itself for a quarter of the run; warm_up replaces that quarter.
         progress: share of the run that is over, in [0, 1].

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from clearsight.console import Console, Silent
 from clearsight.data.dataset import Dataset
@@ -28,6 +29,9 @@ from clearsight.train.optimisers import default_lr
 from clearsight.train.recipe import Recipe, many_small, network_options, planned
 from clearsight.train.strategies.from_scratch import from_scratch
 from clearsight.train.strategies.transfer import transfer
+
+CLASSES, OTHERS = ("log loss", "accuracy"), ("validation loss", "validation score")
+"""What trials are scored by: for one class per image, and for every other task."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +66,8 @@ class Trial:
 class Search:
     """What a search found. best: options for `train`; importance: share of the log loss's variation by option; base:
     options that all trials shared; network: those that name the best trial's network, where it starts at random.
+    measures: what a trial's `log_loss` and `accuracy` are, which for tasks other than classes are the task's loss and
+    its score (of numbers the share of the variance explained).
     """
 
     trials: tuple[Trial, ...]
@@ -70,9 +76,11 @@ class Search:
     folds: int
     base: dict[str, Any]
     network: dict[str, Any] = field(default_factory=dict)
+    measures: tuple[str, str] = CLASSES
 
     def to_dict(self) -> dict[str, Any]:
         return {
+            "measures": list(self.measures),
             "best": self.best.to_dict(),
             "importance": self.importance,
             "folds": self.folds,
@@ -103,19 +111,29 @@ def search(
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     if config.run.resume or config.run.auto_fix:
         raise ConfigError(
-            "a search resumes when its command is repeated, and chooses its own settings",
+            "repeat the command to resume a search; the search itself chooses these settings",
             found="--resume" if config.run.resume else "--auto-fix",
             fix="omit it",
         )
+    training = dataset.task.training
+    if training.head == "one-class":
+        raise ConfigError(
+            "there is nothing to search: an anomaly model has no validation score, as it is trained on normal images "
+            "only",
+            found=f"data of the task {dataset.task.name}",
+            fix="use `clearsight train`, which compares the methods itself",
+        )  # fmt: skip
     data, recipe = planned(dataset, config, console)
     folds = min(folds, len(data.split.folds))
-    suggest = space(config, recipe, given, len(data.split.train), len(data.dataset))
+    meaningless = training.unsupported | (set() if training.light_augmentation else {"augment"})
+    taken = {**dict.fromkeys(meaningless), **given}  # what means nothing for the task is not tried
+    suggest = space(config, recipe, taken, len(data.split.train), len(data.dataset))
     fixed = {name: value for name, value in given.items() if name not in ("out", "budget")}
     network = f"{recipe.model} {sorted(recipe.model_args.items())} {recipe.img_size}"
     file, name = f"sqlite:///{storage}", f"{data.pixels.key[:12]} {network} {sorted(fixed.items())} {folds}"
     if storage.is_file() and (others := optuna.get_all_study_names(file)) and name not in others:
         raise CheckpointError(
-            f"{storage.parent} holds a search of other images or with other options",
+            f"{storage.parent} contains a search with other images or options",
             fix="choose another --out, or repeat its options to continue it",
         )
     study = optuna.create_study(
@@ -137,7 +155,7 @@ def search(
                 result = _result(data, recipe, config, options, k, trial if k == 0 else None)
             except TrainingError:
                 raise optuna.TrialPruned from None  # a loss that is not a number: no setting to keep
-            scores.append(_score(data, result))
+            scores.append(_score(data, result, config))
         trial.set_user_attr("scores", scores)
         return float(np.mean([s[0] for s in scores]))
 
@@ -148,7 +166,8 @@ def search(
 
     if len(study.trials) < trials:  # a trial that was running when a search was killed counts as failed
         study.optimize(objective, n_trials=trials - len(study.trials), callbacks=[over], catch=())
-    return _summary(study, recipe, folds, dict(fixed))
+    measures = CLASSES if dataset.task.needs_classes else OTHERS
+    return replace(_summary(study, recipe, folds, dict(fixed)), measures=measures)
 
 
 def space(
@@ -169,12 +188,12 @@ def space(
     optimisers = ["adamw", "nesterov"] + ["muon"] * (scratch and many_small(recipe.img_size, all_images))
     if recipe.kind == "probe" and config.model.freeze in ("auto", "all"):
         raise ConfigError(
-            "there is nothing to search: a head on frozen features is chosen by cross-validation already",
+            "there is nothing to search: cross-validation already chooses the head on frozen features",
             fix="add --freeze lower or --freeze none to train the pretrained network's layers, or name a --model",
         )
     if recipe.kind == "classical":
         raise ConfigError(
-            "there is nothing to search: a classical model's settings are chosen on the validation images already",
+            "there is nothing to search: the settings of a classical model are already chosen on the validation images",
             fix="name a network with --model",
         )
     batches = [b for b in (16, 32, 64, 128, 256) if b <= images // 4] or [max(1, images // 4)]
@@ -230,10 +249,19 @@ def _changed(recipe: Recipe, options: Mapping[str, Any]) -> Recipe:
     return replace(recipe, model=options.get("model", recipe.model), model_args=model_args)
 
 
-def _score(data: Prepared, result: TrainResult) -> tuple[float, float]:
-    """Calibrated log loss and accuracy on the validation images."""
-    target = data.labels[result.validation_indices]
-    return log_loss(target, result.task.decode(result.logits)), accuracy(target, result.logits.argmax(1))
+def _score(data: Prepared, result: TrainResult, config: TrainConfig) -> tuple[float, float]:
+    """Calibrated log loss and accuracy on the validation images; of other tasks than classes the loss that all trials
+    share, and the task's score.
+    """
+    rows, task = result.validation_indices, result.task
+    encoded = None if task.needs_classes else task.encode(data.dataset)
+    if encoded is None:
+        truth = data.labels[rows]
+        return log_loss(truth, task.decode(result.logits)), accuracy(truth, result.logits.argmax(1))
+    name = config.optimization.loss or next(iter(task.training.losses))
+    outputs, targets = torch.from_numpy(result.logits).float(), torch.from_numpy(encoded[rows])
+    loss = float(task.training.losses[name](outputs, targets).mean())
+    return loss, task.validation_score(result.logits, targets, name)[0]
 
 
 def _summary(study: Any, recipe: Recipe, folds: int, base: dict[str, Any]) -> Search:
@@ -253,7 +281,9 @@ def _summary(study: Any, recipe: Recipe, folds: int, base: dict[str, Any]) -> Se
         found.append(Trial(t.number, options, t.value if finished else None, mean, state, seconds, losses, right))
     complete = [t for t in found if t.log_loss is not None]
     if not complete:
-        raise TrainingError("no trial finished", found=f"{len(found)} cut short or failed", fix="allow more --trials")
+        raise TrainingError(
+            "no trial finished", found=f"{len(found)} stopped early or failed", fix="allow more --trials"
+        )
     importance: dict[str, float] = {}
     if len(complete) >= 4:
         try:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from clearsight.tasks import TaskOptions
-from clearsight.train.config import TrainConfig, low_high
+from clearsight.train.config import TrainConfig
+from clearsight.train.option_field import low_high
 
 
 def task_options(config: TrainConfig, *, variances: bool = False) -> TaskOptions:

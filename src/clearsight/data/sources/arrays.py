@@ -39,7 +39,7 @@ def stated_by(labels: Any) -> Stated:
     except ValueError as error:
         raise DataError(
             "rows of labels differ in length", found=", ".join(sorted({str(len(one)) for one in labels})) + " numbers",
-            expected="as many for every image",
+            expected="the same number for every image",
         ) from error  # fmt: skip
     if rows.ndim == 2 and rows.shape[1] == 1:
         rows = rows[:, 0]
@@ -67,7 +67,7 @@ def _require_lists(labels: Sequence[Any]) -> None:
     single = next((i for i, one in enumerate(labels) if not isinstance(one, list | tuple | set | frozenset)), None)
     if single is not None:
         raise DataError(
-            "labels are lists for some images and not for others",
+            "labels are lists for some images but not for others",
             found=f"{labels[single]!r} at index {single}",
             expected="a list for every image",
             fix=f"write [{labels[single]!r}]",

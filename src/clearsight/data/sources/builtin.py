@@ -76,13 +76,13 @@ def elpv(folder: Path | None) -> Listing:
         folder = Path(elpv_dataset.__file__).parent / "data"
     table = folder / "labels.csv"
     if not table.is_file():
-        raise DataError(f"{folder} holds no solar cells", expected="labels.csv and images/")
+        raise DataError(f"{folder} does not contain the solar cells", expected="labels.csv and images/")
     rows = [line.split() for line in table.read_text().splitlines() if line.strip()]
     try:
         probability = np.array([float(row[1]) for row in rows])
     except (IndexError, ValueError) as error:
         raise DataError(
-            f"{table} is not the table of the solar cells",
+            f"{table} is not the table of the solar cell data set",
             found=str(error),
             expected="lines such as `images/cell0001.png 1.0 mono`",
         ) from error
@@ -97,7 +97,7 @@ def elpv(folder: Path | None) -> Listing:
             columns=("defect probability",),
             numbers=probability[:, None],
             weights=np.where(sure, 1.0, 1 / 3).astype(np.float32),
-            weight_note="labels the experts doubted (probability 1/3 or 2/3) weigh 1/3 in training",
+            weight_note="labels that experts were unsure of (probability 1/3 or 2/3) have a weight of 1/3 in training",
         ),
     )
 
@@ -130,7 +130,9 @@ def _idx(name: str, torchvision_name: str, folder: Path | None, classes: tuple[s
     place = installed(name, torchvision_name, folder)
     if place is None:
         if folder is not None:
-            raise DataError(f"{folder} holds no {name}", expected="train-images-idx3-ubyte[.gz] and its companions")
+            raise DataError(
+                f"{folder} does not contain {name}", expected="train-images-idx3-ubyte[.gz] and its companions"
+            )
         from torchvision import datasets
 
         made = getattr(datasets, torchvision_name)
@@ -151,5 +153,5 @@ def _download(name: str, fetch: Callable[[], Any], where: Path) -> Any:
         raise DataError(
             f"{name} is not on this machine and could not be downloaded",
             found=f"{type(error).__name__}: {str(error)[:120]}",
-            fix=f"place its files in {where} by hand, or point --data-dir at the folder that holds them",
+            fix=f"put its files into {where} by hand, or set --data-dir to their folder",
         ) from error

@@ -49,7 +49,7 @@ def read_csv(path: Path) -> Listing:
                     f"line {reader.line_num + bool(stated)} of {path} does not fit the header",
                     found=f"{len(row)} fields",
                     expected=f"{len(header)}: {', '.join(header)}",
-                    fix='quote a field that holds a comma: "a, b"',
+                    fix='quote fields that contain a comma: "a, b"',
                 )
             rows.append(row[: len(header)])
             numbers.append(reader.line_num + bool(stated))
@@ -114,11 +114,11 @@ def read_jsonl(path: Path) -> Listing:
                     continue
                 row: Any = json.loads(line)
                 if not isinstance(row, dict):
-                    raise ValueError(f"line {number} is no object: {line.strip()[:60]}")
+                    raise ValueError(f"line {number} is not an object: {line.strip()[:60]}")
                 rows.append(row)
                 numbers.append(number)
     except json.JSONDecodeError as error:
-        raise DataError(f"line {number} of {path} is no JSON", found=str(error)) from error
+        raise DataError(f"line {number} of {path} is not JSON", found=str(error)) from error
     except (ValueError, RecursionError, OSError) as error:
         raise DataError(f"{path} cannot be read as JSON lines", found=str(error)[:160]) from error
     import pandas as pd

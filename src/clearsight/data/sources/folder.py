@@ -66,7 +66,7 @@ class ClassFolders:
             found.append(f"{_some(self.empty)} without images: no class")
         if self.loose:
             found.append(
-                f"{count(len(self.loose), 'image')} in no class folder, left out, such as {_some(self.loose[:1])}"
+                f"{count(len(self.loose), 'image')} outside class folders, left out, such as {_some(self.loose[:1])}"
             )
         return found + _left_out([p for p in self.passed if _shows(p)], "image")
 
@@ -79,7 +79,7 @@ def _left_out(paths: list[Path], thing: str) -> list[str]:
     if not paths:
         return []
     kinds = ", ".join(sorted({p.suffix.lower() or "no suffix" for p in paths})[:5])
-    return [f"{count(len(paths), thing)} not named as images ({kinds}), left out, such as {_some(paths[:1])}"]
+    return [f"{count(len(paths), thing)} without an image suffix ({kinds}), left out, such as {_some(paths[:1])}"]
 
 
 def read_folder(root: Path, any_classes: AnyClasses | None = None) -> Listing:
@@ -99,7 +99,7 @@ def read_folder(root: Path, any_classes: AnyClasses | None = None) -> Listing:
             return _read_splits(root, inner, splits, found, any_classes is not None)
         if len(splits) == len(_folders(inner)) and any(one.classes for one in found.values()):
             raise DataError(
-                f"{root} holds split folders, but no training images in class folders",
+                f"{root} contains split folders, but no training images in class folders",
                 found=", ".join(p.name for p in splits),
                 expected="train/CLASS/image",
             )
@@ -112,15 +112,15 @@ def read_folder(root: Path, any_classes: AnyClasses | None = None) -> Listing:
     if not listing.classes:
         raise DataError(
             f"there are no labelled images in the folder {root}",
-            found=f"{len(listing.loose)} images that lie in no class folder" if listing.loose else _contents(root),
+            found=f"{len(listing.loose)} images outside class folders" if listing.loose else _contents(root),
             expected="one folder per class with its images, such as photos/cat/1.jpg",
         )
     if "train" in splits.values() and len(splits) > 1 and listing.classes.keys() <= {p.name for p in splits}:
         raise DataError(
-            f"{root} holds split folders without class folders in them",
+            f"{root} contains split folders without class folders in them",
             found=", ".join(sorted(p.name for p in splits)),
             expected="train/CLASS/image",
-            fix="if a table holds the labels, name that table",
+            fix="if the labels are in a table, pass that table",
         )
     paths = _splits_in_classes(inner, listing.classes)
     return _from_paths(root, inner, paths, listing.losses(), listing.notes())
@@ -166,10 +166,10 @@ def _split_folders(root: Path) -> dict[Path, str]:
     flat = [p.name for found in several for p in found if not list_classes(_unwrapped(p)).classes]
     if len(several) > 1 or (flat and len(_folders(root)) > len(several[0])):
         raise DataError(
-            f"folders in {root} may be splits of a class, or splits of the data",
+            f"folders in {root} may be splits of a class or of the data",
             found=", ".join(p.name for found in several for p in found),
             expected="train/CLASS/image, or CLASS/train/image",
-            fix="move the images into such folders, or rename folders that are classes of their own",
+            fix="move the images into such folders, or rename folders that are classes",
         )
     return several[0]
 
@@ -186,10 +186,10 @@ def _splits_in_classes(root: Path, classes: dict[str, list[Path]]) -> list[tuple
     whole = [name for name, found in parts.items() if "" in found]
     if divided and whole:
         raise DataError(
-            f"some classes of {root} have split folders, and others have images beside them",
-            found=f"{', '.join(divided[:3])} with train and another, and images elsewhere in {', '.join(whole[:3])}",
+            f"some classes of {root} have split folders, and others have images next to them",
+            found=f"{', '.join(divided[:3])} with split folders, images without them in {', '.join(whole[:3])}",
             expected="CLASS/train/image and CLASS/test/image for all images, or for none",
-            fix="move the images into such folders, or rename folders that mean no split",
+            fix="move the images into such folders, or rename folders that are not splits",
         )
     if not divided:
         return [(p, name, "") for name, images in classes.items() for p in images]
@@ -215,7 +215,7 @@ def _read_splits(
         paths += [(p, name, split) for name, images in found.classes.items() for p in images]
     beside = [p for p in _folders(inner) if p not in splits]
     if beside:
-        losses.append(f"{_some(beside)} beside the split folders: left out")
+        losses.append(f"{_some(beside)} next to the split folders, left out")
     for split in ("val", "test"):
         if not any_classes and split in classes and (extra := classes[split] ^ classes["train"]):
             only_there = sorted(classes[split] - classes["train"], key=natural_key)

@@ -48,7 +48,7 @@ def read_idx(path: Path) -> NDArray[np.uint8]:
 
 def _wrong_size(path: Path, have: int, shape: tuple[int, ...]) -> DataError:
     size = math.prod(shape)
-    state = "holds nothing" if not size else "is cut short" if have < size else "is longer than it says"
+    state = "holds nothing" if not size else "is truncated" if have < size else "is longer than its header says"
     return DataError(f"{path} {state}", found=f"{have} bytes", expected=f"{size} for {shape}")
 
 
@@ -65,16 +65,16 @@ def read_idx_folder(root: Path, name: str, origin: str, classes: tuple[str, ...]
         if x is None and y is None:
             continue
         if x is None or y is None:
-            raise DataError(f"{root} has {prefix} images or labels, not both", fix="add the missing IDX file")
+            raise DataError(f"{root} has {prefix} images or labels, but not both", fix="add the missing IDX file")
         pixels, values = read_idx(x), read_idx(y)
         if pixels.ndim != 3 or values.shape != pixels.shape[:1]:
-            raise DataError(f"{x.name} and {y.name} do not fit", found=f"{pixels.shape} and {values.shape}")
+            raise DataError(f"{x.name} and {y.name} differ in length", found=f"{pixels.shape} and {values.shape}")
         images.append(pixels)
         labels.append(values)
         given.append(np.full(len(values), split, dtype="<U5"))
     if len(sizes := {x.shape[1:] for x in images}) > 1:
         raise DataError(
-            f"the splits in {root} hold images of different sizes", found=sorted(sizes), expected="one size"
+            f"the splits in {root} contain images of different sizes", found=sorted(sizes), expected="one size"
         )
     values = np.concatenate(labels)
     if classes is not None and values.max() >= len(classes):

@@ -40,7 +40,7 @@ def read_imagenet(root: Path) -> Listing:
     validation_classes = _validation_classes(root, base)
     for path in sorted((base / "val").glob("*.JPEG")):
         if path.stem not in validation_classes:
-            raise DataError(f"{path.name} has no answer in ImageNet's validation solution")
+            raise DataError(f"{path.name} is not listed in ImageNet's validation labels")
         rows.append((path, validation_classes[path.stem], "val"))
     train, val = ({name for _, name, split in rows if split == s} for s in ("train", "val"))
     if train != val:
@@ -52,7 +52,7 @@ def read_imagenet(root: Path) -> Listing:
                 if names
             ),
             expected="the same classes in both",
-            fix="complete train, or keep only the images of its classes in val",
+            fix="add the missing classes to train, or keep only images of its classes in val",
         )
     given = np.array([split for _, _, split in rows], dtype="<U5")
     paths = tuple(path for path, _, _ in rows)
@@ -75,7 +75,7 @@ def _validation_classes(root: Path, base: Path) -> dict[str, str]:
             found = re.findall(r"^(\w+),(n\d{8})\b", table.read_text(), re.MULTILINE)
             if not found:
                 raise DataError(
-                    f"{table} holds no answers", expected="lines such as `ILSVRC2012_val_00000001,n01751748`"
+                    f"{table} contains no labels", expected="lines such as `ILSVRC2012_val_00000001,n01751748`"
                 )
             return dict(found)
         for kit in (place, place / "data", place / "ILSVRC2012_devkit_t12" / "data"):
@@ -88,7 +88,7 @@ def _validation_classes(root: Path, base: Path) -> dict[str, str]:
                 numbers = [int(n) for n in truth.read_text().split()]
                 return {f"ILSVRC2012_val_{i:08d}": wnid[n] for i, n in enumerate(numbers, start=1)}
     raise DataError(
-        f"{root} looks like ImageNet, but the validation answers are missing",
+        f"{root} looks like ImageNet, but the validation labels are missing",
         expected="LOC_val_solution.csv, or ILSVRC2012_validation_ground_truth.txt with meta.mat",
         fix=f"put one of them into {root}",
     )

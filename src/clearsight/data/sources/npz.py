@@ -23,7 +23,7 @@ def read_npz(path: Path) -> Listing:
     except Exception as error:  # zipfile, format and pickle faults
         if "Object arrays" in str(error):
             raise DataError(
-                f"{path} holds Python objects, which only pickle can read, and pickle can run foreign code",
+                f"{path} contains Python objects, which only pickle can read; pickle can execute foreign code",
                 fix="save plain arrays, such as `labels.astype(str)`",
             ) from error
         raise DataError(f"{path} cannot be read as .npz", found=str(error)[:120]) from error
@@ -44,20 +44,20 @@ def read_npz(path: Path) -> Listing:
             parts.append((split, arrays[known[0]], arrays[known[1]]))
     if not parts:
         raise DataError(
-            f"{path} holds no images and labels under known names",
+            f"{path} contains no images and labels under known names",
             found=", ".join(arrays) or "nothing",
             expected="images and labels, or x_train, y_train, x_test, y_test",
         )
     for split, images, labels in parts:
         if images.ndim not in (3, 4) or labels.ndim not in (1, 2) or labels.shape[:1] != images.shape[:1]:
             raise DataError(
-                f"{path}: {split or 'images'} and labels do not fit",
+                f"{path}: {split or 'images'} and labels differ in number",
                 found=f"shapes {images.shape} and {labels.shape}",
                 expected="(N, H, W), (N, H, W, C) or (N, C, H, W), and one label or row of numbers per image",
             )
     if len(kinds := {(images.shape[1:], images.dtype) for _, images, _ in parts}) > 1:
         raise DataError(
-            f"the splits in {path} hold images of different kinds",
+            f"the splits in {path} contain images of different kinds",
             found=" and ".join(sorted(f"{shape} {dtype}" for shape, dtype in kinds)),
             expected="one shape and one type",
         )

@@ -1,7 +1,7 @@
 """One call finds the images of any source: a name, a folder, a table, an archive, arrays. No pixel is decoded.
 
 A folder is recognised by what lies in it (`folder`). A file is recognised by its suffix: .csv and .tsv, .jsonl (one
-object a line), .npz (images, labels). `clearsight.tasks.read` reads the labels.
+object a line), .json (COCO's boxes and masks), .npz (images, labels). `clearsight.tasks.read` reads the labels.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import Any
 
 from clearsight.data.dataset import Listing
 from clearsight.data.sources.arrays import read_pair
+from clearsight.data.sources.boxes import read_coco
 from clearsight.data.sources.builtin import BUILTIN
 from clearsight.data.sources.delimited import read_csv, read_jsonl
 from clearsight.data.sources.folder import AnyClasses, read_folder
@@ -26,12 +27,20 @@ PREFIX = "builtin:"
 
 
 def find(data: Any, data_dir: str | Path | None = None, any_classes: AnyClasses | None = None) -> Listing:
-    """The images of a source and what it states about them.
+    """The images of a source, and what the source states about them.
 
-    data: a built-in name (digits, mnist, fashion-mnist, cifar10, elpv), alone or after `builtin:`, a folder, a .csv,
-    .tsv, .jsonl or .npz file, a pandas frame with `image_path` and `label`, or a pair (images, labels). data_dir: where
-    the files of a built-in name lie, when they are not where their package puts them. any_classes: how a folder's
-    classes may differ, as for `read_folder`. Raises DataError when nothing usable is found, or a name has two meanings.
+    Args:
+        data: a built-in name (digits, mnist, fashion-mnist, cifar10, elpv), alone or after `builtin:`; a folder; a
+            .csv, .tsv, .jsonl, .json or .npz file; a pandas frame with `image_path` and `label`; or a pair (images,
+            labels).
+        data_dir: folder of the files of a built-in name; None for the folder where their package puts them.
+        any_classes: how the classes of a folder's splits may differ, as for `read_folder`.
+
+    Returns:
+        The listing; no pixel is decoded.
+
+    Raises:
+        DataError: nothing usable is found, or a name has two meanings.
     """
     if isinstance(data, tuple) and len(data) == 2:
         return read_pair(*data)
@@ -61,17 +70,17 @@ def find(data: Any, data_dir: str | Path | None = None, any_classes: AnyClasses 
     if data in BUILTIN:
         raise DataError(
             f"{data} has two meanings", found=f"a built-in data set, and `{path.absolute()}`",
-            fix=f"write `./{data}` for what lies here, or `{PREFIX}{data}` for the built-in data set",
+            fix=f"write `./{data}` for the local path, or `{PREFIX}{data}` for the built-in data set",
         )  # fmt: skip
     if path.is_dir():
         return read_folder(path, any_classes)
-    readers = {".csv": read_csv, ".tsv": read_csv, ".jsonl": read_jsonl, ".npz": read_npz}
+    readers = {".csv": read_csv, ".tsv": read_csv, ".jsonl": read_jsonl, ".json": read_coco, ".npz": read_npz}
     if path.suffix.lower() not in readers:
         raise DataError(
             f"{path} cannot be read as a data set",
             found=f"a file ending in {path.suffix or 'nothing'}",
-            expected="a folder of images, or a .csv, .tsv, .jsonl or .npz file",
-            fix="to ask about one image use `clearsight predict RUN IMAGE`",
+            expected="a folder of images, or a .csv, .tsv, .jsonl, .json (COCO) or .npz file",
+            fix="to predict one image use `clearsight predict RUN IMAGE`",
         )
     return readers[path.suffix.lower()](path)
 
@@ -81,19 +90,29 @@ ELSEWHERE = ("dev", "net", "proc", "sys")
 
 
 def recorded_place(origin: object, what: str) -> str:
-    """Where a run or an index says that images lie, if it is a built-in name, or a file or folder of this machine.
+    """Check where a run or an index says that its images are.
 
-    Such a record may come from someone else, and is checked before anything is opened: BundleError for addresses,
-    shares of other machines, devices and pipes, and where nothing is. what: to call the images, for messages.
+    Such a record may come from someone else, so it is checked before anything is opened.
+
+    Args:
+        origin: what the record says.
+        what: what to call the images in messages.
+
+    Returns:
+        A built-in name, or a file or folder on this machine.
+
+    Raises:
+        BundleError: the record is missing, or names an address, a share of another machine, a device, a pipe, or
+            nothing that exists.
     """
     if not isinstance(origin, str) or not origin or "\0" in origin:
-        raise BundleError(f"there is no record of where {what} lie", fix="name the data")
+        raise BundleError(f"the location of {what} is not recorded", fix="name the data")
     if origin in BUILTIN:
         return origin
     gone = BundleError(
         f"{what} are gone",
-        found=f"{origin} does not exist" if origin != IN_MEMORY else "arrays that were in memory",
-        fix="name others: RUN DATA",
+        found=f"{origin} does not exist" if origin != IN_MEMORY else "arrays in memory",
+        fix="name other data: RUN DATA",
     )
     path = Path(origin)
     shared = origin[:2] in ("//", "\\\\", "/\\", "\\/") or "://" in origin or origin.partition(":")[0] in SCHEMES
@@ -104,8 +123,8 @@ def recorded_place(origin: object, what: str) -> str:
         named = named or _elsewhere(path := path.resolve(strict=True))
         if named or not (path.is_dir() or path.is_file()):  # not a pipe, a socket or a device
             raise BundleError(
-                f"the place recorded for {what} is none where images lie", found=repr(origin)[:200],
-                expected="a file or folder of this machine", fix="name the data: RUN DATA",
+                f"the location recorded for {what} is not one of images", found=repr(origin)[:200],
+                expected="a file or folder on this machine", fix="name the data: RUN DATA",
             )  # fmt: skip
     except (OSError, RuntimeError):
         raise gone from None

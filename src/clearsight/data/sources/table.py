@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from clearsight.data.dataset import Files, Listing, encode_labels
+from clearsight.data.sources.boxes import BoxRows, corner_columns, read_boxes
 from clearsight.data.sources.table_paths import located
 from clearsight.data.targets import Stated, class_name, number_in
 from clearsight.errors import DataError
@@ -37,6 +38,10 @@ _LABEL = (
 _ABOUT = ("split", "group")
 _INDEX = re.compile(r"(unnamed: ?\d+(_level_\d+)?|index|idx|row|no|nr|#|uuid|(.*[ _])?id|)")
 """Names of columns of numbers that say which row this is, not what is to be predicted."""
+
+SHOWN = 12
+"""Columns named at most in a note."""
+
 _SPLITS = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test", "": ""}
 
 
@@ -50,6 +55,10 @@ def read_frame(
     columns = _by_name(frame, origin)
     path_column = next((columns[c] for c in _PATH if c in columns), None)
     label_column = next((columns[c] for c in _LABEL if c in columns), None)
+    corners = corner_columns(list(columns))
+    if corners is not None and path_column is not None and label_column is not None:
+        of_boxes = [path_column, label_column, *(columns[c] for c in corners)]
+        return read_boxes(_box_rows(frame, of_boxes, columns, root, origin, row), name, notes)
     others = [] if label_column is not None else _number_columns(frame, columns, path_column)
     if path_column is None or (label_column is None and not others):
         raise DataError(
@@ -63,7 +72,7 @@ def read_frame(
     files = _texts(frame, path_column)
     stated, of_labels = _stated(frame, label_column, others, origin, where)
     if blank := [i for i, text in enumerate(files) if not text]:
-        raise DataError(f"{len(blank)} rows of {origin} have no image", found=f"the first in {where[blank[0]]}")
+        raise DataError(f"{len(blank)} rows of {origin} have no image path", found=f"the first in {where[blank[0]]}")
     paths, found_otherwise = located(files, root, origin)
     splits = [""] * len(paths)
     if "split" in columns:
@@ -85,8 +94,50 @@ def read_frame(
     }
     source = Files(tuple(paths[i] for i in rows), root)
     taken = _columns_taken(frame, path_column, label_column, others, columns)
-    about = (*notes, *taken, *of_labels, *found_otherwise)
+    unused = [column for column in metadata if column.lower() not in (*_PATH, *_LABEL, *_ABOUT)]
+    about = (*notes, *taken, *_unused_words(unused), *of_labels, *found_otherwise)
     return Listing(name, source, given, stated.rows(rows), groups, about, metadata=metadata, group_names=group_names)
+
+
+def _box_rows(
+    frame: pd.DataFrame, taken: Sequence[int], columns: dict[str, int], root: Path, origin: str, row: str
+) -> BoxRows:
+    """A table with a box in each row. taken: positions of the image, the label and the four corners."""
+    files, labels, *corners = (_texts(frame, column) for column in taken)
+    about = {name: _texts(frame, columns[name]) if name in columns else [""] * len(frame) for name in _ABOUT}
+    rows = BoxRows(origin, root)
+    for i, index in enumerate(frame.index):
+        where = f"{row} {index}"
+        texts = [column[i] for column in corners]
+        if not files[i]:
+            raise DataError(f"{origin} has a row without an image", found=where)
+        box = None
+        if any(texts) or labels[i]:
+            try:
+                box = tuple(map(float, texts))
+            except ValueError:
+                names = ", ".join(str(frame.columns[column]) for column in taken[2:])
+                raise DataError(
+                    f"a box of {origin} has a corner that is no number",
+                    found=f"{', '.join(texts)} in {where}",
+                    expected=f"numbers in {names}; all of them and the label empty for an image without objects",
+                ) from None
+        split = about["split"][i].lower()
+        if split not in _SPLITS:
+            raise DataError(f"{origin} names unknown splits", found=split, expected="train, val, test")
+        rows.add(where, files[i], box, labels[i], split=_SPLITS[split], group=about["group"][i])
+    return rows
+
+
+def _unused_words(columns: list[str]) -> tuple[str, ...]:
+    """Which columns are neither image nor target, nor name a split or group."""
+    if not columns:
+        return ()
+    some = ", ".join(repr(column) for column in columns[:SHOWN]) + (", ..." if len(columns) > SHOWN else "")
+    return (
+        f"{count(len(columns), 'column')} of the table not used in training: {some}; "
+        "`evaluate --group-by COLUMN` reports scores by column value",
+    )
 
 
 def _by_name(frame: pd.DataFrame, origin: str) -> dict[str, int]:
@@ -132,7 +183,7 @@ def _stated(
             return Stated(origin, tuple(_texts(frame, label)), column=column, where=tuple(where)), []
         if all(len(one) == 1 for one in lists):
             words = tuple(class_name(str(one[0])) for one in lists)
-            note = f"the column {column!r} has lists of one name each, which are read as classes"
+            note = f"the column {column!r} contains lists of one name each, which are read as classes"
             return Stated(origin, words, column=column, where=tuple(where)), [note]
         kinds = {type(x) for one in lists for x in one}
         if float in kinds <= {float, int} and len({len(one) for one in lists}) == 1:

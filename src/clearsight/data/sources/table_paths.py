@@ -27,9 +27,9 @@ def located(texts: Sequence[str], root: Path, origin: str) -> tuple[list[Path], 
     elsewhere = [t for t in texts if ADDRESS.match(t) and not t.lower().startswith("file://")]
     if elsewhere:
         raise DataError(
-            f"{len(elsewhere)} of {len(texts)} images named by {origin} are addresses",
+            f"{len(elsewhere)} of {len(texts)} images named in {origin} are URLs",
             found=elsewhere[0][:200],
-            expected="files of this machine",
+            expected="files on this machine",
             fix="download them, and name the files in the table",
         )
     spelled = _Spelled()
@@ -46,7 +46,7 @@ def located(texts: Sequence[str], root: Path, origin: str) -> tuple[list[Path], 
         paths.append(path)
     if missing:
         raise DataError(
-            f"{len(missing)} of {len(paths)} images named by {origin} do not exist",
+            f"{len(missing)} of {len(paths)} images named in {origin} do not exist",
             found=", ".join(str(p)[:200] for p in missing[:3]) + (", ..." if len(missing) > 3 else ""),
             expected=f"paths relative to {root.resolve()}, or absolute ones",
         )

@@ -20,12 +20,12 @@ def tiny_batch_with_norm(case: Case) -> Verdict | None:
     return Verdict(
         "tiny-batch-with-norm",
         "fault" if batch <= 4 else "warning",
-        f"{norms} layers normalise over batches of {batch} images. Mean and deviation of so few are mostly chance, and "
-        "the running averages that validation uses do not fit them.",
+        f"{norms} layers normalise over batches of {batch} images. Statistics of so few images are noisy, and do "
+        f"not match the running averages used in validation.",
         {"batch_size": float(batch), "normalisation_layers": float(norms)},
         "use batches of 32 images (accumulating gradients does not help: each batch is normalised by itself)"
         if room
-        else f"leave batch normalisation out: there are only {images} images to learn from",
+        else f"leave batch normalisation out: there are only {images} training images",
         {"batch_size": 32} if room else case.model_arg(norm=False),
     )
 
@@ -42,8 +42,8 @@ def dropout_before_norm(case: Case) -> Verdict | None:
     return Verdict(
         "dropout-before-norm",
         "warning",
-        f"Dropout ({dropout}) stands before batch normalisation ({norm}). Dropping units raises the variance, but only "
-        "in training: the running variance that evaluation uses does not fit [Li et al. 2018, arXiv:1801.05134].",
+        f"Dropout ({dropout}) precedes batch normalisation ({norm}). Dropping units raises the variance, but only "
+        "in training: so the running variance used in evaluation is wrong [Li et al. 2018, arXiv:1801.05134].",
         {"dropout_layers": float(kinds.count("dropout")), "normalisation_layers_after": float(after)},
         "use dropout only after the last normalisation, or not at all",
         case.model_arg(dropout=0.0),

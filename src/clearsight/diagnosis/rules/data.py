@@ -46,8 +46,8 @@ def collapsed_at_birth(case: Case) -> Verdict | None:
         "one-class-collapse",
         "fault",
         f"Before the first update {percent(share, 0)} of the predictions were one class (number {favourite}), and the "
-        f"loss was {stats.loss:.3g}, where {case.chance_loss:.3g} is chance: the initial weights favour it whatever "
-        "they see.",
+        f"loss was {stats.loss:.3g}, where chance is {case.chance_loss:.3g}: "
+        f"the initial weights favour it for any image.",
         {
             "share_of_answers": share,
             "share_of_labels": float(case.shares[favourite]),
@@ -55,8 +55,8 @@ def collapsed_at_birth(case: Case) -> Verdict | None:
             "loss_of_chance": case.chance_loss,
             "confidence": stats.confidence,
         },
-        "draw the weights anew, with biases of zero",
-        case.initialisable,
+        "draw new initial weights, with biases of zero",
+        case.initial_weights(),
     )
 
 
@@ -73,16 +73,16 @@ def one_class_collapse(case: Case) -> Verdict | None:
     options: dict[str, Any]
     if rare and favourite == int(case.counts.argmax()):
         cause = (
-            f"It is the most common, with {percent(case.majority, 0)} of the training images: always predicting it is "
-            "cheap."
+            f"It is the most common class, with {percent(case.majority, 0)} of "
+            f"the training images, so always predicting it gives a low loss."
         )
-        fix, options = "let every class count the same", {"class_weights": "balanced"}
+        fix, options = "weight every class equally", {"class_weights": "balanced"}
     else:
-        cause = "It is not that common: the network prefers it whatever the image shows."
+        cause = "It is not that common; the network prefers it for any image."
         fix, options = (
-            "draw the weights anew with biases of zero, and lower the rate",
+            "draw new initial weights with biases of zero, and lower the learning rate",
             {
-                **case.initialisable,
+                **case.initial_weights(),
                 "lr": case.slower(),
             },
         )
@@ -122,14 +122,16 @@ def shuffled_labels(case: Case) -> Verdict | None:
     learned = (
         f"It memorises its training images, accuracy {percent(case.train_accuracy, 0)} so far"
         if memorised
-        else f"Its weights move and gradients flow, yet the loss stays near that of chance ({case.chance_loss:.3g})"
+        else f"Its weights change and gradients are normal, but the "
+        f"loss stays near that of chance ({case.chance_loss:.3g})"
     )
     return Verdict(
         "shuffled-labels",
         "fault",
-        f"{learned}, and on validation images it is right on {percent(reached, 0)}, as chance is "
-        f"({percent(chance, 0)}): the labels do not follow from the images. Either they were mixed up, or what they "
-        "describe is not visible in the images.",
+        f"{learned}, and its validation accuracy is {percent(reached, 0)}, "
+        f"no better than chance ({percent(chance, 0)}): "
+        f"the labels are unrelated to the images. Either they were mixed "
+        f"up, or they describe something that is not visible in the images.",
         {
             "train_accuracy": case.train_accuracy,
             "val_accuracy": reached,
@@ -138,7 +140,7 @@ def shuffled_labels(case: Case) -> Verdict | None:
             "end_loss": case.end_loss,
             "loss_of_chance": case.chance_loss,
         },
-        "look at some images of each class beside their labels; check that images and labels are in the same order",
+        "inspect some images of each class with their labels; check that images and labels are in the same order",
     )
 
 
@@ -154,7 +156,7 @@ def leaking_splits(case: Case) -> Verdict | None:
     return Verdict(
         "leaking-splits",
         "warning",
-        "The same images stand on both sides of a split: " + "; ".join(finding.message for finding in leaks) + ".",
+        "The same images are in several splits: " + "; ".join(finding.message for finding in leaks) + ".",
         evidence,
         "; ".join(finding.fix for finding in leaks),
     )
@@ -178,6 +180,6 @@ def starved_loader(case: Case) -> Verdict | None:
         {"wait_share": share, "wait_seconds_per_step": wait, "step_seconds": float(np.median(seconds[2:]))},
         "augment more cheaply, or keep the image cache (CLEARSIGHT_CACHE) on a fast local disk"
         if dear
-        else "keep the image cache (CLEARSIGHT_CACHE) on a fast local disk, or hand over the images as an array",
+        else "keep the image cache (CLEARSIGHT_CACHE) on a fast local disk, or pass the images as an array",
         {"augment": "light"} if dear else {},
     )

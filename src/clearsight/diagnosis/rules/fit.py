@@ -9,6 +9,8 @@ import numpy as np
 
 from clearsight.diagnosis.case import ENOUGH, LEARNED, MIN_VALIDATION_IMAGES, Case, Verdict
 from clearsight.models.catalogue import catalogue
+from clearsight.models.zoo import entry, model_names
+from clearsight.train.optimisers import default_weight_decay
 from clearsight.wording import percent
 
 GAP = 0.1
@@ -26,6 +28,12 @@ RISEN = 1.2
 
 BY_HEART = 50
 """Steps from which a wide gap alone is overfitting: in fewer, averages of the weights and statistics lag behind."""
+
+MORE_DECAY = 5e-4
+"""Least weight decay to suggest to a network that overfits; one that has ten times as much is made smaller instead."""
+
+SMALLER = ("resnet18", "resnet20", "resnet8", "lenet5")
+"""Networks to suggest to one that overfits in spite of regularisation, the larger first."""
 
 LARGER = ("resnet20", "resnet18")
 """Networks to suggest to one that is too small, the smaller first; their sizes are those of the catalogue."""
@@ -46,9 +54,9 @@ def overfit(case: Case) -> Verdict | None:
     return Verdict(
         "overfit",
         "warning",
-        f"It overfits: right on {percent(last.train_accuracy, 0)} of its training images and "
-        f"{percent(last.val_accuracy, 0)} of the validation images; the validation loss is {risen:.1f} times its "
-        f"least. It memorises {int(case.counts.sum()):,} images.",
+        f"It overfits: accuracy {percent(last.train_accuracy, 0)} on training images and "
+        f"{percent(last.val_accuracy, 0)} on validation images; the validation loss is {risen:.1f} times its "
+        f"minimum. It memorises {int(case.counts.sum()):,} images.",
         {
             "train_accuracy": last.train_accuracy,
             "val_accuracy": last.val_accuracy,
@@ -57,7 +65,8 @@ def overfit(case: Case) -> Verdict | None:
             "train_loss": last.train_loss,
             "val_loss": last.val_loss,
         },
-        "collect more images, start from pretrained weights, change the images more, or regularise more",
+        "collect more images, start from pretrained weights, use stronger "
+        "augmentation or regularisation, or use a smaller network",
         _regularised(case),
     )
 
@@ -75,7 +84,7 @@ def held_down(case: Case) -> Verdict | None:
     return Verdict(
         "underfit",
         "fault",
-        f"It underfits because of {what}: the median layer has {left:.2g} of its first length left.",
+        f"It underfits because of {what}: the median layer has {left:.2g} of its initial norm left.",
         {
             "weight_left": left,
             "l1": l1,
@@ -97,9 +106,9 @@ def no_better_than_chance(case: Case) -> Verdict | None:
     return Verdict(
         "no-better-than-chance",
         "fault",
-        f"After {case.steps:,} steps it is right on {percent(reached, 0)} of the validation images, like always "
-        f"predicting the most common class ({percent(chance, 0)}): nothing was learned that generalises. It had too "
-        "few steps, or the labels do not follow from the images.",
+        f"After {case.steps:,} steps its validation accuracy is {percent(reached, 0)}, like that of always predicting "
+        f"the most common class ({percent(chance, 0)}): it learned nothing that generalises. There were too few "
+        f"steps, or the labels are unrelated to the images.",
         {
             "train_accuracy": case.train_accuracy,
             "val_accuracy": reached,
@@ -107,7 +116,7 @@ def no_better_than_chance(case: Case) -> Verdict | None:
             "standard_error": case.noise(chance),
             "steps": float(case.steps),
         },
-        "look at some images of each class beside their labels, and train for more epochs with a larger --patience",
+        "inspect some images of each class with their labels, and train for more epochs with a larger --patience",
     )
 
 
@@ -122,8 +131,8 @@ def underfit(case: Case) -> Verdict | None:
     return Verdict(
         "underfit",
         "warning",
-        f"It underfits: right on {percent(train, 0)} of its own training images and no longer getting better. The "
-        "network is too small for the task, regularised too much, or its schedule ended too soon.",
+        f"It underfits: its training accuracy is {percent(train, 0)} and no longer improves. The network is too "
+        f"small for the task, is regularised too much, or its schedule ended too early.",
         {
             "train_accuracy": train,
             "val_accuracy": val,
@@ -138,7 +147,9 @@ def underfit(case: Case) -> Verdict | None:
 
 
 def _regularised(case: Case) -> dict[str, Any]:
-    """The next step up in regularisation: augmentation first, then mixing, then dropout and decay."""
+    """The next step up in regularisation: augmentation first, then mixing, then dropout and decay, then a smaller
+    network.
+    """
     augmentation = case.augmentation
     if augmentation.augment == "none":
         return {"augment": "light"}
@@ -146,7 +157,21 @@ def _regularised(case: Case) -> dict[str, Any]:
         return {"augment": "strong"}
     if not augmentation.mixup and not augmentation.cutmix and case.optimization.loss not in ("hinge", "focal"):
         return {"mixup": 0.2}
-    return {**case.model_arg(dropout=0.5), "weight_decay": max(10 * case.regularization.weight_decay, 5e-4)}
+    dropout, decay = case.model_arg(dropout=0.5), case.regularization.weight_decay
+    if dropout or decay < 10 * max(MORE_DECAY, default_weight_decay(case.optimization.opt)):
+        return {**dropout, "weight_decay": max(10 * decay, MORE_DECAY)}
+    return _smaller(case)
+
+
+def _smaller(case: Case) -> dict[str, Any]:
+    """The same network with half the width where it has an option for that, else another of fewer parameters."""
+    own = {**entry(case.model).model_args, **case.model_args} if case.model in model_names() else {}
+    if widths := own.get("widths"):
+        return {"model_arg": {"widths": [max(1, width // 2) for width in widths]}}
+    if (width := own.get("width") or 0) > 1:
+        return {"model_arg": {"width": width // 2}}
+    sizes = {row.name: row.parameters for row in catalogue()}
+    return next(({"model": name} for name in SMALLER if sizes[name] < case.vitals.parameters), {})
 
 
 def _freed(case: Case) -> dict[str, Any]:

@@ -64,8 +64,8 @@ def broken_pixels(case: Case) -> Verdict | None:
     return Verdict(
         "not-a-number",
         "fault",
-        f"Some pixels are not finite numbers: the loss became {broken.loss} in step {broken.step}, when such an image "
-        "came up.",
+        f"Some pixels are not finite numbers: the loss became {broken.loss} "
+        f"in step {broken.step}, with such an image in the batch.",
         {"step": float(broken.step)},
         "find the images with NaN or infinity (numpy.isfinite) and repair or remove them",
     )
@@ -92,10 +92,10 @@ def weight_decay_too_high(case: Case) -> Verdict | None:
     return Verdict(
         "weight-decay-too-high",
         "fault",
-        f"Weight decay ({decay:g}) eats the weights: the median layer has {left:.2g} of its first length left, and "
-        f"{percent(min(share, 1.0), 0)} of an update is decay rather than learning.",
+        f"Weight decay ({decay:g}) shrinks the weights too much: the median layer has {left:.2g} of its initial "
+        f"norm left, and {percent(min(share, 1.0), 0)} of an update is decay, not learning.",
         {"weight_decay": decay, "sum_of_rate_times_decay": shrinkage, "weight_left": left, "share_of_update": share},
-        f"use the usual weight decay of {case.optimization.opt}, {usual:g}",
+        f"use the default weight decay of {case.optimization.opt}, {usual:g}",
         {"weight_decay": usual},
     )
 
@@ -119,7 +119,8 @@ def rate_too_high(case: Case) -> Verdict | None:
         "rate-too-high",
         "fault",
         f"The learning rate ({rate:g}) is too high: a single update changed the median layer by {percent(hottest, 0)} "
-        f"of its length, and the loss, {least:.3g} at best, rose to {peak:.3g} and {ending}; {case.chance_loss:.3g} "
+        f"of its norm, and the loss, {least:.3g} at its minimum, "
+        f"rose to {peak:.3g} and {ending}; {case.chance_loss:.3g} "
         "is chance.",
         {
             "rate": rate,
@@ -129,7 +130,7 @@ def rate_too_high(case: Case) -> Verdict | None:
             "loss_of_chance": case.chance_loss,
             "broke_in_step": float(case.vitals.broken.step) if case.vitals.broken else math.nan,
         },
-        "lower the rate, so that an update changes the weights by a few thousandths",
+        "lower the rate, so that an update changes the weights by a few thousandths of their norm",
         {"lr": case.slower()},
     )
 
@@ -150,7 +151,7 @@ def not_a_number(case: Case) -> Verdict | None:
         "fault",
         f"The loss became {broken.loss} in step {broken.step}. The pixels are finite"
         + ("" if broken.weights_finite else ", the weights no longer")
-        + (f"; passes run in {case.optimization.amp}, whose range or precision may not do." if half else "."),
+        + (f"; passes run in {case.optimization.amp}, whose range or precision may be insufficient." if half else "."),
         {"step": float(broken.step), "weights_finite": float(broken.weights_finite), "rate": case.vitals.rate},
         "lower the rate"
         + ("" if case.optimization.clip else " and limit the gradient's norm")
@@ -170,7 +171,7 @@ def rate_too_low(case: Case) -> Verdict | None:
         "rate-too-low",
         "fault",
         f"The learning rate ({case.vitals.rate:g}) is too low: no update changed the median layer by more than "
-        f"{longest:.1g} of its length, so all {case.steps} steps together could change it by {percent(case.travel)} at "
+        f"{longest:.1g} of its norm, so all {case.steps} steps together could change it by {percent(case.travel)} at "
         "most.",
         {
             "rate": case.vitals.rate,
@@ -179,7 +180,7 @@ def rate_too_low(case: Case) -> Verdict | None:
             "first_loss": float(case.losses[0]),
             "end_loss": case.end_loss,
         },
-        "raise the rate, so that an update changes the weights by a few thousandths",
+        "raise the rate, so that an update changes the weights by a few thousandths of their norm",
         {"lr": case.faster()},
     )
 
@@ -215,12 +216,12 @@ def oscillating_loss(case: Case) -> Verdict | None:
         (
             f"The loss rose again, from {smooth.min():.2g} to {case.end_loss:.2g} at the end"
             if relapsed
-            else f"The loss rises and falls in waves, turning {waves} times"
+            else f"The loss oscillates, changing direction {waves} times"
             if waves >= WAVES
-            else f"The loss oscillates: from one step to the next it changes by {swing:.2g}, "
-            f"{swing / max(expected, 1e-9):.0f} times what the choice of images explains"
+            else f"The loss oscillates: it changes by {swing:.2g} from one step to the next,  "
+            f"{swing / max(expected, 1e-9):.0f} times the change expected from the differences between batches"
         )
-        + ". Steps are so long that they jump over the valley they should descend.",
+        + ". Steps are so large that they overshoot the minimum.",
         {
             "turns": float(waves),
             "median_change_per_step": swing,
@@ -266,13 +267,14 @@ def too_slow(case: Case) -> Verdict | None:
         return None
     longest = float(case.ratios.max())
     faster = longest < 1e-3
+    adaptive = {} if faster else case.adaptive()
     return Verdict(
         "too-slow",
         "warning",
         f"Training is too slow for its {case.steps} steps: "
         + (
-            f"{percent(late, 0)} of the decrease of the loss occurred in the last third, so it was still learning "
-            "when it ended."
+            f"{percent(late, 0)} of the decrease of the loss occurred in "
+            f"the last third, so the network was still learning at the end."
             if late >= FALLING
             else f"all updates together could change the median layer by at most {percent(case.travel, 0)} of its norm."
         ),
@@ -283,6 +285,10 @@ def too_slow(case: Case) -> Verdict | None:
             "end_loss": case.end_loss,
             "train_accuracy": case.train_accuracy,
         },
-        "raise the rate" if faster else "train longer",
-        {"lr": case.faster()} if faster else case.longer(),
+        "raise the rate"
+        if faster
+        else "use an optimiser with a rate per weight, or train longer"
+        if adaptive
+        else "train longer",
+        {"lr": case.faster()} if faster else adaptive or case.longer(),
     )

@@ -29,6 +29,7 @@ from torch import nn
 from clearsight.models.ablations import ConvDesign, with_maxout
 from clearsight.models.arithmetic import output_size
 from clearsight.models.layers import (
+    POOLS,
     SMALL,
     SqueezeExcitation,
     activation,
@@ -48,7 +49,7 @@ SINGLE_TOWER = "Krizhevsky 2014, arXiv:1404.5997"
 class AlexNetDesign(ConvDesign):
     """kernel: side of the first layer's filters (11, for small images 5).
 
-    downsample: 3x3 max pooling of stride 2, or twice the stride of the convolution before it.
+    downsample: 3x3 pooling of stride 2, maxpool or avgpool, or twice the stride of the convolution before it.
     dropout: before the first two dense layers. dropconnect: of the hidden dense layers' weights.
     """
 
@@ -109,8 +110,8 @@ class AlexNet(nn.Module):
             if response_norm and i < 2 and not design.norm:
                 # PyTorch divides alpha by the 5 channels, the paper does not
                 layers.append(nn.LocalResponseNorm(5, alpha=5e-4, beta=0.75, k=2.0))
-            if shrinks and design.downsample == "maxpool":
-                layers.append(nn.MaxPool2d(3, 2))
+            if shrinks and design.downsample in POOLS:
+                layers.append(POOLS[design.downsample](3, 2))
                 side = output_size(kept, 3, stride=2, rounding="down")
             else:
                 side = output_size(side, p, stride=stride, padding=z, rounding="down")
@@ -122,10 +123,10 @@ class AlexNet(nn.Module):
         self.classifier = nn.Sequential(
             nn.Dropout(design.dropout),
             dense(inputs * side * side, units * many, design.dropconnect),
-            activation(design.activation),
+            activation(design.activation, design.slope),
             nn.Dropout(design.dropout),
             dense(units, units * many, design.dropconnect),
-            activation(design.activation),
+            activation(design.activation, design.slope),
             nn.Linear(units, classes),
         )
         he_normal(self, (nn.Conv2d, nn.Linear))

@@ -22,7 +22,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from clearsight.models.families.resnet import BasicBlock, ResNetDesign, stage
+from clearsight.models.families.resnet import BasicBlock, BlockDesign, stage, start_as_shortcuts
 from clearsight.models.layers import activation, batch_norm, conv, dense, he_normal
 from clearsight.models.registry import register
 
@@ -30,7 +30,7 @@ PAPER = "He et al. 2015, arXiv:1512.03385, section 4.2"
 
 
 @dataclass(frozen=True)
-class CifarDesign(ResNetDesign):
+class CifarDesign(BlockDesign):
     """shortcut: what carries a block's input over a change of shape, "A" a padded identity or "B" a 1x1
     convolution. patch: side of the square of pixels that the stem takes in one step. With 2 the stem equals a 3x3
     convolution over squares of 2x2 pixels as channels (space to depth), and every stage works at half the side: a
@@ -63,7 +63,7 @@ class PaddedIdentity(nn.Module):
 class PaddedBlock(BasicBlock):
     """A basic block with the parameter-free shortcut."""
 
-    def shortcut(self, inputs: int, outputs: int, design: ResNetDesign) -> nn.Module:
+    def shortcut(self, inputs: int, outputs: int, design: BlockDesign) -> nn.Module:
         return PaddedIdentity(inputs, outputs, self.stride)
 
 
@@ -78,7 +78,7 @@ class CifarResNet(nn.Module):
         p = design.patch
         self.conv1 = conv(channels, w, 3 * p, design=design, stride=p, padding=p, bias=not design.norm)
         self.bn1 = batch_norm(w, design=design)
-        self.act1 = activation(design.activation)
+        self.act1 = activation(design.activation, design.slope)
         self.layer1 = stage(block, w, w, blocks, 1, design)
         self.layer2 = stage(block, w, 2 * w, blocks, 2, design)
         self.layer3 = stage(block, 2 * w, 4 * w, blocks, 2, design)
@@ -86,6 +86,7 @@ class CifarResNet(nn.Module):
         self.dropout = nn.Dropout(design.dropout)
         self.fc = dense(4 * w, classes, design.dropconnect)
         he_normal(self)
+        start_as_shortcuts(self, design)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         x = self.conv1(x)

@@ -30,6 +30,7 @@ from torch.utils.checkpoint import checkpoint
 from clearsight.models.ablations import ConvDesign
 from clearsight.models.arithmetic import same_padding
 from clearsight.models.layers import (
+    POOLS,
     SMALL,
     SqueezeExcitation,
     activation,
@@ -57,11 +58,8 @@ class DenseNetDesign(ConvDesign):
     storing them.
     """
 
-    rules: ClassVar = {
-        "downsample": (lambda v: v in ("avgpool", "maxpool", "stride"), "one of avgpool, maxpool, stride")
-    }
     unsupported: ClassVar[dict[str, str]] = {
-        "residual": "its layers are joined by concatenation, and without it they would have nothing to read"
+        "residual": "its layers are connected by concatenation, which cannot be left out"
     }
 
     growth: int = 32
@@ -82,10 +80,10 @@ class DenseLayer(nn.Module):
         inner, k, bias = BOTTLENECK * design.growth, design.kernel, not design.norm
         self.norm_first = design.norm_position == "before"
         self.norm1 = batch_norm(inputs, design=design)
-        self.act1 = activation(design.activation)
+        self.act1 = activation(design.activation, design.slope)
         self.conv1 = conv(inputs, inner, 1, design=design, bias=bias)
         self.norm2 = batch_norm(inner, design=design)
-        self.act2 = activation(design.activation)
+        self.act2 = activation(design.activation, design.slope)
         self.conv2 = conv(inner, design.growth, k, design=design, padding=same_padding(k), bias=bias)
         self.se = SqueezeExcitation(design.growth) if design.se else nn.Identity()
         self.dropout = nn.Dropout(design.dropout)
@@ -147,7 +145,7 @@ class DenseBlock(nn.ModuleDict):
 def _norm_and_act(maps: int, number: str, design: DenseNetDesign) -> OrderedDict[str, nn.Module]:
     """Normalisation and activation in the design's order, under the names norm and act with a number."""
     norm = (f"norm{number}", batch_norm(maps, design=design))
-    act = (f"act{number}", activation(design.activation))
+    act = (f"act{number}", activation(design.activation, design.slope))
     return OrderedDict([norm, act] if design.norm_position == "before" else [act, norm])
 
 
@@ -156,10 +154,8 @@ def _transition(inputs: int, outputs: int, design: DenseNetDesign) -> nn.Sequent
     layers = _norm_and_act(inputs, "", design)
     stride = 2 if design.downsample == "stride" else 1
     layers["conv"] = conv(inputs, outputs, 1, design=design, stride=stride, bias=not design.norm)
-    if design.downsample == "avgpool":
-        layers["pool"] = nn.AvgPool2d(2)
-    elif design.downsample == "maxpool":
-        layers["pool"] = nn.MaxPool2d(2)
+    if design.downsample in POOLS:
+        layers["pool"] = POOLS[design.downsample](2)
     return nn.Sequential(layers)
 
 

@@ -18,7 +18,7 @@ from clearsight.models.layers import activation
 from clearsight.models.published import PLUS_MINUS_ONE, Weights
 from clearsight.models.registry import register
 
-TIMMS_BLOCK = "its blocks are timm's, kept as its weights were published"
+TIMMS_BLOCK = "its blocks are from timm and match the published weights"
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class LiteDesign(Design):
         "residual": TIMMS_BLOCK,
         "norm": TIMMS_BLOCK,
         "norm_position": TIMMS_BLOCK,
-        "se": "the Lite form is the one without gates; timm/tf_efficientnet_b0 has them",
+        "se": "the Lite version has no gates; timm/tf_efficientnet_b0 has them",
         "padding_mode": TIMMS_BLOCK + ", padded with zeros unevenly as in TensorFlow",
         "kernel": TIMMS_BLOCK + ", with filters of 3 and 5 pixels found by search",
         "downsample": TIMMS_BLOCK,

@@ -24,9 +24,9 @@ from typing import ClassVar
 import torch
 from torch import nn
 
-from clearsight.models.ablations import ConvDesign, with_maxout
+from clearsight.models.ablations import POOLED, ConvDesign, with_maxout
 from clearsight.models.arithmetic import same_padding
-from clearsight.models.layers import SMALL, ConvNormAct, SqueezeExcitation, dense, he_normal
+from clearsight.models.layers import POOLS, SMALL, ConvNormAct, SqueezeExcitation, dense, he_normal
 from clearsight.models.registry import register
 
 PAPER = "Ioffe and Szegedy 2015, arXiv:1502.03167"
@@ -34,14 +34,17 @@ PAPER = "Ioffe and Szegedy 2015, arXiv:1502.03167"
 
 @dataclass(frozen=True)
 class InceptionV2Design(ConvDesign):
-    """se: a gate after each module. dropout, dropconnect: at the last dense layer."""
+    """se: a gate after each module. dropout, dropconnect: at the last dense layer. downsample: max pooling where maps
+    shrink, as published, or average pooling; the modules' strided convolutions beside it stay.
+    """
 
-    rules = with_maxout()
+    rules = with_maxout() | POOLED
     unsupported: ClassVar[dict[str, str]] = {
         "residual": "its modules change the number of maps",
-        "kernel": "filters of several sizes side by side are its idea",
-        "downsample": "its maps shrink by convolution and pooling side by side",
+        "kernel": "parallel filters of several sizes define it",
     }
+
+    downsample: str = "maxpool"
 
 
 class Inception(nn.Module):
@@ -75,7 +78,8 @@ class Inception(nn.Module):
             ConvNormAct(squeeze5, five, 3, design=design, padding=1),
             ConvNormAct(five, five, 3, design=design, padding=1, stride=stride),
         )
-        pool = nn.AvgPool2d(3, stride, 1) if pooling == "average" else nn.MaxPool2d(3, stride, 1)
+        shrinking = POOLS[design.downsample] if stride > 1 else nn.MaxPool2d
+        pool = nn.AvgPool2d(3, stride, 1) if pooling == "average" else shrinking(3, stride, 1)
         project = ConvNormAct(inputs, pooled, 1, design=design) if pooled else nn.Identity()
         self.branch4 = nn.Sequential(pool, project)
         self.se = SqueezeExcitation(self.outputs) if design.se else nn.Identity()
@@ -110,10 +114,10 @@ class InceptionV2(nn.Module):
         w, small = design.width, img_size < SMALL
         side, stride = (3, 1) if small else (7, 2)
         self.conv1 = ConvNormAct(channels, w, side, design=design, stride=stride, padding=same_padding(side))
-        self.maxpool1 = nn.Identity() if small else nn.MaxPool2d(3, 2, 1)
+        self.maxpool1 = nn.Identity() if small else POOLS[design.downsample](3, 2, 1)
         self.conv2 = ConvNormAct(w, w, 1, design=design)
         self.conv3 = ConvNormAct(w, 3 * w, 3, design=design, padding=1)
-        self.maxpool2 = nn.MaxPool2d(3, 2, 1)
+        self.maxpool2 = POOLS[design.downsample](3, 2, 1)
         self.inceptions = nn.Sequential()
         maps = 3 * w
         for name, widths, pooling in MODULES:

@@ -25,9 +25,9 @@ from typing import ClassVar
 import torch
 from torch import nn
 
-from clearsight.models.ablations import ConvDesign, with_maxout
+from clearsight.models.ablations import POOLED, ConvDesign, with_maxout
 from clearsight.models.arithmetic import output_size
-from clearsight.models.layers import AuxiliaryClassifier, ConvNormAct, SqueezeExcitation, dense, he_normal
+from clearsight.models.layers import POOLS, AuxiliaryClassifier, ConvNormAct, SqueezeExcitation, dense, he_normal
 from clearsight.models.published import PLUS_MINUS_ONE, TorchvisionWeights
 from clearsight.models.registry import register
 
@@ -38,19 +38,20 @@ SMALLEST_PUBLISHED = 75
 @dataclass(frozen=True)
 class InceptionV3Design(ConvDesign):
     """aux: the auxiliary classifier. se: a gate after each module. dropout, dropconnect: at the last dense
-    layer.
+    layer. downsample: max pooling where maps shrink, as published, or average pooling; the modules' strided
+    convolutions beside it stay.
     """
 
-    rules = with_maxout()
+    rules = with_maxout() | POOLED
     unsupported: ClassVar[dict[str, str]] = {
         "residual": "its modules change the number of maps",
-        "kernel": "filters of several sizes and shapes side by side are its idea",
-        "downsample": "its maps shrink by convolution and pooling side by side",
+        "kernel": "parallel filters of several sizes and shapes define it",
     }
 
     width: int = 32
     dropout: float = 0.5
     aux: bool = False
+    downsample: str = "maxpool"
 
 
 class Mixed(nn.Module):
@@ -101,7 +102,7 @@ class InceptionB(Mixed):
         self.branch3x3dbl_1 = conv(inputs, w(64), 1)
         self.branch3x3dbl_2 = conv(w(64), w(96), 3, padding=1)
         self.branch3x3dbl_3 = conv(w(96), w(96), 3, stride=2)
-        self.pool = nn.MaxPool2d(3, 2)
+        self.pool = POOLS[design.downsample](3, 2)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return self.join(
@@ -154,7 +155,7 @@ class InceptionD(Mixed):
         self.branch7x7x3_2 = conv(w(192), w(192), (1, 7), padding=(0, 3))
         self.branch7x7x3_3 = conv(w(192), w(192), (7, 1), padding=(3, 0))
         self.branch7x7x3_4 = conv(w(192), w(192), 3, stride=2)
-        self.pool = nn.MaxPool2d(3, 2)
+        self.pool = POOLS[design.downsample](3, 2)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         seven = self.branch7x7x3_3(self.branch7x7x3_2(self.branch7x7x3_1(x)))
@@ -225,10 +226,10 @@ class InceptionV3(nn.Module):
         self.Conv2d_1a_3x3 = conv(channels, w(32), 3, stride=stride, padding=z)
         self.Conv2d_2a_3x3 = conv(w(32), w(32), 3, padding=z)
         self.Conv2d_2b_3x3 = conv(w(32), w(64), 3, padding=1)
-        self.maxpool1 = nn.Identity() if small else nn.MaxPool2d(3, 2)
+        self.maxpool1 = nn.Identity() if small else POOLS[design.downsample](3, 2)
         self.Conv2d_3b_1x1 = conv(w(64), w(80), 1)
         self.Conv2d_4a_3x3 = conv(w(80), w(192), 3, padding=z)
-        self.maxpool2 = nn.MaxPool2d(3, 2)
+        self.maxpool2 = POOLS[design.downsample](3, 2)
         self.Mixed_5b = InceptionA(w(192), 32, design)
         self.Mixed_5c = InceptionA(self.Mixed_5b.outputs, 64, design)
         self.Mixed_5d = InceptionA(self.Mixed_5c.outputs, 64, design)

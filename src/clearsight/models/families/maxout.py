@@ -24,7 +24,7 @@ from clearsight.models.ablations import Design
 from clearsight.models.layers import Maxout, dense
 from clearsight.models.registry import register
 
-NO_CONVOLUTION = "its layers are dense, there is no map to filter"
+NO_CONVOLUTION = "its layers are dense and have no maps"
 
 
 @dataclass(frozen=True)
@@ -36,8 +36,8 @@ class MaxoutDesign(Design):
     """
 
     unsupported: ClassVar[dict[str, str]] = {
-        "residual": "layers of different widths have no shortcut between them",
-        "norm": "the pieces compete by their scale, which normalisation would take away",
+        "residual": "shortcuts between layers of different widths are impossible",
+        "norm": "its pieces compete by their scale, which normalisation would remove",
         "norm_position": "it has no normalisation",
         "activation": "maxout is the activation; mlp offers the others",
         "se": NO_CONVOLUTION,

@@ -18,11 +18,11 @@ import torch
 from torch import nn
 
 from clearsight.errors import ModelError
-from clearsight.models.ablations import Design, with_maxout
+from clearsight.models.ablations import SLOPE, Design, with_maxout
 from clearsight.models.layers import activation, dense, pieces
 from clearsight.models.registry import register
 
-NO_CONVOLUTION = "its layers are dense, there is no map to filter"
+NO_CONVOLUTION = "its layers are dense and have no maps"
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class MLPDesign(Design):
 
     rules = with_maxout()
     unsupported: ClassVar[dict[str, str]] = {
-        "residual": "layers of different widths have no shortcut between them",
+        "residual": "shortcuts between layers of different widths are impossible",
         "se": NO_CONVOLUTION,
         "padding_mode": NO_CONVOLUTION,
         "kernel": NO_CONVOLUTION,
@@ -42,6 +42,7 @@ class MLPDesign(Design):
 
     widths: tuple[int, ...] = (256, 128)
     activation: str = "relu"
+    slope: float = SLOPE
     norm: bool = False
     norm_position: str = "before"
     dropout: float = 0.0
@@ -74,7 +75,7 @@ def _hidden(inputs: int, outputs: int, design: MLPDesign) -> nn.Sequential:
     layers: OrderedDict[str, nn.Module] = OrderedDict(fc=dense(inputs, wide, design.dropconnect))
     if design.norm and design.norm_position == "before":
         layers["bn"] = nn.BatchNorm1d(wide)
-    layers["act"] = activation(design.activation)
+    layers["act"] = activation(design.activation, design.slope)
     if design.norm and design.norm_position == "after":
         layers["bn"] = nn.BatchNorm1d(outputs)
     if design.dropout:

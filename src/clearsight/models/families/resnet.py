@@ -26,10 +26,13 @@ from typing import ClassVar
 import torch
 from torch import nn
 
+from clearsight.errors import ModelError
 from clearsight.models.ablations import ConvDesign
 from clearsight.models.arithmetic import same_padding
 from clearsight.models.layers import (
+    POOLS,
     SMALL,
+    ConvNormAct,
     SqueezeExcitation,
     activation,
     batch_norm,
@@ -45,12 +48,14 @@ SE_PAPER = "Hu et al. 2018, arXiv:1709.01507"
 
 
 @dataclass(frozen=True)
-class ResNetDesign(ConvDesign):
+class BlockDesign(ConvDesign):
     """residual: shortcuts around the blocks. kernel: side of the blocks' 3x3 filters.
 
     norm_position "after" puts each normalisation behind its activation, and then the sum has no activation of
-    its own. downsample: convolutions of stride 2, or 2x2 max pooling in front of a stage's first block.
-    dropout, dropconnect: of the units before and the weights of the last dense layer.
+    its own. downsample: convolutions of stride 2, or 2x2 pooling, maxpool or avgpool, in front of a stage's first
+    block. zero_init: the last normalisation of each block starts with a scale of zero, so that every block starts as
+    its shortcut [Goyal et al. 2017, arXiv:1706.02677, section 5.1]. dropout, dropconnect: of the units before and the
+    weights of the last dense layer.
     """
 
     unsupported: ClassVar[dict[str, str]] = {}
@@ -58,6 +63,26 @@ class ResNetDesign(ConvDesign):
     residual: bool = True
     kernel: int = 3
     downsample: str = "stride"
+    zero_init: bool = False
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.zero_init and not (self.residual and self.norm):
+            raise ModelError(
+                "zero_init sets the scale of the last normalisation of "
+                "every block to 0, so that the block starts as its shortcut",
+                found=f"residual={self.residual}, norm={self.norm}",
+                fix="leave zero_init out, or keep shortcuts and normalisation",
+            )
+
+
+@dataclass(frozen=True)
+class ResNetDesign(BlockDesign):
+    """stem: one 7x7 convolution of stride 2, or three of 3x3, the first of stride 2, the first two of half the width
+    [He et al. 2018, arXiv:1812.01187, "ResNet-C"]; of small images 3x3 of stride 1, or three of these.
+    """
+
+    stem: str = "7x7"
 
 
 RESIDUAL = ResNetDesign()
@@ -74,10 +99,10 @@ class Block(nn.Module):
     expansion = 1
     downsample: nn.Module | None
 
-    def __init__(self, inputs: int, outputs: int, stride: int, design: ResNetDesign) -> None:
+    def __init__(self, inputs: int, outputs: int, stride: int, design: BlockDesign) -> None:
         super().__init__()
-        pooled = stride > 1 and design.downsample == "maxpool"
-        self.pool = nn.MaxPool2d(stride, ceil_mode=True) if pooled else nn.Identity()
+        pooled = stride > 1 and design.downsample in POOLS
+        self.pool = POOLS[design.downsample](stride, ceil_mode=True) if pooled else nn.Identity()
         self.stride = 1 if pooled else stride
         self.norm_first = design.norm_position == "before"
         self.residual = design.residual
@@ -85,7 +110,7 @@ class Block(nn.Module):
         if design.residual and (stride > 1 or inputs != outputs):
             self.downsample = self.shortcut(inputs, outputs, design)
 
-    def shortcut(self, inputs: int, outputs: int, design: ResNetDesign) -> nn.Module:
+    def shortcut(self, inputs: int, outputs: int, design: BlockDesign) -> nn.Module:
         """The layer that fits the input to the output: a 1x1 convolution, the paper's option B."""
         projection = conv(inputs, outputs, 1, design=design, stride=self.stride, bias=not design.norm)
         return nn.Sequential(projection, batch_norm(outputs, design=design))
@@ -94,6 +119,17 @@ class Block(nn.Module):
         """Convolution, normalisation and activation in the design's order."""
         x = conv(x)
         return act(bn(x)) if self.norm_first else bn(act(x))  # type: ignore[no-any-return]
+
+    @property
+    def last(self) -> tuple[nn.Module, nn.Module]:
+        """The last normalisation and activation."""
+        raise NotImplementedError
+
+    def shortcut_alone(self, x: torch.Tensor) -> torch.Tensor:
+        """What the block makes of x where its residual branch gives out zeros."""
+        x = self.pool(x)
+        kept: torch.Tensor = x if self.downsample is None else self.downsample(x)
+        return self.last[1](kept) if self.norm_first else kept
 
     def join(
         self, x: torch.Tensor, y: torch.Tensor, conv: nn.Module, bn: nn.Module, act: nn.Module, se: nn.Module
@@ -109,17 +145,21 @@ class Block(nn.Module):
 class BasicBlock(Block):
     """Two 3x3 convolutions and a shortcut around both."""
 
-    def __init__(self, inputs: int, width: int, stride: int, design: ResNetDesign) -> None:
+    def __init__(self, inputs: int, width: int, stride: int, design: BlockDesign) -> None:
         super().__init__(inputs, width, stride, design)
         k, z = design.kernel, same_padding(design.kernel)
         bias = not design.norm
         self.conv1 = conv(inputs, width, k, design=design, stride=self.stride, padding=z, bias=bias)
         self.bn1 = batch_norm(width, design=design)
-        self.act1 = activation(design.activation)
+        self.act1 = activation(design.activation, design.slope)
         self.conv2 = conv(width, width, k, design=design, padding=z, bias=bias)
         self.bn2 = batch_norm(width, design=design)
         self.se = SqueezeExcitation(width) if design.se else nn.Identity()
-        self.act2 = activation(design.activation)
+        self.act2 = activation(design.activation, design.slope)
+
+    @property
+    def last(self) -> tuple[nn.Module, nn.Module]:
+        return self.bn2, self.act2
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         x = self.pool(x)
@@ -132,21 +172,25 @@ class Bottleneck(Block):
 
     expansion = 4
 
-    def __init__(self, inputs: int, width: int, stride: int, design: ResNetDesign) -> None:
+    def __init__(self, inputs: int, width: int, stride: int, design: BlockDesign) -> None:
         outputs = width * self.expansion
         super().__init__(inputs, outputs, stride, design)
         k, z = design.kernel, same_padding(design.kernel)
         bias = not design.norm
         self.conv1 = conv(inputs, width, 1, design=design, bias=bias)
         self.bn1 = batch_norm(width, design=design)
-        self.act1 = activation(design.activation)
+        self.act1 = activation(design.activation, design.slope)
         self.conv2 = conv(width, width, k, design=design, stride=self.stride, padding=z, bias=bias)
         self.bn2 = batch_norm(width, design=design)
-        self.act2 = activation(design.activation)
+        self.act2 = activation(design.activation, design.slope)
         self.conv3 = conv(width, outputs, 1, design=design, bias=bias)
         self.bn3 = batch_norm(outputs, design=design)
         self.se = SqueezeExcitation(outputs) if design.se else nn.Identity()
-        self.act3 = activation(design.activation)
+        self.act3 = activation(design.activation, design.slope)
+
+    @property
+    def last(self) -> tuple[nn.Module, nn.Module]:
+        return self.bn3, self.act3
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         x = self.pool(x)
@@ -155,11 +199,33 @@ class Bottleneck(Block):
         return self.join(x, y, self.conv3, self.bn3, self.act3, self.se)
 
 
-def stage(block: type[Block], inputs: int, width: int, blocks: int, stride: int, design: ResNetDesign) -> nn.Sequential:
+def stage(block: type[Block], inputs: int, width: int, blocks: int, stride: int, design: BlockDesign) -> nn.Sequential:
     """`blocks` blocks in a row, the first with the stride."""
     outputs = width * block.expansion
     return nn.Sequential(
         block(inputs, width, stride, design), *(block(outputs, width, 1, design) for _ in range(blocks - 1))
+    )
+
+
+def start_as_shortcuts(network: nn.Module, design: BlockDesign) -> None:
+    """Set the scale of every block's last normalisation to zero, where the design asks for it."""
+    for block in network.modules():
+        if design.zero_init and isinstance(block, Block):
+            norm = block.last[0]
+            assert isinstance(norm, nn.BatchNorm2d)
+            nn.init.zeros_(norm.weight)
+
+
+def _stem(channels: int, side: int, stride: int, design: ResNetDesign) -> nn.Module:
+    """The first convolution, or three of 3x3 instead; the last one's normalisation stands in the network."""
+    bias, w = not design.norm, design.width
+    if design.stem == "7x7":
+        return conv(channels, w, side, design=design, stride=stride, padding=same_padding(side), bias=bias)
+    half = max(1, w // 2)
+    return nn.Sequential(
+        ConvNormAct(channels, half, 3, design=design, stride=stride, padding=1, eps=1e-5),
+        ConvNormAct(half, half, 3, design=design, padding=1, eps=1e-5),
+        conv(half, w, 3, design=design, padding=1, bias=bias),
     )
 
 
@@ -180,11 +246,9 @@ class ResNet(nn.Module):
         w, e = design.width, block.expansion
         side, stride = (3, 1) if small else (7, 2)
         self.norm_first = design.norm_position == "before"
-        self.conv1 = conv(
-            channels, w, side, design=design, stride=stride, padding=same_padding(side), bias=not design.norm
-        )
+        self.conv1 = _stem(channels, side, stride, design)
         self.bn1 = batch_norm(w, design=design)
-        self.act1 = activation(design.activation)
+        self.act1 = activation(design.activation, design.slope)
         self.maxpool = nn.Identity() if small else nn.MaxPool2d(3, 2, 1)
         self.layer1 = stage(block, w, w, blocks[0], 1, design)
         self.layer2 = stage(block, w * e, 2 * w, blocks[1], 2, design)
@@ -194,6 +258,7 @@ class ResNet(nn.Module):
         self.dropout = nn.Dropout(design.dropout)
         self.fc = dense(8 * w * e, classes, design.dropconnect)
         he_normal(self)
+        start_as_shortcuts(self, design)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         x = self.conv1(x)

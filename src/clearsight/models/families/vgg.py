@@ -26,6 +26,7 @@ from torch import nn
 from clearsight.models.ablations import ConvDesign, with_maxout
 from clearsight.models.arithmetic import same_padding
 from clearsight.models.layers import (
+    POOLS,
     SMALL,
     SqueezeExcitation,
     activation,
@@ -42,8 +43,8 @@ PAPER = "Simonyan and Zisserman 2014, arXiv:1409.1556"
 
 @dataclass(frozen=True)
 class VGGDesign(ConvDesign):
-    """kernel: side of all filters. downsample: max pooling, or stride 2 in each stage's last convolution in
-    its place.
+    """kernel: side of all filters. downsample: 2x2 pooling, maxpool or avgpool, or stride 2 in each stage's last
+    convolution instead.
 
     se: a gate after every activation. dropout: after the hidden dense layers. dropconnect: of their weights.
     """
@@ -92,20 +93,20 @@ class VGG(nn.Module):
                 if design.se:
                     layers.append(SqueezeExcitation(outputs))
                 inputs = outputs
-            if shrinks and design.downsample == "maxpool":
-                layers.append(nn.MaxPool2d(2))
+            if shrinks and design.downsample in POOLS:
+                layers.append(POOLS[design.downsample](2))
             if shrinks:
-                side = side // 2 if design.downsample == "maxpool" else (side + 1) // 2
+                side = side // 2 if design.downsample in POOLS else (side + 1) // 2
         self.features = nn.Sequential(*layers)
         side = min(7, side) if img_size < SMALL else 7
         self.avgpool = nn.AdaptiveAvgPool2d(side)
         units, many = design.scaled(4096, 64), pieces(design.activation)
         self.classifier = nn.Sequential(
             dense(inputs * side * side, units * many, design.dropconnect),
-            activation(design.activation),
+            activation(design.activation, design.slope),
             nn.Dropout(design.dropout),
             dense(units, units * many, design.dropconnect),
-            activation(design.activation),
+            activation(design.activation, design.slope),
             nn.Dropout(design.dropout),
             nn.Linear(units, classes),
         )

@@ -30,7 +30,7 @@ from clearsight.models.registry import register
 
 PAPER = "Dosovitskiy et al. 2020, arXiv:2010.11929"
 SMALLER = "Steiner et al. 2021, arXiv:2106.10270"
-TIMMS_BLOCK = "its blocks are timm's"
+TIMMS_BLOCK = "its blocks are from timm"
 
 
 @dataclass(frozen=True)
@@ -43,12 +43,12 @@ class ViTDesign(Design):
     """
 
     unsupported: ClassVar[dict[str, str]] = {
-        "residual": TIMMS_BLOCK + ", in which the shortcuts are fixed",
+        "residual": TIMMS_BLOCK + ", and their shortcuts are fixed",
         "norm": TIMMS_BLOCK + ", with layer normalisation and no batch normalisation",
         "norm_position": TIMMS_BLOCK + ", with layer normalisation before attention and before the dense layers",
         "se": "attention already weights its tokens",
-        "padding_mode": "patches tile the image, nothing is padded",
-        "kernel": "its filters are the patches: see patch",
+        "padding_mode": "patches tile the image, so there is no padding",
+        "kernel": "its filters are the patches: use patch",
         "downsample": "the number of tokens stays the same through all blocks",
         "dropconnect": TIMMS_BLOCK + ", which drop units only",
     }
@@ -79,7 +79,7 @@ def _vit(timm_name: str, classes: int, channels: int, img_size: int, design: ViT
         )
     if design.width % design.heads:
         raise ModelError(
-            f"{design.width} values cannot be shared by {design.heads} heads",
+            f"{design.width} values cannot be divided among {design.heads} heads",
             expected="a width that is a multiple of heads",
         )
     import timm  # some seconds of start-up, spent only where the network is wanted

@@ -83,7 +83,7 @@ def depth_curve(ident: str, title: str, layers: Sequence[str], gradients: Sequen
     step = max(1, math.ceil((high - low) / 6))
     x_ticks = [v for v in ticks(0, len(layers) - 1) if v == int(v) and v <= len(layers) - 1]
     drawn = frame.axes(x_ticks, list(range(low, high + 1, step)), lambda v: f"{v + 1:g}", lambda v: f"1e{v:g}")
-    drawn.append(label("layer, from the image on", frame.left + frame.width / 2, frame.bottom + 36, class_="name"))
+    drawn.append(label("layer, counted from the image", frame.left + frame.width / 2, frame.bottom + 36, class_="name"))
     layers = []
     curves = zip(("first step", "last look"), ("val", "train"), gradients, strict=True)
     for place, (name, style, row) in enumerate(curves):
@@ -194,7 +194,7 @@ def parity(
         element("circle", cx=frame.x(float(t)), cy=frame.y(float(p)), r=2, class_="dot val faint")
         for t, p in zip(truth, predicted, strict=True)
     ]
-    drawn.append(label("predicted, against true", frame.left + frame.width / 2, frame.bottom + 36, class_="name"))
+    drawn.append(label("predicted against true values", frame.left + frame.width / 2, frame.bottom + 36, class_="name"))
     far = float(np.quantile(np.abs(errors), 0.99)) or 1.0
     far = max(far, min(width, 3 * far)) if math.isfinite(width) else far
     counts, edges = np.histogram(np.clip(errors, -far, far), bins=31, range=(-far, far))
@@ -207,7 +207,7 @@ def parity(
     for mark in (-far, 0.0, far):
         drawn.append(label(f"{mark:.3g}", below.x(mark), below.bottom + 16))
     drawn.append(label("predicted minus true", below.left + below.width / 2, below.bottom + 34, class_="name"))
-    words = f"{len(errors)} images; half of them are off by less than {np.median(np.abs(errors)):.3g}."
+    words = f"{len(errors)} images; half of the errors are below {np.median(np.abs(errors)):.3g}."
     return chart(ident, WIDTH, below.bottom + 42, title, words, *drawn)
 
 
@@ -235,7 +235,7 @@ def score_heaps(
             drawn.append(line(heap.x(threshold), heap.top, heap.x(threshold), heap.bottom, "diagonal"))
         top = heap.bottom + 30
     above = [int((scores > threshold).sum()) for scores in (normal, anomalies)]
-    words = f"{count(above[0], 'normal image')} and {count(above[1], 'anomaly', 'anomalies')} lie above the line."
+    words = f"{count(above[0], 'normal image')} and {count(above[1], 'anomaly', 'anomalies')} are above the threshold."
     return chart(ident, WIDTH, top, title, words, *drawn)
 
 

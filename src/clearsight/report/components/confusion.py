@@ -75,7 +75,7 @@ def matrix(counts: NDArray[np.integer], classes: Sequence[str]) -> Matrix:
             n = int(shown[i, j])
             last = merged and i == j == len(names) - 1
             kind: Literal["right", "wrong", "mixed"] = "mixed" if last else "right" if i == j else "wrong"
-            cells.append(Cell(n, kind, shade(n, total), f"labelled {name}, called {other}: {n} of {total}"))
+            cells.append(Cell(n, kind, shade(n, total), f"labelled {name}, predicted as {other}: {n} of {total}"))
         rows.append(Row(name, tuple(cells), total))
     size: Literal["few", "some", "many"] = "few" if len(names) <= 6 else "some" if len(names) <= 15 else "many"
     return Matrix(tuple(names), tuple(rows), merged, size, most_confused(counts, classes, LISTED[size]))

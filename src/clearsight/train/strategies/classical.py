@@ -16,13 +16,15 @@ from clearsight.calibration.temperature import fit_temperature
 from clearsight.data.loader import batches
 from clearsight.metrics import accuracy, log_loss, softmax
 from clearsight.models.classical import CLASSIFIERS, DESCRIPTORS, Classical
-from clearsight.models.network import Probe
+from clearsight.models.layer_probe import LayerProbe
+from clearsight.models.network import Backbone, Probe
 from clearsight.models.zoo import DEFAULT_BACKBONE
 from clearsight.train.classifiers import ONE_CORE, Made, Setting, fit_classifier, settings_of
 from clearsight.train.config import TrainConfig
 from clearsight.train.context import TrainContext, TrainResult
 from clearsight.train.features import extract, outputs
 from clearsight.train.head_search import Candidate, Targets
+from clearsight.train.layer_features import feature_source
 from clearsight.train.strategies.probe import new_probe
 from clearsight.wording import percent
 
@@ -42,9 +44,9 @@ def classical(context: TrainContext) -> TrainResult:
     idle = [name for name, value in context.config.training().items() if value != usual[name]]
     if idle:
         options = ", ".join("--" + name.replace("_", "-") for name in idle)
-        context.note("without effect", options, "a classical model has no training by gradient descent")
+        context.note("without effect", options, "a classical model is not trained by gradient descent")
     if context.budget is not None:
-        why = "a classical model is fitted once with each setting, however long that takes"
+        why = "a classical model is fitted once per setting, without a time limit"
         context.note("without effect", "--budget", why)
     rows = np.sort(np.concatenate([split.train, split.val]))
     began = time.perf_counter()
@@ -94,13 +96,20 @@ def classical(context: TrainContext) -> TrainResult:
 
 def _described(
     context: TrainContext, descriptor: str, rows: NDArray[np.int64]
-) -> tuple[Classical | Probe, NDArray[np.float32]]:
+) -> tuple[Classical | Probe | LayerProbe, NDArray[np.float32]]:
     """The network without its head, and the descriptors (len(rows), D) of some images, memory-mapped."""
     data, stage = context.data, context.console.stage
+    options = context.recipe.model_args
+    if descriptor == "features" and options:
+        source = feature_source(options)
+        of_layer = source.probe(data.form)
+        about = f"layer {source.layer}"
+        core = Backbone(of_layer)
+        parts = outputs(core, about, data.pixels, rows, device=context.device, progress=stage("features"))
+        return of_layer, parts[0]
     if descriptor == "features":
         probe = new_probe(replace(context.recipe, model=DEFAULT_BACKBONE))
         return probe, extract(probe, data.pixels, rows, device=context.device, progress=stage("features"))[-1]
-    options = context.recipe.model_args
     network = Classical({"kind": "classical", "name": context.recipe.model, "options": options})
     seed = context.config.run.seed
     chosen = np.sort(np.random.default_rng(seed).permutation(data.split.train)[:SEEN])
@@ -110,7 +119,7 @@ def _described(
             advance(min(len(chosen), 32 * number + 32), len(chosen))
             yield batch
 
-    advance = stage("descriptors to learn from")
+    advance = stage("descriptors of training images")
     network.describe.learn(images, seed, stage(f"learning {DESCRIPTORS[descriptor]}", "rounds"))
     about = f"{descriptor} {__version__} {sorted(options.items())}"
     parts = outputs(network.describe, about, data.pixels, rows, device="cpu", progress=stage(DESCRIPTORS[descriptor]))

@@ -11,11 +11,11 @@ networks say little of them.
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -23,12 +23,13 @@ import torch
 from numpy.typing import NDArray
 
 from clearsight.metrics import softmax
-from clearsight.models.backbone_split import Upper, cut
+from clearsight.models.backbone_split import Upper, cut, up_to
 from clearsight.models.network import AS_IT_IS, Ensemble, Probe
 from clearsight.train.config import TrainConfig
 from clearsight.train.context import TrainContext, TrainResult
 from clearsight.train.features import Stacked, outputs
 from clearsight.train.head_search import choose_head, fit_softmax
+from clearsight.train.hidden_head import fit_hidden
 from clearsight.train.loop import Examples, Trained
 from clearsight.train.strategies.probe import MIRRORED, Frozen, say_idle
 from clearsight.wording import percent
@@ -66,69 +67,122 @@ def train_upper(context: TrainContext, frozen: Frozen) -> TrainResult | None:
     if left == 0 and context.config.optimization.epochs is None:  # their inputs would cost time for nothing
         context.note(title, "left out", context.used_up(left))
         return None
-    place = _place_of_cut(context, frozen)
-    at = frozen.probe.taps[place]
-    views, answering = _training_views(context, frozen), len(frozen.probe.views)
-    maps = lower_maps(context, frozen.probe, at, frozen.rows, views)
-    parts = [i for i in frozen.result.chosen.parts if i >= place] or [len(frozen.probe.taps)]
-    n, examples = len(frozen.rows), partial(map_examples, context, maps, frozen.rows)
-
-    def new(fit: NDArray[np.int64]) -> tuple[Probe, Upper, dict[str, Any], list[dict[str, Any]]]:
-        probe = copy.deepcopy(frozen.probe)
-        upper = cut(probe, at)[1]
-        spec, head = _softmax_head(context, frozen, parts, fit)
-        upper.chosen, upper.head = [i - place for i in parts], head
-        rates = [{"params": [p for p in upper.parameters() if p.requires_grad], "lr": context.rate(fine_tuning=True)}]
-        return probe, upper, spec, rates
-
-    _, upper, _, groups = new(split.train)
-    config = context.resolved(upper, batch=32, fine_tuning=True, shape=maps[0].shape[1:])
+    maps = _Maps.of(context, frozen)
+    _, upper, _, groups = maps.new(split.train)
+    config = context.resolved(upper, batch=32, fine_tuning=True, shape=maps.of_views[0].shape[1:])
     config = config.with_options(augment="none", mixup=0.0, cutmix=0.0)  # these are maps, not images
     folds = split.folds if split.carved_validation else split.folds[:1]
-    first = examples(split.train, split.val)
+    first = maps.examples(split.train, split.val)
     enough = max(ENOUGH_EPOCHS, math.ceil(ENOUGH_STEPS / config.optimization.steps_per_epoch(len(first.train))))
     plan = _plan(context, upper, config, groups, title, first, min(enough, MOST_EPOCHS), len(folds))
     if plan is None:
         return None
-    why = "the upper blocks are trained on what the lower ones make of images and of their mirror images, once"
+    why = "the upper blocks are trained on cached outputs of the lower ones for images and their mirror images"
     say_idle(context, why, ("augment", "mixup", "cutmix"))
     config = config.with_options(epochs=plan.epochs)
-    unwatched = replace(context, watch=None)  # the doctor knows pixels and whole networks
     unseen = context.validation_halves[1]
     if plan.folds > 1 and len(unseen) == len(split.val):  # the other folds learn from what is left of it
         unseen = split.val[::2]
-    members, validation_indices, logits, runs, of_unseen = [], [], [], [], []
-    for number, (fit, val_rows) in enumerate(folds[: plan.folds]):
-        if number and plan.left is not None:
-            left = context.left(f"fold {number + 1} of {title}") or 0.0
-            each = (plan.left - left) / number
-            if left < each:
-                words = f"each takes {each:.0f} s, more than was expected, and {left:.0f} s of the budget are left"
-                context.note("folds", f"{number} of {plan.folds}", words)
-                break
-        fit = np.setdiff1d(fit, unseen)
-        probe, upper, spec, groups = new(fit)
+    found = []
+    for number in range(plan.folds):
+        if number and not _affordable(context, plan, number, title):
+            break
         of = f", fold {number + 1} of {plan.folds}" if plan.folds > 1 else ""
-        seen = examples(fit, np.setdiff1d(val_rows, unseen) if len(unseen) < len(val_rows) else val_rows)
-        runs.append(unwatched.train(upper, config, groups, title + of, seen, fold=number + 1))
-        probe.set_head(spec, upper.head, parts)
-        members.append(probe.eval())
-        validation_indices.append(val_rows)
-        size = config.optimization.batch_size
-        rows = frozen.positions(np.concatenate([val_rows, unseen]))
-        of_views = [context.logits(upper, rows + k * n, size, seen.pixels) for k in range(answering)]
-        found = np.mean(of_views, axis=0)  # of the mean features: the head is linear
-        logits.append(found[: len(val_rows)])
-        of_unseen.append(found[len(val_rows) :])
+        found.append(maps.train(folds[number], number, config, title + of, unseen))
     context.note(
         "frozen",
-        f"up to {at}",
-        f"depth {place + 1} of {len(frozen.probe.taps)}: features from this depth on score best alone",
+        f"up to {maps.at}",
+        f"depth {maps.place + 1} of {len(frozen.probe.taps)}: its features have the best validation score",
     )
-    fitted = _result(
-        context, frozen, members[0], np.concatenate(validation_indices), np.concatenate(logits), runs[0], config
-    )
-    return _jointly(context, fitted, members, unseen, of_unseen) if len(members) > 1 else fitted
+    validation_indices, logits = np.concatenate([f.rows for f in found]), np.concatenate([f.logits for f in found])
+    fitted = _result(context, frozen, found[0].network, validation_indices, logits, found[0].trained, config)
+    if len(found) == 1:
+        return fitted
+    return _jointly(context, fitted, [f.network for f in found], unseen, [f.of_unseen for f in found])
+
+
+def _affordable(context: TrainContext, plan: _Plan, number: int, title: str) -> bool:
+    """Whether what is left of the budget is enough for one more fold, after `number` of them; a note where not."""
+    if plan.left is None:
+        return True
+    left = context.left(f"fold {number + 1} of {title}") or 0.0
+    each = (plan.left - left) / number
+    if left < each:
+        words = f"each takes {each:.0f} s, longer than expected, and {left:.0f} s of the budget are left"
+        context.note("folds", f"{number} of {plan.folds}", words)
+    return left >= each
+
+
+@dataclass(frozen=True)
+class _OfFold:
+    """The network of a fold, the images it is validated on, and its logits of them and of those that no fold
+    has seen.
+    """
+
+    network: Probe
+    trained: Trained
+    rows: NDArray[np.int64]
+    logits: NDArray[np.float64]
+    of_unseen: NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class _Maps:
+    """What the blocks below the cut make of every image in every view, which the blocks above it are trained on.
+
+    place, at: number and name of the tap behind which training begins. parts: of the features, those from there on that
+    the head sees.
+    """
+
+    context: TrainContext
+    frozen: Frozen
+    place: int
+    at: str
+    parts: list[int]
+    of_views: list[NDArray[np.float32]]
+
+    @classmethod
+    def of(cls, context: TrainContext, frozen: Frozen) -> _Maps:
+        place = _place_of_cut(context, frozen)
+        at = frozen.probe.taps[place]
+        maps = lower_maps(context, frozen.probe, at, frozen.rows, _training_views(context, frozen))
+        parts = [i for i in frozen.result.chosen.parts if i >= place] or [len(frozen.probe.taps)]
+        return cls(context, frozen, place, at, parts, maps)
+
+    def examples(self, fit: NDArray[np.int64], val_rows: NDArray[np.int64]) -> Examples:
+        """The maps of all views of some images to learn from, and of others as they are to validate on."""
+        return map_examples(self.context, self.of_views, self.frozen.rows, fit, val_rows)
+
+    def new(self, fit: NDArray[np.int64]) -> tuple[Probe, Upper, dict[str, Any], list[dict[str, Any]]]:
+        """A copy of the pretrained network, its upper blocks with the head they begin from, that head's spec, and the
+        parameters to train.
+        """
+        probe = copy.deepcopy(self.frozen.probe)
+        upper = cut(probe, self.at)[1]
+        spec, head = _starting_head(self.context, self.frozen, self.parts, fit)
+        upper.chosen, upper.head = [i - self.place for i in self.parts], head
+        parameters = [p for p in upper.parameters() if p.requires_grad]
+        return probe, upper, spec, [{"params": parameters, "lr": self.context.rate(fine_tuning=True)}]
+
+    def train(
+        self,
+        fold: tuple[NDArray[np.int64], NDArray[np.int64]],
+        number: int,
+        config: TrainConfig,
+        title: str,
+        unseen: NDArray[np.int64],
+    ) -> _OfFold:
+        """Train the upper blocks on a fold, but for the images that no fold may see."""
+        fit, val_rows = np.setdiff1d(fold[0], unseen), fold[1]
+        probe, upper, spec, groups = self.new(fit)
+        seen = self.examples(fit, np.setdiff1d(val_rows, unseen) if len(unseen) < len(val_rows) else val_rows)
+        unwatched = replace(self.context, watch=None)  # the doctor knows pixels and whole networks
+        trained = unwatched.train(upper, config, groups, title, seen, fold=number + 1)
+        probe.set_head(spec, upper.head, self.parts)
+        rows = self.frozen.positions(np.concatenate([val_rows, unseen]))
+        of_views = [rows + k * len(self.frozen.rows) for k in range(len(self.frozen.probe.views))]
+        found = _logits(self.context, upper, of_views, config, seen.pixels)
+        return _OfFold(probe.eval(), trained, val_rows, found[: len(val_rows)], found[len(val_rows) :])
 
 
 def lower_maps(
@@ -169,22 +223,49 @@ def map_examples(
 
 
 def train_all(context: TrainContext, frozen: Frozen) -> TrainResult | None:
-    """Train every layer, deeper ones at smaller rates; None where the budget allows no epoch."""
+    """Train every layer, or those above --freeze-to, deeper ones at smaller rates; None where the budget allows no
+    epoch.
+    """
     title, split = "fine-tuning", context.data.split
     probe = copy.deepcopy(frozen.probe)
     probe.set_views(AS_IT_IS)
     parts = list(frozen.result.chosen.parts)
-    spec, head = _softmax_head(context, frozen, parts, split.train)
+    spec, head = _starting_head(context, frozen, parts, split.train)
     probe.set_head(spec, head, parts)
     config = context.resolved(probe, batch=32, fine_tuning=True, shape=context.data.pixels.array.shape[1:])
-    groups = layer_groups(probe, context.rate(fine_tuning=True))
-    plan = _plan(context, probe, config, groups, title, context.examples, MOST_EPOCHS, folds=1)
-    if plan is None:
-        return None
-    config = config.with_options(epochs=plan.epochs)
-    trained = context.train(probe, config, groups, title, replace(context.examples, val=context.validation_halves[0]))
+    with _kept_fixed(context, probe):
+        groups = layer_groups(probe, context.rate(fine_tuning=True))
+        plan = _plan(context, probe, config, groups, title, context.examples, MOST_EPOCHS, folds=1)
+        if plan is None:
+            return None
+        config = config.with_options(epochs=plan.epochs)
+        examples = replace(context.examples, val=context.validation_halves[0])
+        trained = context.train(probe, config, groups, title, examples)
     logits = context.logits(probe, split.val, config.optimization.batch_size)
     return _result(context, frozen, probe, split.val, logits, trained, config)
+
+
+@contextlib.contextmanager
+def _kept_fixed(context: TrainContext, probe: Probe) -> Iterator[None]:
+    """Inside the block the layers up to --freeze-to, if that is given, take no gradient; noted."""
+    layer = context.config.transfer.freeze_to
+    if layer is None:
+        yield
+        return
+    channels, (height, width) = probe.input.channels, context.data.pixels.array.shape[2:]
+    fixed = set(up_to(probe.backbone, layer, (channels, height, width)))
+    own = dict(probe.backbone.named_parameters())
+    words = (
+        f"--freeze-to; {len(fixed)} tensors of the network are fixed, {len(own) - len(fixed)} and the head's trained"
+    )
+    context.note("frozen", f"up to {layer}", words)
+    for name in fixed:
+        own[name].requires_grad_(False)
+    try:
+        yield
+    finally:
+        for name in fixed:
+            own[name].requires_grad_(True)
 
 
 def _plan(
@@ -205,7 +286,7 @@ def _plan(
         return _Plan(asked or 5, 1)
     each = context.decided(f"seconds of {title}", lambda: context.epoch_seconds(network, config, groups, examples))
     left = context.left(title) or 0.0
-    words = f"one takes {each:.1f} s here, and {left:.0f} s may be spent"
+    words = f"one takes {each:.1f} s on this machine, and {left:.0f} s are available"
     count = min(folds, int(left // (each * (asked or min(most, FEWEST_EPOCHS)))))
     if count > 1:
         epochs = asked or min(most, int(left // (each * count)))
@@ -274,8 +355,7 @@ def _jointly(
     context.note(
         FOLDS,
         f"{len(members)}, their probabilities averaged",
-        f"each was trained without one fold, on which it was validated: {percent(right.mean())} of {len(right):,} "
-        "images",
+        f"each was trained without one fold and validated on it: {percent(right.mean())} of {len(right):,} images",
     )
     context.note_folds(f"{FOLDS} agree", fitted.validation_indices, right, "accuracy")
     joint = np.log(np.maximum(np.mean([softmax(z) for z in of_unseen], axis=0), 1e-30))
@@ -285,15 +365,36 @@ def _jointly(
     )  # fmt: skip
 
 
-def _softmax_head(
+def _logits(
+    context: TrainContext,
+    upper: Upper,
+    rows_of_views: Sequence[NDArray[np.int64]],
+    config: TrainConfig,
+    pixels: NDArray[Any],
+) -> NDArray[np.float64]:
+    """What the head makes of features averaged over views: logits (R, K). rows_of_views: of the same images, each."""
+    size = config.optimization.batch_size
+    if isinstance(upper.head, torch.nn.Linear):  # of mean features: the mean of the logits
+        return np.asarray(np.mean([context.logits(upper, rows, size, pixels) for rows in rows_of_views], axis=0))
+    inner = upper.without_head.eval()
+    features = np.mean([context.logits(inner, rows, size, pixels) for rows in rows_of_views], axis=0)
+    with torch.inference_mode():
+        return np.asarray(upper.head(torch.from_numpy(features).float()).double())
+
+
+def _starting_head(
     context: TrainContext, frozen: Frozen, parts: list[int], fit: NDArray[np.int64]
 ) -> tuple[dict[str, Any], torch.nn.Module]:
-    """A softmax head on some parts of the features of some images: where training layers starts from."""
+    """A head on some parts of the features of some images, softmax or with the hidden layers asked for: where training
+    layers starts from.
+    """
+    features, rows, targets = [frozen.parts[i] for i in parts], frozen.positions(fit), frozen.targets(context)
+    if widths := context.config.transfer.widths:
+        strength = frozen.result.chosen.setting["L2"]
+        return fit_hidden(features, rows, targets, widths, strength, context.config.run.seed)
     softmaxes = [c for c in frozen.result.candidates if c.head == "softmax"]
     best = min(softmaxes, key=lambda c: (c.features != frozen.result.chosen.features, c.log_loss))
-    return fit_softmax(
-        [frozen.parts[i] for i in parts], frozen.positions(fit), frozen.targets(context), best.setting["L2"]
-    )
+    return fit_softmax(features, rows, targets, best.setting["L2"])
 
 
 def _place_of_cut(context: TrainContext, frozen: Frozen) -> int:
@@ -317,7 +418,9 @@ def _place_of_cut(context: TrainContext, frozen: Frozen) -> int:
 
 
 def layer_groups(probe: Probe, rate: float, decay: float = LAYER_DECAY) -> list[dict[str, Any]]:
-    """Parameter groups from the input to the head: each stage learns `decay` times as fast as the next deeper one."""
+    """Parameter groups from the input to the head: each stage learns `decay` times as fast as the next deeper one. What
+    takes no gradient is in none.
+    """
     stages: list[list[torch.nn.Parameter]] = [[]]
     remaining = list(probe.taps)
     in_block = False
@@ -330,5 +433,5 @@ def layer_groups(probe: Probe, rate: float, decay: float = LAYER_DECAY) -> list[
         in_block = mine
         stages[-1].append(parameter)
     stages.append(list(probe.head.parameters()))
-    filled = [stage for stage in stages if stage]
+    filled = [trained for stage in stages if (trained := [p for p in stage if p.requires_grad])]
     return [{"params": stage, "lr": rate * decay ** (len(filled) - 1 - k)} for k, stage in enumerate(filled)]

@@ -56,7 +56,7 @@ def from_scratch(context: TrainContext) -> TrainResult:
     if asked.epochs is None:
         context.note("epochs", str(epochs), why)
     elif context.budget is not None:
-        context.note("without effect", "--budget", "--epochs says how long training takes")
+        context.note("without effect", "--budget", "--epochs sets the length of training")
     config = config.with_options(epochs=epochs)
     stopping, unseen = context.validation_halves
     trained = context.train(network, config, groups, "training", replace(context.examples, val=stopping))
@@ -90,10 +90,11 @@ def _epochs(
         per_epoch = context.decided("epoch seconds", lambda: context.epoch_seconds(network, config, groups))
         epochs = int(np.clip(left // per_epoch, 1, 60))
         if left < per_epoch:
-            return epochs, f"the least there can be: {context.used_up(left, per_epoch)}"
+            return epochs, f"the minimum: {context.used_up(left, per_epoch)}"
         return (
             epochs,
-            f"one takes {per_epoch:.1f} s here, and {left:.0f} s of --budget {context.config.run.budget} are left",
+            f"one takes {per_epoch:.1f} s on this machine, and {left:.0f} s of --budget {context.config.run.budget} "
+            "are left",
         )
     images = len(context.data.split.train)
     cost = (
@@ -101,7 +102,7 @@ def _epochs(
     )  # backward costs twice as much as forward
     return int(
         np.clip(WORK // cost, 8, 40)
-    ), f"a pass over {images:,} images costs {cost / 1e9:,.0f} billion operations"
+    ), f"one pass over {images:,} images costs {cost / 1e9:,.0f} billion operations"
 
 
 def _with_mirror_image(context: TrainContext, network: Network, logits: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -112,8 +113,8 @@ def _with_mirror_image(context: TrainContext, network: Network, logits: NDArray[
     losses = [log_loss(labels, softmax(z, fit_temperature(z, labels))) for z in (logits, both)]
     words = (
         f"the mean over an image and its mirror image has a validation log loss of {losses[1]:.3f} ("
-        f"{percent(accuracy(labels, both.argmax(1)))} right), the image alone {losses[0]:.3f} ("
-        f"{percent(accuracy(labels, logits.argmax(1)))}); it takes twice the time in prediction"
+        f"{percent(accuracy(labels, both.argmax(1)))} correct), the image alone {losses[0]:.3f} ("
+        f"{percent(accuracy(labels, logits.argmax(1)))}); prediction takes twice the time"
     )
     if losses[1] < losses[0]:
         context.note("views", "as it is, left-right", words)
@@ -134,9 +135,10 @@ def _augmentation(context: TrainContext, epochs: int) -> str:
     context.note(
         "augmentation",
         chosen,
-        f"each of {images:,} images is seen {epochs} times only, too seldom for shifts and turns to pay; mirror images "
-        f"cost a quick classifier {100 * trial.loss:+.1f} points of accuracy (standard error {100 * trial.error:.1f}), "
-        f"and are taken unless that is over {100 * TOO_MUCH:g} and two errors",
+        f"there are only {epochs} epochs over {images:,} images, too few for shifts and rotations to help; mirror "
+        f"images cost a quick classifier {100 * trial.loss:.1f} points of accuracy (standard error "
+        f"{100 * trial.error:.1f}), and are used unless they cost more than {100 * TOO_MUCH:g} points and two standard "
+        "errors",
     )
     return chosen
 

@@ -1,7 +1,7 @@
 """A detector of anomalies, learned from normal images alone.
 
-    features of images or of their patches -> a method, chosen on made-up anomalies -> scores of held-out normal images
-    -> the far outliers set aside as probable anomalies -> the model fitted to all others, and its calibration
+    features of images or of their patches -> a method, chosen on artificial anomalies -> scores of held-out normal
+    images -> the far outliers set aside as probable anomalies -> the model fitted to all others, and its calibration
 
 Every normal image is scored by a detector that had not seen it, in cross-validation; these scores are what p-values
 and the threshold rest on (`tasks.anomaly`). A few anomalies among the training images are the far outliers of these
@@ -27,7 +27,7 @@ from clearsight.models.anomaly_model import AnomalyModel, places_of, score_of
 from clearsight.models.base import ModelNetwork, capture
 from clearsight.models.network import Backbone, tap_points
 from clearsight.tasks import Anomaly, Classification
-from clearsight.train.config import ANOMALIES
+from clearsight.train.choices import ANOMALIES
 from clearsight.train.context import TrainContext, TrainResult
 from clearsight.train.cutpaste import pasted
 from clearsight.train.features import outputs
@@ -93,6 +93,8 @@ def train_one_class(context: TrainContext) -> TrainResult:
     scores = score_of(torch.from_numpy((away[validation_indices] - level) / spread)).double().numpy()
     normal = kept[validation_indices]
     fitted = task.calibrated(scores[normal], np.zeros((int(normal.sum()), 1), np.float32))
+    if (groups := context.data.dataset.groups) is not None:
+        fitted = fitted.with_group_scores(scores[normal], groups[rows[validation_indices[normal]]])
     _say(context, method, trunk, fitted, int((~normal).sum()))
     found = _label_issues(context, rows[validation_indices[~normal]], fitted.decode(scores[~normal])[:, 0])
     result = trunk.trained
@@ -100,7 +102,7 @@ def train_one_class(context: TrainContext) -> TrainResult:
         network=detector, task=fitted, validation_indices=rows[validation_indices[normal]], logits=scores[normal],
         history=result.history if result else (), candidates=(),
         images_per_second=speed, training=result.training if result else None,
-        label_issues=LabelIssues(rows[validation_indices], "detectors fitted without them", found),
+        label_issues=LabelIssues(rows[validation_indices], "fitting detectors without them", found),
     )  # fmt: skip
 
 
@@ -119,14 +121,14 @@ def _label_issues(context: TrainContext, rows: Rows, probability: NDArray[np.flo
 def _trunk(context: TrainContext, task: Anomaly) -> _Trunk:
     """A pretrained network; one trained to classify the normal classes, if the user names it; or the pixels."""
     if context.recipe.kind == "probe":
-        say_idle(context, "the network's weights stay as they are: there is nothing but normal images to train them on")
+        say_idle(context, "the network's weights are frozen, as there are only normal images to train on")
         return _Trunk(new_probe(context.recipe), f"features of {context.recipe.model}, pretrained")
     if context.config.model.model != "auto":
         result = from_scratch(replace(context, data=replace(context.data, dataset=_only_normal(context, task))))
         return _Trunk(
             result.network, f"features of {context.recipe.model}, trained to classify the normal classes", result
         )
-    say_idle(context, "images are compared pixel by pixel, and no network is trained")
+    say_idle(context, "images are compared by their pixels, and no network is trained")
     return _Trunk(None, "pixels")
 
 
@@ -164,7 +166,9 @@ def _methods(context: TrainContext, task: Anomaly, trunk: _Trunk) -> tuple[str, 
         return (asked,)
     if len(task.normal) > 1:
         context.note(
-            "compared", "whole images", f"{len(task.normal)} classes are normal, so places differ among normal images"
+            "compared",
+            "whole images",
+            f"{len(task.normal)} classes are normal, so positions are not comparable between normal images",
         )
         return ("knn",)
     return PATCHES if trunk.network is not None else ("knn", "padim")
@@ -185,7 +189,7 @@ def _body(context: TrainContext, trunk: _Trunk, patches: bool) -> AnomalyModel:
             trunk.network.eval()(example)
         if not seen or any(m.ndim != 4 for m in seen.values()):
             raise ModelError(
-                f"{context.recipe.model} has no inner maps whose places could be compared",
+                f"{context.recipe.model} has no inner feature maps to compare",
                 fix="add --anomaly knn, or use another --model",
             )
         spec["grid"] = places_of(list(seen.values()))
@@ -221,7 +225,9 @@ def _chosen(
     fit, val_rows = fold
     val_rows = val_rows[:MADE_UP]
     made = CachedPixels(pasted(context.data.pixels.array[rows[val_rows]], seed), {}, "")
-    new = {k: _maps(context, body, made, np.arange(len(val_rows)), "made-up anomalies") for k, body in bodies.items()}
+    new = {
+        k: _maps(context, body, made, np.arange(len(val_rows)), "artificial anomalies") for k, body in bodies.items()
+    }
     found = {}
     for method in methods:
         k = method in PATCHES
@@ -234,7 +240,7 @@ def _chosen(
     context.note(
         "method",
         f"{best}: {ANOMALIES[best]}",
-        "best separates held-out normal images from copies with a part pasted elsewhere (CutPaste), by AUROC "
+        "best AUROC for separating held-out normal images from copies with a pasted patch (CutPaste) "
         + ", ".join(f"{m} {v:.3f}" for m, v in found.items()),
     )
     return best
@@ -268,13 +274,17 @@ def _held_out(
 
 
 def _say(context: TrainContext, method: str, trunk: _Trunk, task: Anomaly, set_aside: int) -> None:
-    places = "places of the image" if method in PATCHES else "whole images"
+    places = "positions in the image" if method in PATCHES else "whole images"
     context.note("detector", f"{method} on {trunk.words}", f"{ANOMALIES[method]}; compares {places}")
-    more = f"; {percent(task.false_alarms)} cannot be promised by so few" if task.alarm_rate > task.false_alarms else ""
+    more = (
+        f"; {percent(task.false_alarms)} cannot be guaranteed with so few images"
+        if task.alarm_rate > task.false_alarms
+        else ""
+    )
     context.note(
         "threshold",
         f"{percent(task.alarm_rate)} false alarms",
-        f"from the scores of {len(task.known):,} normal images by detectors that were not trained on them{more}",
+        f"from the scores of {len(task.known):,} normal images, from models that were not trained on them{more}",
     )
     if set_aside:
         context.note(
@@ -283,4 +293,4 @@ def _say(context: TrainContext, method: str, trunk: _Trunk, task: Anomaly, set_a
             f"their scores lie more than {FAR:g} interquartile ranges above the upper quartile: they may be anomalies",
         )
     if context.config.run.budget is not None and trunk.trained is None:
-        context.note("without effect", "--budget", "a detector is fitted in closed form")
+        context.note("without effect", "--budget", "an anomaly model is fitted in closed form")

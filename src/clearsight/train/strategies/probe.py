@@ -19,6 +19,7 @@ from clearsight.train.config import TrainConfig
 from clearsight.train.context import TrainContext, TrainResult
 from clearsight.train.features import Averaged, extract
 from clearsight.train.head_search import Candidate, ProbeResult, Targets, at_edge, choose_head
+from clearsight.train.hidden_head import with_hidden_layers
 from clearsight.train.recipe import Recipe
 from clearsight.wording import percent
 
@@ -27,6 +28,9 @@ MIRRORED: tuple[tuple[str, ...], ...] = (tuple(VIEWS)[:2], tuple(VIEWS))
 
 VIEWS_LIMIT = 20_000
 """Images up to which features of mirror images are tried, with a budget: each view costs as much as the images."""
+
+LAST_FEATURES, ALL_DEPTHS = "last features", "all depths"
+"""Names of the set of features that the network itself classifies by, and of those of every tap beside them."""
 
 NO_LAYER = tuple(name for name in TrainConfig().training() if name != "class_weights")
 """Options without effect where no layer is trained."""
@@ -63,9 +67,11 @@ def weighted_targets(context: TrainContext, rows: NDArray[np.int64]) -> Targets:
     return Targets(labels, weights, context.classes)
 
 
-def frozen_head(context: TrainContext, anew: bool = True) -> Frozen:
-    """Choose a head on frozen features by cross-validation; unless `anew`, one of the kind that the run which is
-    continued has chosen.
+def frozen_head(context: TrainContext, features: str | None = None, reuse: bool = False) -> Frozen:
+    """Choose a head on frozen features by cross-validation; one with hidden layers where --head-widths asks for it.
+
+    features: name of the only set of features to be tried, under a linear head; None for all sets and heads. reuse: try
+    only the kind of head that the continued run has chosen, if there is one.
     """
     data, split = context.data, context.data.split
     probe = new_probe(context.recipe)
@@ -86,29 +92,41 @@ def frozen_head(context: TrainContext, anew: bool = True) -> Frozen:
         and context.config.augmentation.augment != "none"
         and len(rows) <= VIEWS_LIMIT
     )
-    again = None if anew or context.previous is None else context.previous.head_for(len(rows))
+    again = None if not reuse or context.previous is None else context.previous.head_for(len(rows))
     if again is not None:
         asked = again.views != AS_IT_IS
+    tried = MIRRORED if again is None else [again.views]
+    widths, seed = context.config.transfer.widths, context.config.run.seed
+    sets = feature_sets(probe)
+    targets, everything = weighted_targets(context, rows), np.searchsorted(rows, split.development)
+    folds = [(np.searchsorted(rows, a), np.searchsorted(rows, b)) for a, b in split.folds]
     result = choose_head(
         parts,
-        feature_sets(probe),
-        weighted_targets(context, rows),
-        [(np.searchsorted(rows, a), np.searchsorted(rows, b)) for a, b in split.folds],
-        np.searchsorted(rows, split.development),
-        views={views: partial(seen_from, views) for views in (MIRRORED if again is None else [again.views])}
-        if asked
-        else None,
+        sets if features is None else {features: sets[features]},
+        targets,
+        folds,
+        everything,
+        views={views: partial(seen_from, views) for views in tried} if asked else None,
+        seed=seed,
+        kernels=features is None and not widths,
         only=again,
-        seed=context.config.run.seed,
         progress=context.console.stage("choosing the head", "candidates"),
     )
-    probe.set_views(result.chosen.views)
-    probe.set_head(result.head_spec, result.head, result.chosen.parts)
     if again is None:
         _say_head(context, result)
     else:
-        why = "the kind that the run has chosen, fitted again to all images; validation accuracy"
+        why = "the kind of head of the continued run, fitted again; validation accuracy"
         context.note("head", result.chosen.words(), f"{why} {percent(result.chosen.accuracy)}")
+    if widths:
+        linear = result.chosen
+        seen = parts if result.chosen.views == AS_IT_IS else seen_from(result.chosen.views)
+        advance = context.console.stage("training the head", "strengths")
+        result = with_hidden_layers(result, seen, widths, targets, folds, everything, seed=seed, progress=advance)
+        reached, without = percent(result.chosen.accuracy), percent(linear.accuracy)
+        why = f"--head-widths; validation accuracy {reached}, {without} without them"
+        context.note("hidden layers", result.chosen.words(), why)
+    probe.set_views(result.chosen.views)
+    probe.set_head(result.head_spec, result.head, result.chosen.parts)
     validation_indices = rows[result.validation_indices]
     context.note_folds(
         "folds agree", validation_indices, result.logits.argmax(1) == data.labels[validation_indices], "accuracy"
@@ -137,21 +155,20 @@ def _say_head(context: TrainContext, result: ProbeResult) -> None:
     alone = [c for c in result.candidates if c.views == AS_IT_IS]
     chosen = max(alone, key=lambda c: (c.accuracy, -c.log_loss))
     equals = sum(c.accuracy == chosen.accuracy for c in alone)
-    tie = f", and of the {equals} that share it the lowest log loss" if equals > 1 else ""
+    tie = f", and the lowest log loss of the {equals} with this accuracy" if equals > 1 else ""
     others = len(result.candidates) - len(alone)
-    more = f" on single views ({others} more average over views)" if others else ""
-    context.note(
-        "head",
-        chosen.words(),
-        f"highest validation accuracy, {percent(chosen.accuracy)}, of {len(alone)} candidates{more}{tie}; "
-        f"the best on the last features alone reached {percent(best_of(result, 'last features').accuracy)}",
-    )
+    more = f" on single views ({others} others average over views)" if others else ""
+    words = f"highest validation accuracy, {percent(chosen.accuracy)}, of {len(alone)} candidates{more}{tie}"
+    if any(c.features == LAST_FEATURES for c in alone):
+        last = best_of(result, LAST_FEATURES).accuracy
+        words += f"; the best with only the last features reached {percent(last)}"
+    context.note("head", chosen.words(), words)
     if at_edge(chosen, alone):
         strengths = sorted({c.setting["L2"] for c in alone if c.head == "softmax" and c.features == chosen.features})
         context.note(
             "warning",
-            f"the L2 strength of the head, {chosen.setting['L2']:g}, is at the edge of those tried",
-            f"from {strengths[0]:g} to {strengths[-1]:g}; a better one may lie beyond",
+            f"the L2 strength of the head, {chosen.setting['L2']:g}, is at the edge of the range tried",
+            f"from {strengths[0]:g} to {strengths[-1]:g}; a better value may be outside",
         )
     if len(alone) == len(result.candidates):
         return
@@ -160,8 +177,8 @@ def _say_head(context: TrainContext, result: ProbeResult) -> None:
     context.note(
         "views",
         ", ".join(result.chosen.views),
-        f"features are the mean over mirror images, each of which costs its time in prediction, where that lowers the "
-        f"validation log loss; loss and accuracy by the number of views: {scores}",
+        f"features are averaged over mirror images if that lowers the validation log loss, at the cost of prediction "
+        f"time; loss and accuracy by the number of views: {scores}",
     )
 
 
@@ -189,9 +206,9 @@ def new_probe(recipe: Recipe) -> Probe:
 def feature_sets(probe: Probe) -> dict[str, tuple[int, ...]]:
     """The joins of parts worth trying: the last features, all depths, the later stages without the last."""
     n = len(probe.taps)
-    sets: dict[str, tuple[int, ...]] = {"last features": (n,)}
+    sets: dict[str, tuple[int, ...]] = {LAST_FEATURES: (n,)}
     if n >= 2:
-        sets["all depths"] = tuple(range(n + 1))
+        sets[ALL_DEPTHS] = tuple(range(n + 1))
         sets["later stages"] = tuple(range(n // 2 - 1 if n > 2 else 0, n))
     return sets
 

@@ -3,6 +3,9 @@
     frozen   a head on features of several depths, chosen by cross-validation (`probe`)
     lower    the lower blocks stay frozen and run once per image; the blocks above are trained on their cached outputs
     none     every layer is trained, deeper ones at smaller rates (both `fine_tune`)
+    recipe   one of these, by how much data there is and how similar to ImageNet
+
+`--freeze-to LAYER` trains the layers above one, at the rates of `none`.
 
 A budget goes to the blocks above the cut, which see four times as many images in it as the whole network does; every
 layer is trained where there is no place to cut. What training gives is kept beside what there was, or one of them alone
@@ -15,7 +18,7 @@ from clearsight.train.context import TrainContext, TrainResult
 from clearsight.train.ensembling import better
 from clearsight.train.strategies.fine_tune import train_all, train_upper
 from clearsight.train.strategies.further import train_further
-from clearsight.train.strategies.probe import Frozen, best_of, frozen_head, say_idle
+from clearsight.train.strategies.probe import ALL_DEPTHS, LAST_FEATURES, Frozen, best_of, frozen_head, say_idle
 from clearsight.wording import percent, points
 
 MANY = 1000
@@ -29,11 +32,17 @@ def transfer(context: TrainContext) -> TrainResult:
         further = train_further(context, previous)
         if further is not None:
             return further
+    above = context.config.transfer.freeze_to
+    if above is not None:  # and every layer above it leads to the last features
+        frozen = frozen_head(context, LAST_FEATURES)
+        return better(context, frozen.trained, train_all(context, frozen), f"the layers above {above}", forced=True)
     head_alone = how == "all" or (how == "auto" and budget is None)
-    frozen = frozen_head(context, anew=not head_alone)
+    frozen = frozen_head(context, reuse=head_alone)
+    if how == "recipe":
+        return _by_recipe(context, frozen)
     if head_alone:
-        more = "as --freeze all asks" if how == "all" else "and --budget or --freeze none trains them"
-        say_idle(context, f"the network's weights stay as they are, {more}")
+        more = "as requested by --freeze all" if how == "all" else "use --budget or --freeze none to train them"
+        say_idle(context, f"the network's weights are kept, {more}")
         return frozen.trained
     _say_recipe(context, frozen)
     best = frozen.trained
@@ -44,13 +53,27 @@ def transfer(context: TrainContext) -> TrainResult:
     return best
 
 
-def _say_recipe(context: TrainContext, frozen: Frozen) -> None:
-    """Where the data stands in the table of transfer recipes: little or more of it, similar to the source or not.
+def _by_recipe(context: TrainContext, frozen: Frozen) -> TrainResult:
+    """What the table of transfer recipes advises, whatever validates better."""
+    many, similar = _say_recipe(context, frozen)
+    if not many:
+        say_idle(context, "the network's weights are kept, as recommended for little data")
+        return frozen_head(context, LAST_FEATURES).trained if similar else frozen.trained
+    if similar and frozen.probe.taps:
+        return better(context, frozen.trained, train_upper(context, frozen), "the upper blocks", forced=True)
+    if frozen.probe.taps:  # a head that does not see the last features would leave the layers before them untrained
+        frozen = frozen_head(context, ALL_DEPTHS if len(frozen.probe.taps) > 1 else LAST_FEATURES)
+    return better(context, frozen.trained, train_all(context, frozen), "all layers", forced=True)
+
+
+def _say_recipe(context: TrainContext, frozen: Frozen) -> tuple[bool, bool]:
+    """Where the data stands in the table of transfer recipes: whether it is more than a little, and similar to the
+    source.
 
     Similar: the last features, which classify ImageNet, do as well here as any depth, within one
     standard error.
     """
-    last, best = best_of(frozen.result, "last features"), frozen.result.chosen
+    last, best = best_of(frozen.result, LAST_FEATURES), frozen.result.chosen
     error = (best.accuracy * (1 - best.accuracy) / max(1, len(frozen.trained.validation_indices))) ** 0.5
     similar, many = last.accuracy >= best.accuracy - error, len(context.data.split.train) >= MANY
     advice = {
@@ -61,8 +84,9 @@ def _say_recipe(context: TrainContext, frozen: Frozen) -> None:
     }[many, similar]
     context.note(
         "transfer",
-        f"{'more' if many else 'little'} data, {'similar to' if similar else 'different from'} the source, for which "
-        f"the usual advice is {advice}",
-        f"{len(context.data.split.train):,} training images ({MANY:,} count as more); the last features reach "
+        f"{'much' if many else 'little'} data, {'similar to' if similar else 'different from'} "
+        f"ImageNet, for which the usual recommendation is {advice}",
+        f"{len(context.data.split.train):,} training images (many: {MANY:,} or more); the last features reach "
         f"{percent(last.accuracy)}, the best depths {percent(best.accuracy)}, one standard error is {points(error)}",
     )
+    return many, similar

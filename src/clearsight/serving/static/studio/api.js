@@ -23,7 +23,7 @@ async function send(path, options) {
     return await fetch(path, { ...options, headers });
   } catch (error) {
     if (options.signal?.aborted) throw error;
-    throw new Problem({ happened: "the server does not answer", fix: "see whether it still runs, then try again" }, 0);
+    throw new Problem({ happened: "the server does not respond", fix: "check that it is running, then try again" }, 0);
   }
 }
 
@@ -40,7 +40,7 @@ async function answered(path, options) {
     try {
       details = await found.json();
     } catch {
-      details = { happened: `the server answered ${found.status}` };
+      details = { happened: `the server returned status ${found.status}` };
     }
     throw new Problem(details, found.status);
   }

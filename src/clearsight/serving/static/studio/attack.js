@@ -39,7 +39,7 @@ export function attackView() {
       h("div", { class: "wide" }, strength.element),
       choice("Towards", [["", "any other class"], ...state.card.classes.map((name) => [name, name])], "", set("target")),
       segments("Method", [["pgd", "PGD", "many small steps"], ["fgsm", "FGSM", "one step"]], "pgd", set("method")),
-      segments("Measured as", [["linf", "largest change", "L-infinity"], ["l2", "length of all", "L2"]], "linf", set("norm"))),
+      segments("Measured as", [["linf", "largest change", "L-infinity"], ["l2", "Euclidean norm", "L2"]], "linf", set("norm"))),
     place);
 
   function set(name) {
@@ -90,13 +90,13 @@ export function attackView() {
       h("p", { class: `lead ${turned ? "turned" : ""}` }, words, noticed),
       h("div", { class: "three" },
         figure("the image", picture(found.picture, "the image before the attack", size)),
-        figure("attacked", picture(found.attacked, "the image after the attack", size)),
-        figure(`what changed, ${number(found.gain)} times enlarged`, picture(found.difference, "the difference around gray", size))),
+        figure("attacked image", picture(found.attacked, "the image after the attack", size)),
+        figure(`the change, ${number(found.gain)} times amplified`, picture(found.difference, "the difference around gray", size))),
       h("h3", {}, "Probabilities before and after"),
       bars(rows, { few: 5, label: "probabilities before and after the attack" }),
       h("p", { class: "soft small" },
         `Largest change ${number(found.largest)} (${number(255 * found.largest)} of 255 levels), `,
-        `length ${number(found.length)}; ${several(found.steps, "step")} along the gradient.`));
+        `norm ${number(found.length)};  ${several(found.steps, "step")} along the gradient.`));
   }
 
   const wait = () => absent(place, state.image ? "There is no prediction to attack." : "Open an image and move the slider.");

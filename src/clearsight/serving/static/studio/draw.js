@@ -9,7 +9,7 @@ const CELLS = 20; // steps of the keyboard's pen along a side
 export function pad({ height, width }, give) {
   const canvas = h("canvas", {
     width: SIDE, height: Math.round((SIDE * height) / width), tabindex: "0", role: "img",
-    "aria-label": "Drawing pad. Draw with pen or finger; or move with the arrow keys, Space puts the pen down and lifts it, Delete clears.",
+    "aria-label": "Drawing pad. Draw with pen or finger; or move with the arrow keys, Space lowers and lifts the pen, Delete clears the pad.",
   });
   const pen = canvas.getContext("2d", { willReadFrequently: true });
   const ink = { light: true, dark: false };

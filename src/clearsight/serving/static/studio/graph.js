@@ -2,7 +2,7 @@
 import { read } from "./api.js";
 import { several } from "./words.js";
 
-const WORDS = { add: "sum", multiply: "product", concat: "side by side", join: "meeting" };
+const WORDS = { add: "sum", multiply: "product", concat: "concatenation", join: "junction" };
 
 export async function loadGraph(signal) {
   const found = await read("/v1/network", {}, signal);

@@ -9,14 +9,14 @@ import { on, state } from "./state.js";
 import { percent, signed } from "./words.js";
 
 const NAMES = {
-  "anomaly-map": "Anomaly map: how far each region lies from normal",
-  "grad-cam": "Grad-CAM: a layer's maps, weighted by their gradients",
+  "anomaly-map": "Anomaly map: how far each region is from normal",
+  "grad-cam": "Grad-CAM: maps of a layer, weighted by their gradients",
   saliency: "Saliency: the gradient of the prediction",
   smoothgrad: "SmoothGrad: the gradient, averaged over noisy copies",
-  "integrated-gradients": "Integrated Gradients: on the way from a blurred image",
-  guided: "Guided backpropagation: only positive gradients pass",
-  occlusion: "Occlusion: how the probability falls when a square is covered",
-  lime: "LIME: superpixels in a linear model around the image",
+  "integrated-gradients": "Integrated Gradients: gradients between a blurred image and the image",
+  guided: "Guided backpropagation: positive gradients only",
+  occlusion: "Occlusion: fall of the probability when a square is covered",
+  lime: "LIME: weights of superpixels in a local linear model",
   shap: "SHAP: Shapley values of superpixels",
 };
 const SLOW = ["lime", "shap", "occlusion"]; // slow methods: map and faithfulness in one request
@@ -50,7 +50,7 @@ export function heatmapView() {
     const slow = SLOW.includes(method);
     if (!stage.querySelector(".over")) busy(stage, "Computing the map");
     stage.classList.add("old");
-    busy(quality, slow ? "Computing the map: some seconds" : "Computing the map");
+    busy(quality, slow ? "Computing the map: takes a few seconds" : "Computing the map");
     const options = { method, target, apart: true, picture: false, faithfulness: slow && !unmeasured };
     try {
       const found = await once(async (signal) => {
@@ -93,7 +93,7 @@ export function heatmapView() {
     const bad = f.verdict !== "better than chance";
     say(`Map of ${found.target}: faithfulness ${signed(f.score)}, ${f.verdict}`);
     put(quality,
-      h("h3", {}, "Is it faithful to the model?"),
+      h("h3", {}, "Faithfulness to the model"),
       h("p", { class: `verdict ${bad ? "bad" : ""}` }, `${signed(Number(f.score.toFixed(2)))}, ${f.verdict}`),
       gauge(f.score),
       h("p", { class: "soft small" },
@@ -102,7 +102,7 @@ export function heatmapView() {
       h("dl", { class: "figures" },
         figure("deletion", f.deletion, f.random_deletion), figure("insertion", f.insertion, f.random_insertion)),
       found.randomised !== null && h("p", { class: found.randomised > 0.7 ? "warning" : "soft small" },
-        `With shuffled weights the map correlates ${signed(Number(found.randomised.toFixed(2)))} with this one`,
+        `The map for shuffled weights has a correlation of ${signed(Number(found.randomised.toFixed(2)))} with this one`,
         found.randomised > 0.7 ? ": it shows the image, not the model." : ", so it depends on the trained weights."),
       read(found));
   }

@@ -50,7 +50,7 @@ function dropped() {
 /** Ask about an image from now on. */
 export function take(blob, kept = false) {
   if (!blob) {
-    say("That holds no file");
+    say("There is no file in it");
     return;
   }
   if (!kept) preview(blob);
@@ -64,7 +64,7 @@ export function take(blob, kept = false) {
 function preview(blob) {
   document.body.classList.remove("drawing");
   const uri = URL.createObjectURL(blob);
-  const image = h("img", { src: uri, alt: "the image you gave" });
+  const image = h("img", { src: uri, alt: "the uploaded image" });
   const free = () => URL.revokeObjectURL(uri);
   image.addEventListener("load", free);
   image.addEventListener("error", () => { free(); image.remove(); }); // a kind that the server reads and the browser does not

@@ -18,8 +18,8 @@ export function layerView(root) {
   function none() {
     unit.leave();
     absent(root, state.image
-      ? "Choose a layer to see all its maps, and in it a unit to see what feeds it."
-      : "Choose a layer. With an image, each shows what it makes of it.");
+      ? "Choose a layer to see all its maps, then a unit to see its inputs."
+      : "Choose a layer. Once an image is open, each layer shows its maps.");
   }
 
   /** The address names what does not exist. */
@@ -31,7 +31,7 @@ export function layerView(root) {
 
   function show(graph, node, which, moved) {
     if (!node.visible) {
-      absent(root, "This is a place where ways meet. Choose a layer before or behind it.");
+      absent(root, "This is a junction of several paths. Choose a layer before or after it.");
       return;
     }
     if (which !== null && !(which >= 0 && which < node.units)) {
@@ -59,18 +59,18 @@ export function layerView(root) {
         fact("kind", kind(node)), fact("gives out", size(node)),
         node.parameters > 0 && fact("parameters", large(node.parameters)),
         node.multiply_adds > 0 && fact("multiply-adds", large(node.multiply_adds)),
-        node.receptive_field && fact("a unit sees", `${node.receptive_field}×${node.receptive_field} pixels`),
+        node.receptive_field && fact("receptive field", `${node.receptive_field}×${node.receptive_field} pixels`),
         fed.length > 0 && fact("fed by", fed), feeds.length > 0 && fact("feeds", feeds)),
       node.arithmetic && h("details", {}, h("summary", {}, "The arithmetic"),
         node.arithmetic.split("; ").map((line) => h("code", { class: "sum" }, line))),
       place);
     if (state.image) maps(node, place);
-    else absent(place, "Give an image, and its maps appear here.");
+    else absent(place, "Open an image to see its maps.");
   }
 
   async function maps(node, place) {
     const image = state.image;
-    if (!place.children.length) busy(place, "Reading the maps");
+    if (!place.children.length) busy(place, "Computing the maps");
     place.classList.add("old");
     try {
       const found = await once((signal) => ask("/v1/maps", image, { layer: node.number, start, most: PAGE }, signal));
@@ -104,7 +104,7 @@ export function layerView(root) {
       sheet,
       h("p", { class: "soft small" },
         one.below_zero ? [h("span", { class: "swatch for" }), "above zero", h("span", { class: "swatch against" }), "below"] : [h("span", { class: "ramp" }), "zero to strongest"],
-        "; each to its own strongest value, written below it.", one.silent > 0 && ` ${several(one.silent, "unit")} the same everywhere.`));
+        "; each scaled by its largest value, shown below it.", one.silent > 0 && ` ${several(one.silent, "unit")} constant.`));
     roving(sheet, "a.tile", () => getComputedStyle(sheet).gridTemplateColumns.split(" ").length)();
     say(`${called(node)}: ${several(node.units, "unit")}`);
   }

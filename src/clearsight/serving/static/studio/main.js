@@ -19,10 +19,10 @@ const wait = (seconds) => new Promise((done) => setTimeout(done, 1000 * seconds)
 
 async function begin() {
   at("origin").textContent = location.origin;
-  lock(() => put(at("caption"), "This server answers once you give its token."));
-  busy(at("caption"), "The server is getting ready");
+  lock(() => put(at("caption"), "This server needs its token."));
+  busy(at("caption"), "The server is starting");
   while (!(await health())) await wait(0.3);
-  busy(at("caption"), "Asking which model this is");
+  busy(at("caption"), "Loading the model's description");
   try {
     state.card = await read("/v1/model");
   } catch (error) {

@@ -34,7 +34,7 @@ export function networkView() {
 
   async function load() {
     loading = true;
-    busy(list, "Following the network");
+    busy(list, "Loading the network");
     try {
       graph = await loadGraph();
       draw();
@@ -73,8 +73,8 @@ export function networkView() {
     put(list,
       h("p", { class: "soft small totals" },
         `${graph.nodes.filter((n) => n.visible).length} layers, ${large(graph.parameters)} parameters, `,
-        `${large(graph.multiply_adds)} multiply-adds an image`),
-      h("nav", { class: "rows", "aria-label": "Layers, in the order they run; arrow keys move" }, lines, rows));
+        `${large(graph.multiply_adds)} multiply-adds per image`),
+      h("nav", { class: "rows", "aria-label": "Layers, in order of execution; arrow keys move" }, lines, rows));
     settle = roving(list, "a.row");
     settle();
   }
@@ -89,7 +89,7 @@ export function networkView() {
     return node.visible ? h("a", { ...props, href: `#/network/${node.number}`, id: `layer-${node.number}` }, text) : h("div", props, text);
   }
 
-  const what = (node) => (node.name ? kind(node) : node.kind === "image" ? "what goes in" : "");
+  const what = (node) => (node.name ? kind(node) : node.kind === "image" ? "input" : "");
 
   /** The name without that of its block, which stands above. */
   function within(node) {
@@ -115,7 +115,7 @@ export function networkView() {
         })));
       }
       put(at("minis-0"), h("img", { src: state.answer.picture, alt: "", class: "mini" }));
-      say("Every layer's maps are there");
+      say("The maps of all layers are loaded");
     } catch (error) {
       mapped = null;
       trouble(detail, error, minis);

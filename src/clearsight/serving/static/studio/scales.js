@@ -23,10 +23,10 @@ export function axis(name, value, [low, high], about) {
   if (from === to) [from, to] = [from - 1, to + 1];
   const at = (v) => (v - from) / (to - from);
   const ends = [low === null ? 0 : at(low), high === null ? 1 : at(high)];
-  const words = low === null && high === null ? "no interval can be promised"
+  const words = low === null && high === null ? "no interval can be guaranteed"
     : `${low === null ? "anything" : number(low)} to ${high === null ? "anything" : number(high)}`;
   return scale(name, number(value), "", words,
-    h("div", { class: "axis", role: "img", "aria-label": `${name}: ${number(value)}, interval ${words}; training images lie from ${number(known[0])} to ${number(known[1])}` },
+    h("div", { class: "axis", role: "img", "aria-label": `${name}: ${number(value)}, interval ${words}; training images range from ${number(known[0])} to ${number(known[1])}` },
       h("span", { class: "axis-known", vars: { "--from": at(known[0]), "--to": at(known[1]) } }),
       h("span", { class: `axis-span ${low === null ? "open-low" : ""} ${high === null ? "open-high" : ""}`, vars: { "--from": ends[0], "--to": ends[1] } }),
       h("span", { class: "axis-value", vars: { "--from": at(value) } }),
@@ -41,7 +41,7 @@ export function dial(name, value, span, unit) {
   const degrees = (v) => (v / turn) * 360;
   const width = wide ? 360 : high - low === turn ? 360 : (degrees(high - low) + 360) % 360;
   const sign = unit === "degrees" ? "°" : " rad";
-  const words = width >= 360 ? "may point anywhere" : `${number(low)}${sign} to ${number(high)}${sign}`;
+  const words = width >= 360 ? "any direction is possible" : `${number(low)}${sign} to ${number(high)}${sign}`;
   const ticks = [[0, "0"], [90, unit === "degrees" ? "90" : "π/2"], [180, unit === "degrees" ? "180" : "π"], [270, unit === "degrees" ? "270" : "3π/2"]];
   return scale(name, `${number(value)}${sign}`, "", words,
     round(`${name}: ${number(value)}${sign}, ${words}`, degrees(value), width, degrees(low ?? 0), ticks));
@@ -51,7 +51,7 @@ export function dial(name, value, span, unit) {
 export function arrow(values, within) {
   const [[first, x], [second, y]] = Object.entries(values);
   const degrees = (Math.atan2(y, x) * 180) / Math.PI;
-  const words = within === null ? "may be off by any angle" : `within ${number(within)}°`;
+  const words = within === null ? "any error is possible" : `within ${number(within)}°`;
   const width = within === null ? 360 : Math.min(360, 2 * within);
   return scale(`${first} and ${second}`, `${number(x)}, ${number(y)}`, "", words,
     round(`${first} ${number(x)}, ${second} ${number(y)}, ${words}`, degrees, width, degrees - width / 2, [[0, first], [90, second]]));

@@ -1,4 +1,4 @@
-// One unit: its map, what it sees of the image, the sum that its value is, and what excites it in known images.
+// One unit: its map, its receptive field, the sum that its value is, and what excites it in known images.
 import { ask, latest, read } from "./api.js";
 import { h, put } from "./dom.js";
 import { called, links } from "./graph.js";
@@ -36,7 +36,7 @@ export function unitView() {
 
   function draw(graph, node, found, strip) {
     const { height, width } = state.card.input;
-    const seen = picture(state.answer?.picture ?? "", "the image, with what the unit sees", [height, width]);
+    const seen = picture(state.answer?.picture ?? "", "the image with the unit's receptive field", [height, width]);
     const map = picture(found.picture, `the map of unit ${found.unit}`, [node.height, node.width]);
     const near = h("figure", {});
     const where = h("p", { class: "soft small" });
@@ -49,12 +49,12 @@ export function unitView() {
       box(seen, "window", sees, [height, width]);
       seen.querySelector(".box.looked")?.remove();
       if (strongest && found.looked_at) box(seen, "looked", found.looked_at, [height, width]);
-      const dashed = strongest && found.looked_at ? "; 90 % of its gradient lies in the dashed box" : "";
-      where.textContent = `${strongest ? "At its strongest place" : "At this place"}, row ${row + 1}, column ${column + 1}, `
-        + `the unit sees ${sees[3] - sees[1]}×${sees[2] - sees[0]} pixels${dashed}.`;
+      const dashed = strongest && found.looked_at ? "; the dashed box contains 90 % of its gradient" : "";
+      where.textContent = `${strongest ? "At its strongest position" : "At this position"}, row ${row + 1}, column ${column + 1}, `
+        + `the receptive field has ${sees[3] - sees[1]}×${sees[2] - sees[0]} pixels${dashed}.`;
       near.hidden = 2 * Math.max(sees[2] - sees[0], sees[3] - sees[1]) > Math.max(height, width);
       if (near.hidden) return;
-      put(near, enlarged(state.answer.picture, "what the unit sees, enlarged", sees, [height, width]),
+      put(near, enlarged(state.answer.picture, "the receptive field, enlarged", sees, [height, width]),
         h("figcaption", {}, "the part, enlarged"));
     };
     if (found.view) walkable(map, node, found.place, point);
@@ -65,13 +65,13 @@ export function unitView() {
         h("h3", { class: "layer-title" }, `Unit ${found.unit}`),
         step(node, found.unit - 1, "Before"), step(node, found.unit + 1, "Next")),
       h("div", { class: "pair" },
-        h("figure", {}, seen, h("figcaption", {}, "what it sees of the image")),
+        h("figure", {}, seen, h("figcaption", {}, "its receptive field")),
         near,
         h("figure", {}, map, h("figcaption", {}, `its map, strongest ${number(found.activation)}`))),
       where,
-      h("h4", {}, "What feeds it"),
+      h("h4", {}, "Inputs"),
       sum(graph, node, found),
-      h("h4", {}, "What excites it most"), strip);
+      h("h4", {}, "Strongest activations"), strip);
   }
 
   async function patches(node, unit, strip) {
@@ -90,8 +90,8 @@ export function unitView() {
           return h("li", {}, view, h("p", {}, h("strong", {}, one.label), h("span", { class: "soft" }, number(one.activation))));
         })),
         h("p", { class: "soft small" },
-          `The strongest places of ${several(found.images, "known image")}, one an image; the dashed box holds 90 % of the gradient.`,
-          found.gated && " Gates before this layer let the whole image in, too."));
+          `The strongest positions in ${several(found.images, "known image")}, one per image; the dashed box contains 90 % of the gradient.`,
+          found.gated && " Gates before this layer also depend on the whole image."));
     } catch (error) {
       trouble(strip, error, error.status === 404 ? null : () => patches(node, unit, strip));
     }
@@ -109,7 +109,7 @@ function walkable(map, node, start, point) {
   let place = [...start];
   map.tabIndex = 0;
   map.setAttribute("role", "application");
-  map.setAttribute("aria-label", "The unit's map: arrow keys choose a place, and the image shows what the unit sees from there");
+  map.setAttribute("aria-label", "The unit's map: arrow keys choose a position, and the image shows the receptive field there");
   const go = (row, column) => {
     place = [Math.max(0, Math.min(node.height - 1, row)), Math.max(0, Math.min(node.width - 1, column))];
     point(place);
@@ -139,7 +139,7 @@ function sum(graph, node, found) {
   if (found.bias) rows.push(term(node.kind.includes("Norm") ? "shift" : "bias", found.bias, most, true));
   const whole = found.bias !== null && amounts.length > 0;
   return h("div", { class: "sum-of" },
-    h("p", { class: "soft small" }, `This layer ${found.operation}${whole ? "; the terms below add up to the value at the strongest place" : ""}.`),
+    h("p", { class: "soft small" }, `This layer ${found.operation}${whole ? "; the terms below add up to the value at the strongest position" : ""}.`),
     rows.length > 0 && h("ul", { class: "terms" }, rows),
     whole && h("p", { class: "total" }, h("span", {}, "together"), h("strong", {}, signed(found.activation))));
 }

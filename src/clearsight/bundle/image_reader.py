@@ -1,0 +1,144 @@
+"""Images as the network of a bundle receives them: decoded, resized and batched."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from clearsight.data.cache import threaded
+from clearsight.data.decode import decode
+from clearsight.data.inputs import ImageInputs, as_images, fits
+from clearsight.data.loader import to_float
+from clearsight.data.pixels import MAX_PIXELS, Pixels
+from clearsight.data.sound import check_length, is_sound
+from clearsight.errors import ImageError
+from clearsight.models.execution import BATCH
+
+if TYPE_CHECKING:
+    from clearsight.bundle import Bundle
+
+Images = Any
+"""What `clearsight.data.inputs` recognises: paths, patterns, folders, bytes, PIL images, arrays, tensors, and lists of
+these.
+"""
+
+
+class ImageReader:
+    """Base of `Predictor`: reads images in any form for the model in `bundle`."""
+
+    bundle: Bundle
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(C, H, W) of the network's input."""
+        return self.bundle.form.channels, self.bundle.geometry.height, self.bundle.geometry.width
+
+    def inputs(self, images: Images, count: int | None = None) -> ImageInputs:
+        """Images in any form as one object with names; `clearsight.data.inputs` lists the forms.
+
+        An iterator is read to its end, so call this once and pass the result on.
+
+        Args:
+            images: images in any form.
+            count: number of images, if known; it resolves whether an array is three gray images or one colour image.
+
+        Returns:
+            The images.
+        """
+        return as_images(images, count=count, shape=self.shape)
+
+    def names(self, images: Images) -> list[str]:
+        """Names of the images.
+
+        Args:
+            images: images in any form.
+
+        Returns:
+            Paths, or `#i` by position.
+        """
+        return self.inputs(images).names
+
+    def originals(self, images: Images) -> Iterator[NDArray[Any]]:
+        """Each image at its own size, with the network's channels and bits.
+
+        Args:
+            images: images in any form.
+
+        Yields:
+            Pixels (C, H, W), uint8 or uint16.
+        """
+        given = self.inputs(images)
+        yield from (given.original(i, self.bundle.form) for i in range(len(given)))
+
+    def decoded(self, content: bytes, name: str, max_pixels: int = MAX_PIXELS) -> Pixels:
+        """Decode a file as the network needs it.
+
+        Args:
+            content: bytes of the file.
+            name: name of the file, for messages.
+            max_pixels: largest number of pixels that is decoded.
+
+        Returns:
+            Pixels (C, H, W).
+
+        Raises:
+            ImageError: it is neither image nor sound, is of the kind that the model was not trained on, or is a sound
+                of a very different length.
+        """
+        learned, sound = self.bundle.data.get("media", "both"), is_sound(content, name)
+        if learned == ("images" if sound else "sounds"):
+            raise ImageError(
+                f"{name} is {'a sound' if sound else 'no sound'}", found=f"a model trained on {learned}",
+                expected="images" if sound else "WAV files",
+            )  # fmt: skip
+        known = self.bundle.data.get("sound", {}).get("columns")
+        if sound and known and self.bundle.geometry.resize_mode == "squash":
+            check_length(content, name, tuple(known))
+        return decode(content, name, self.bundle.form, self.bundle.geometry, max_pixels)
+
+    def pixels(self, images: Images) -> Iterable[NDArray[np.float32]]:
+        """The images as the network receives them.
+
+        Args:
+            images: images in any form.
+
+        Yields:
+            Batches (B, C, H, W), float32 in [0, 1].
+        """
+        given = self.inputs(images)
+        ready = given.ready(self.shape, self.bundle.form)
+        if ready is None:
+            yield from _grouped(threaded(lambda i: self._decoded(given, i), range(len(given))))
+            return
+        for start in range(0, len(ready), BATCH):
+            yield to_float(ready[start : start + BATCH]).numpy()
+
+    def _decoded(self, given: ImageInputs, i: int) -> NDArray[Any]:
+        """One image as the network sees it (C, H, W): integers, or the floats that were given in the network's size."""
+        content, item = given.content(i), given.items[i]
+        if content is not None:
+            return self.decoded(content, given.name(i))
+        if isinstance(item, np.ndarray) and fits(item, self.shape, self.bundle.form):
+            return item
+        return given.decode(i, self.bundle.form, self.bundle.geometry)
+
+
+def _grouped(images: Iterable[NDArray[Any]]) -> Iterator[NDArray[np.float32]]:
+    pending: list[NDArray[Any]] = []
+    for image in images:
+        pending.append(image)
+        if len(pending) == BATCH:
+            yield _batch(pending)
+            pending = []
+    if pending:
+        yield _batch(pending)
+
+
+def _batch(images: list[NDArray[Any]]) -> NDArray[np.float32]:
+    """Images of any types as one batch (B, C, H, W) float32 in [0, 1]."""
+    if len({image.dtype for image in images}) == 1:
+        return np.asarray(to_float(np.stack(images)).numpy())
+    return np.stack([to_float(image).numpy() for image in images])
