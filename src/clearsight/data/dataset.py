@@ -260,9 +260,9 @@ class Dataset:
     given, groups, notes, losses, metadata, boxed: as in `Listing`. weights (N,): weight of each label, in (0, 1]; None
     means 1 for all. names: names of the targets; by default the classes. values (N, T): targets in their own unit, or
     soft labels (N, K) whose rows sum to 1; None if labels suffice. origin: how the user named the data, so that it can
-    be found again. added_to: the same for images that those of `origin` were added to. known_part (N,): the part of each
-    image in the run that training continues ("train", "val", "test", "unused"), "" for a new image; None if no run is
-    continued.
+    be found again. added_to: the same for images that those of `origin` were added to. known_part (N,): the part of
+    each image in the run that training continues ("train", "val", "test", "unused"), "" for a new image; None if no run
+    is continued.
     """
 
     name: str

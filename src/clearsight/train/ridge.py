@@ -56,7 +56,7 @@ def ridge_head(context: TrainContext) -> TrainResult:
     validation_indices = rows[np.concatenate([val_rows for _, val_rows in folds])]
     truth = task.truth(data.dataset)[validation_indices]
     if again is not None and len(found) == 1:
-        why = f"the kind of head of the run, fitted again; explained variance on validation images {percent(chosen.accuracy)}"
+        why = f"the kind of head of the continued run, fitted again; validation R² {percent(chosen.accuracy)}"
     else:
         ends = min((c for c in found if c.features == "last features"), key=lambda c: c.log_loss)
         why = (
