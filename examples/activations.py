@@ -1,4 +1,4 @@
-"""Each activation has a derivative in closed form, which differences confirm; a sigmoid's is σ (1 - σ), 1/4 at most.
+"""Each activation has a closed-form derivative, confirmed numerically; the sigmoid's is σ (1 - σ), at most 1/4.
 
 A layer multiplies the gradient on its way back by this slope. That of a sigmoid or a tanh vanishes on both sides,
 where the unit is saturated; that of a rectifier is 1 wherever it is on and 0 elsewhere, where a leaky one keeps a

@@ -1,4 +1,4 @@
-"""A linear classifier draws a straight line, an MLP a smooth curve, trees a staircase along the axes.
+"""A linear classifier draws a straight boundary, an MLP a smooth curve, and trees a staircase along the axes.
 
 Two features of an image, so that the decision boundary can be drawn: the two main axes of the digits, of which one
 digit lies among the others. No line separates it from them; a curve and a staircase do so far better.

@@ -1,4 +1,4 @@
-"""Correlation slides a kernel as it is, convolution slides it flipped; only convolution is associative.
+"""Correlation slides the kernel as it is, and convolution flips it first; only convolution is associative.
 
 So a chain of convolutions can be joined into one kernel. The result is the same except at the border, where the second
 filter sees padding that has not been filtered.

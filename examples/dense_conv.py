@@ -1,4 +1,4 @@
-"""A convolution needs a tiny fraction of a dense layer's weights, and still recognises a pattern that has moved.
+"""Convolutions need a tiny fraction of a dense layer's weights, and still recognise patterns that have moved.
 
 From 28x28 pixels to 6 maps of 24x24: a dense layer has one weight for each pair, 2.7 million; a 5x5 convolution has
 156, because it looks at a neighbourhood and uses the same weights everywhere. So what is learned in one place applies

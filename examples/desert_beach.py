@@ -1,4 +1,4 @@
-"""Two colours and a line between them separate deserts from beaches, as long as the light stays what it was.
+"""A linear classifier of two colours separates deserts from beaches, as long as the lighting does not change.
 
 Each picture becomes two numbers, the blueness of its two most common colours, and a linear classifier draws a line
 through their plane. It knows nothing else: where the evening sky turns orange, or the sea gray, beaches become deserts.

@@ -1,4 +1,4 @@
-"""Dropout reduces the overfitting of a network that is too large for its data, and lowers its loss on other images.
+"""Dropout reduces the overfitting of a network that is too large for its data, and lowers the held-out loss.
 
 Each unit is left out in half of the steps, so that no unit can rely on another. The network then fits the training
 images less well and the held-out loss is lower.

@@ -1,4 +1,4 @@
-"""Features on different scales make gradient descent slow; standardised, they need a fraction of the steps.
+"""Features on different scales make gradient descent slow; standardised features need a fraction of the steps.
 
 The number of steps grows with the condition number of the Hessian, the ratio of its largest to its smallest curvature:
 the rate must stay below 2 over the largest curvature, so progress along the smallest is slow. Here a logistic

@@ -1,4 +1,4 @@
-"""Ten of 255 gray levels along the gradient change predictions that twenty in a random direction do not.
+"""Ten of 255 gray levels along the gradient change predictions that twenty in a random direction leave unchanged.
 
 FGSM moves every pixel by epsilon in the direction of the gradient's sign. The loss is close to linear around an
 image, so the small changes of hundreds of pixels add up.

@@ -1,4 +1,4 @@
-"""Sliding a pattern over an image finds it only if the correlation is normalised.
+"""Sliding a pattern over an image locates it reliably only if the correlation is normalised.
 
 The raw sum of products is largest where the picture is bright. The normalised coefficient, the cosine of template and
 window after their means are subtracted, does not change with brightness or contrast, and finds the correct place.

@@ -1,4 +1,4 @@
-"""Noise can be optimised until a classifier assigns it to any class with 99 %; an OOD detector flags most of it.
+"""Noise can be optimised until a classifier gives any class a probability of 99 %; an OOD detector flags most of it.
 
 Softmax divides a probability of 1 among the known classes, so an image far from all training images can still get a
 probability near 1. The distance from the known images reveals it.

@@ -1,4 +1,4 @@
-"""The numerical gradient confirms the analytic one, if its step is neither too large nor too small.
+"""A numerical gradient confirms the analytic one, if the step size is neither too large nor too small.
 
 The error of a one-sided difference is of order h, that of a central one of order h². For small h rounding dominates, as
 two nearly equal losses are subtracted: the error curve is V-shaped, and the best h is about the cube root of the

@@ -1,4 +1,4 @@
-"""The way home is seen in a view: a network that predicts a direction beats one that chooses among 36 classes of it.
+"""To find the way home from a view, predicting a direction beats choosing among 36 classes of directions.
 
 A walker looks at the ground under a heading of its own, and the middle of the ground is home. The direction is a unit
 vector, of which the network predicts both parts, so that 359 and 1 degrees are neighbours; the error is the angle

@@ -1,4 +1,4 @@
-"""From AlexNet to ViT the ImageNet error fell below a trained human's, but a costlier network may be less accurate.
+"""From AlexNet to ViT, the ImageNet error fell below a trained human's, but costlier networks may be less accurate.
 
 Multiply-adds are counted here, layer by layer, from the networks themselves; a multiply-add is two operations. Errors
 are published ones on ImageNet's validation images, of the weights named beside each. A trained annotator who took a

@@ -1,4 +1,4 @@
-"""Around the weights of a deep plain network the loss rises far more steeply than with shortcuts.
+"""Around the weights of a deep network, the loss rises far more steeply without shortcuts than with them.
 
 The loss is drawn over a plane through the trained weights, in two random directions in which every filter is as long
 as the network's own, so that scales do not matter: 1 means that every filter has moved by its own length. With

@@ -1,4 +1,4 @@
-"""Accuracy rises from one layer to two hidden layers to convolutions.
+"""Accuracy rises from one layer to two hidden layers, and again with convolutions.
 
 One layer compares the image with one template a class. Hidden layers combine templates. Convolutions look for the
 same small patterns everywhere and put them together.

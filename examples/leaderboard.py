@@ -1,4 +1,4 @@
-"""Classifiers have improved since the perceptron; on a few thousand images, hand-made descriptors match networks.
+"""Classifiers have improved since the perceptron; on a few thousand images, hand-crafted descriptors match networks.
 
 All models are trained on the same few thousand images and tested on the same other ones, which were not used for any
 choice. With so few images, hand-made gradient features are hard to beat; a network needs more images to learn better

@@ -1,4 +1,4 @@
-"""A network that is given each image at mean 0 and deviation 1 sees a dark and a bright copy of it as the same image.
+"""If each image is normalised to mean 0 and standard deviation 1, a dark and a bright copy are the same to the network.
 
 Light multiplies pixels, a haze adds to them: a x + b. Normalised by its own mean and deviation, an image loses both a
 and b. Normalisation by numbers of the training set keeps them, and so do pixels in [0, 1] or [-1, 1]; networks trained

@@ -1,4 +1,4 @@
-"""A 1x1 convolution is one small dense layer at every pixel; a bottleneck of two makes a 3x3 convolution affordable.
+"""A 1x1 convolution is the same small dense layer at every pixel; a bottleneck of two makes a 3x3 affordable.
 
 It mixes channels without looking at neighbouring pixels. In ResNet-50, 1x1 takes 256 maps down to 64, the 3x3 works
 there, and 1x1 goes back up: 69,632 weights, where two 3x3 convolutions between 256 maps would have 1,179,648.

@@ -1,4 +1,4 @@
-"""Without shortcuts a network of 56 layers trains worse than one of 20; with shortcuts it does not.
+"""Without shortcuts, a network of 56 layers trains worse than one of 20 layers; with shortcuts, it does not.
 
 The deeper plain network could represent the shallow one with identity layers in between, but gradient descent does not
 find this. It is worse on the training images themselves, so this is not overfitting.

@@ -1,4 +1,4 @@
-"""With a rate chosen for each, SGD with momentum and Adam are right as often on new images; their rates differ widely.
+"""With tuned rates, SGD with momentum and Adam are about equally accurate on new images; the rates differ widely.
 
 Adaptive methods were found to generalise worse than SGD with momentum; later work found this where their rates had not
 been searched for as well. Here each has the rate and the epoch with the least loss on validation images, and is asked

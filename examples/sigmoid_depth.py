@@ -1,4 +1,4 @@
-"""A deep network does not learn with sigmoids, but does with rectifiers.
+"""A deep network does not learn with sigmoid activations, but does with ReLU.
 
 The slope of a sigmoid is at most 1/4, so each layer makes the backpropagated gradient several times smaller. A
 rectifier's slope is 1 wherever it is active. With eight hidden layers, the first layer of a sigmoid network gets almost

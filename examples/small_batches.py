@@ -1,4 +1,4 @@
-"""Below sixteen images a batch is too few for batch normalisation: its statistics are noise, and accuracy falls.
+"""Batch normalisation needs sixteen images per batch or more; with fewer, its statistics are noisy and accuracy falls.
 
 In training each batch is normalised by its own mean and variance, in use by averages of these. The fewer images, the
 further a batch is from the average, as 1 / √n. A network without normalisation does not mind small batches, as long

@@ -1,4 +1,4 @@
-"""Two 3x3 convolutions have the receptive field of one 5x5, three that of one 7x7, with fewer weights.
+"""Two 3x3 convolutions have the receptive field of one 5x5, and three that of one 7x7, with fewer weights.
 
 Between C maps, 2 · 9 C² weights stand against 25 C², and 27 C² against 49 C²; and each layer adds a rectifier.
 

@@ -1,4 +1,4 @@
-"""The gradient of one noisy copy is noisy too; SmoothGrad's noise falls as 1 / √n, and maps from fifty copies agree.
+"""The gradient of a single noisy copy is noisy; SmoothGrad's noise falls as 1 / √n, and maps from fifty copies agree.
 
 The gradient of one image varies strongly from pixel to pixel. Averaged over n noisy copies it converges; two maps of n
 independent copies each agree.

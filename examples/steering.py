@@ -1,4 +1,4 @@
-"""A steering angle is read from a view of the road, and from nothing but the changes that driving makes in it.
+"""A steering angle can be predicted from a view of the road, or only from the brightness changes caused by driving.
 
 The angle is the one that leads to a point of the lane some way ahead (pure pursuit). A frame shows the road; an event
 camera shows where the brightness rose and where it fell since a moment before, in two channels, as the car moved on.

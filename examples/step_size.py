@@ -1,4 +1,4 @@
-"""Gradient descent on a quadratic converges below the rate 2/M and diverges above it, M being the largest curvature.
+"""Gradient descent on a quadratic converges at rates below 2/M and diverges above, M being the largest curvature.
 
 A step of rate a multiplies the error along an eigenvector of the Hessian by 1 - a h, h its eigenvalue. All errors
 shrink if and only if a < 2/M. The quadratic is real: the squared error of a linear classifier on the digits. M is found

@@ -1,4 +1,4 @@
-"""A fully trained network is overconfident; dividing its logits by one number corrects that and changes no prediction.
+"""A fully trained network is overconfident; dividing its logits by a scalar corrects that and changes no prediction.
 
 Training keeps lowering the loss of images that are already classified correctly, by making logits larger. One
 temperature, fitted on images held out, calibrates the probabilities: predictions with a confidence of 80 % are correct

@@ -1,4 +1,4 @@
-"""Features learned from photographs transfer to other photographs directly, and less well to other kinds of images.
+"""Features learned from photographs transfer well to other photographs, but less well to other kinds of images.
 
 A network trained on ImageNet gives features at every depth. On a few other photographs, a linear classifier of features
 is far more accurate than a small network trained from random weights. On another kind of images, few or many, the small

@@ -50,7 +50,7 @@ def robustness_report():
     return RobustnessReport(
         images=40, accuracy=0.9, interval=INTERVAL, rows={"blur": steps, "noise + blur": steps},
         fails={"blur": 2, "noise + blur": None}, clusters=(Cluster("cat", 20, 0.8, INTERVAL, ("a.png", "b.png")),),
-        sensitivity=(Sensitivity("object removed: prediction changes", 30, 0.7, INTERVAL),),
+        sensitivity=(Sensitivity("object removed (prediction changed)", 30, 0.7, INTERVAL),),
         examples={name: tuple((pixels(), "cat") for _ in range(6)) for name in ("blur", "noise + blur")}, name="pets",
     )  # fmt: skip
 

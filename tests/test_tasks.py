@@ -78,8 +78,8 @@ def test_evaluate_repeats_the_test(labelled, turned, capsys, scenes):
     assert set(labelled.metrics["test"]["per_label"]["2"]) >= {"images", "average_precision", "f1"}
     assert main(["evaluate", str(run.folder)]) == 0
     text = capsys.readouterr().out
-    assert "heading: off by" in text
-    assert "furthest off:" in text
+    assert "heading: median error" in text
+    assert "large error: " in text
 
 
 def test_predict_says_the_number_and_its_interval(turned, capsys):
@@ -88,7 +88,7 @@ def test_predict_says_the_number_and_its_interval(turned, capsys):
     line = capsys.readouterr().out
     assert "heading" in line
     assert " to " in line
-    assert "at 80 %" in line
+    assert "coverage 80 %" in line
     assert main(["predict", str(run.folder), str(folder / "0.png"), "--json"]) == 0
     answer = json.loads(capsys.readouterr().out)["predictions"][0]
     assert set(answer) == {"image", "values", "intervals", "within", "ood_percentile", "is_ood"}
@@ -107,7 +107,7 @@ def test_predict_says_the_labels(labelled, tmp_path, capsys, scenes):
 
 def test_reports_show_what_is_far_off(labelled, turned):
     labels, numbers = labelled.report.read_text(), turned[0].report.read_text()
-    assert "Exactly the right labels" in labels
+    assert "All labels are correct for" in labels
     assert "Average precision" in labels
     assert "median error" in numbers
     assert 'id="scores-chart-1-title"' in numbers
@@ -154,12 +154,12 @@ def test_an_exported_file_gives_the_angle(turned, tmp_path, capsys):
     assert message["parity"]["holds"]
     assert message["parity"]["same_predictions"] == 40
     assert 0 < message["parity"]["largest"] < 1e-4
-    assert message["int8"]["measure"].startswith("mean error")
+    assert message["int8"]["measure"].startswith("mean standardised error")
     assert abs(message["int8"]["lost"]) < 0.1, "radians"
     place = str(tmp_path / "m.xml")
     assert main(["export", str(run.folder), "--format", "openvino", "--out", place, "--images", "8"]) == 0
     text = capsys.readouterr().out
-    assert "openvino against the model: same numbers on 8 of 8 images, values, in their spread, at most" in text
+    assert "openvino against the model: same numbers on 8 of 8 images, standardised values at most" in text
     assert 'values = model([images])["values"]' in text
 
 
@@ -182,13 +182,13 @@ def test_what_is_for_classes_alone_says_so(labelled, turned, tmp_path, scenes, p
         run.predictor.predict_proba(np.zeros((1, 16, 16), np.uint8))
     images, labels = scenes(100)
     for options, message in (
-        ({"loss": "focal"}, "--loss focal does not suit the task multilabel; expected bce, mse"),
-        ({"model": "hog+svm"}, "only supports classification"),
+        ({"loss": "focal"}, "--loss focal is not available for the task multilabel; expected bce, mse"),
+        ({"model": "hog+svm"}, "supports only classification"),
         (
             {"class_weights": "balanced", "adversarial": "pgd"},
-            "--class-weights, --adversarial: only for classification",
+            "only classification supports --class-weights, --adversarial",
         ),
-        ({"angle": "degrees"}, "--angle applies to numbers"),
+        ({"angle": "degrees"}, "only models that predict numbers support --angle"),
     ):
         with pytest.raises(ConfigError, match=message):
             cs.fit(images, labels, out=tmp_path / "no", **options)
@@ -196,7 +196,7 @@ def test_what_is_for_classes_alone_says_so(labelled, turned, tmp_path, scenes, p
         cs.fit(*pointers(60), angle="radians", out=tmp_path / "no")
     for words in ("compare", "doctor"):
         assert main([words, str(turned[1] / "pictures.csv")]) == 2
-        assert f"{words} needs data with one class per image; found columns of num" in capsys.readouterr().err
+        assert f"{words} needs data with one class per image; found numeric columns" in capsys.readouterr().err
 
 
 def test_evaluate_knows_another_unit(turned):
@@ -219,15 +219,15 @@ def test_audit_reports_what_train_refuses(tmp_path, scenes, capsys):
         Image.fromarray(image).save(tmp_path / f"{i}.png")
     table = pd.DataFrame(labels, columns=list("abcd")).assign(image_path=[f"{i}.png" for i in range(60)])
     for name, changed, words in (
-        ("never", table.assign(d=0), "'d' is never positive; `train` refuses this"),
-        ("stray", table.assign(d=[2, *table.d[1:]]), "all but 1 are 0 or 1; the first is 2 in column 'd'"),
+        ("never", table.assign(d=0), "'d', which is never positive; `train` rejects such data"),
+        ("stray", table.assign(d=[2, *table.d[1:]]), "all but 1 value are 0 or 1; the first other value is 2 in"),
     ):
         changed.to_csv(tmp_path / f"{name}.csv", index=False)
         assert main(["audit", str(tmp_path / f"{name}.csv")]) == 0
         text = capsys.readouterr().out
         assert words in text
         assert " warning" in text
-    assert "60 of 60 images with 4 numbers (a, b, c, d), counted by a" in text
+    assert "60 of 60 images usable, with 4 numbers (a, b, c, d), grouped by a" in text
 
 
 def test_a_network_says_its_own_variance(tmp_path, pointers):
@@ -260,7 +260,7 @@ def test_photos_use_frozen_features(tmp_path):
     head = next(d for d in run.metrics["recipe"] if d["what"] == "head")
     assert "ridge" in head["choice"]
     agree = next(d for d in run.metrics["recipe"] if d["what"] == "folds agree")
-    assert "share explained of 5 fits" in agree["why"]
+    assert "explained variance of 5 fits" in agree["why"]
     run = cs.fit(images, green, img_size=64, loss="gaussian-nll", out=tmp_path / "no variances")
     assert run.metrics["test"]["per_number"]["value"]["explained"] > 0.7
     assert {d["what"]: d["choice"] for d in run.metrics["recipe"]}["without effect"] == "--loss"
@@ -318,8 +318,8 @@ def test_evaluate_prints_each_label_and_says_nothing_untrue_of_other_data(labell
 def test_options_of_other_answers_are_refused(labelled, turned, capsys):
     image = str(turned[1] / "0.png")
     for run, words, message in (
-        (labelled, ["--coverage", "0.9"], "--coverage has no effect with this model; found a model of multilabel"),
-        (turned[0], ["--top", "2"], "--top has no effect with this model; found a model of regression"),
+        (labelled, ["--coverage", "0.9"], "--coverage has no effect with this model; found a model for the task multi"),
+        (turned[0], ["--top", "2"], "--top has no effect with this model; found a model for the task regression"),
     ):
         assert main(["predict", str(run.folder), image, *words]) == 2
         assert message in capsys.readouterr().err

@@ -176,7 +176,7 @@ def test_a_run_without_a_folder_lasts_as_long_as_it_is_used(here, digits_arrays)
     assert run.label_issues.to_dict()["examined"] > 100
     (here / "taken").mkdir()
     (here / "taken" / "file").touch()
-    with pytest.raises(cs.ClearsightError, match="is in use"):
+    with pytest.raises(cs.ClearsightError, match="already exists"):
         run.save(here / "taken")
     report = run.save(here / "kept")
     assert report == here / "kept" / "report.html"
@@ -230,7 +230,7 @@ def test_what_a_killed_process_left_is_removed_and_what_is_used_is_not(here):
 
 @pytest.mark.parametrize("group", ["site=A", {}, {"site": "A", "camera": "B"}])
 def test_a_group_is_one_column_and_a_value(digits_run, group):
-    with pytest.raises(ConfigError, match="group must be one column and a value; found"):
+    with pytest.raises(ConfigError, match="group must map a single column to a value; found"):
         cs.load(digits_run).predict(np.zeros((8, 8), np.uint8), group=group)
 
 
@@ -251,28 +251,28 @@ def test_groups_of_the_table_are_known_after_training(tmp_path, capsys):
     assert small[0].set == ("dark", "light")
     assert "note: 2 classes (dark and light) have fewer calibration images with site B than the 99" in repr(small)
     assert small.to_frame()["group"].tolist() == ["site=B"]
-    assert "are in every set" in small._repr_html_()
+    assert "they are in every set" in small._repr_html_()
     capsys.readouterr()
     assert main(["predict", str(tmp_path / "run"), image, "--group", "site=B", "--coverage", "0.99"]) == 0
-    assert "fewer than the 99 that a coverage of 99 % needs: every set contains all classes" in capsys.readouterr().err
+    assert "than the 99 required for a coverage of 99 %, so every set contains all classes" in capsys.readouterr().err
     assert main(["predict", str(tmp_path / "run"), image, "--group", "site=C"]) == 2
     assert "no calibration image has site 'C'; found A, B" in capsys.readouterr().err
 
 
 def test_a_group_has_no_effect_without_classes(tmp_path, noise):
     run = cs.fit(noise(40), np.linspace(0, 1, 40), model="linear", epochs=1, folds=2, out=tmp_path / "run")
-    with pytest.raises(ConfigError, match="group has no effect with this model; found a model of regression"):
+    with pytest.raises(ConfigError, match="group has no effect with this model; found a model for the task regression"):
         run.model.predict(noise(1), group={"site": "A"})
 
 
 @pytest.mark.parametrize("asked", [{"by_class": True}, {"sets": "aps"}, {"back_off": 0.8}, {"coverage": 0.8}])
 def test_options_of_sets_have_no_effect_where_there_are_none(answering, noise, asked):
-    with pytest.raises(ConfigError, match=f"{next(iter(asked))} has no effect with this model; found a model of multi"):
+    with pytest.raises(ConfigError, match=f"{next(iter(asked))} has no effect with this model; found a model for"):
         Model(answering("labels")).predict(noise(1), **asked)
 
 
 def test_all_options_without_effect_are_named_at_once(answering, noise):
-    with pytest.raises(ConfigError, match=r"sets, by_class have no effect with this model; found a model of regress"):
+    with pytest.raises(ConfigError, match=r"sets, by_class have no effect with this model; found a model for"):
         Model(answering("numbers")).predict(noise(1), by_class=True, sets="lac")
     assert "intervals: coverage 80 %" in repr(Model(answering("numbers")).predict(noise(1), coverage=0.8))
 

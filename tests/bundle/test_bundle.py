@@ -88,11 +88,11 @@ def test_a_damaged_folder_is_named(digits_run, tmp_path, spoil, text):
     [
         (
             lambda c, n: c.update(groups={"site": ["A"] * (n - 1)}),
-            "found {less} for groups by site; expected {n}, as many",
+            "found {less} entries for groups by site; expected {n} entries, one per",
         ),
-        (lambda c, n: c.update(groups={"site": "A"}), "found 1 for groups by site; expected {n}, as many as labels"),
-        (lambda c, n: c["lac"].pop(), "found {less} for lac; expected {n}, as many as labels"),
-        (lambda c, n: c["aps"].append(0.5), "found {more} for aps; expected {n}, as many as labels"),
+        (lambda c, n: c.update(groups={"site": "A"}), "found 1 entry for groups by site; expected {n} entries, one"),
+        (lambda c, n: c["lac"].pop(), "found {less} entries for lac; expected {n} entries, one per label"),
+        (lambda c, n: c["aps"].append(0.5), "found {more} entries for aps; expected {n} entries, one per label"),
         (
             lambda c, n: c["labels"].__setitem__(0, 77),
             "calibration images of unknown classes; found 77; expected 0 to 9",

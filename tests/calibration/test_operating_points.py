@@ -107,5 +107,5 @@ def test_an_exported_file_decides_alike():
     assert [e.label for e in exported] == [o.label for o in ours]
     moved = [o for o in ours if o.label != next(iter(o.probabilities))]
     assert moved
-    assert all(o.line().startswith("c at its operating point; ") for o in moved)
+    assert all(o.line().startswith("c at the operating point; ") for o in moved)
     assert all(o.probability == o.probabilities[o.label] for o in ours)

@@ -180,9 +180,9 @@ def test_on_the_command_line(tmp_path, capsys):
     assert main([*words, "--all", "--score", "0.95"]) == 0
     assert "  1    110.0     50.0   1.00    0.0  1.000" in capsys.readouterr().out
     for wrong, text in (
-        (["--turns", "5"], "--turns only applies to --all. Add --all"),
+        (["--turns", "5"], "--all is required for --turns. Add --all"),
         (["--all", "--raw"], "Drop --raw or --all"),
-        (["--all", "--scales", "half"], "--scales cannot be read; found 'half'; expected LOW,HIGH, such as 0.5,2"),
+        (["--all", "--scales", "half"], "--scales is invalid; found 'half'; expected LOW,HIGH, such as 0.5,2"),
     ):
         assert main([*words, *wrong]) == 2
         assert text in capsys.readouterr().err

@@ -35,7 +35,7 @@ def fails(capsys, *argv):
 def test_an_empty_folder(tmp_path, capsys):
     (tmp_path / "empty").mkdir()
     text = fails(capsys, "train", tmp_path / "empty", "--out", tmp_path / "run")
-    assert "; found an empty folder; expected one folder per class" in text
+    assert "; found an empty folder; expected one folder of images per class" in text
     assert not (tmp_path / "run").exists()
 
 
@@ -51,7 +51,7 @@ def test_a_class_of_one_image(tmp_path, capsys, digit_folders):
     for path in sorted((digit_folders / "digit 1").iterdir())[1:]:
         path.unlink()
     text = fails(capsys, "train", digit_folders, "--out", tmp_path / "run")
-    assert "found 'digit 1' has 1; expected at least 3 images per class" in text
+    assert "found 'digit 1' with 1 image; expected at least 3 images per class" in text
 
 
 def bomb(path):
@@ -126,7 +126,7 @@ def test_an_output_folder_in_use(tmp_path, capsys, digit_folders):
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.txt").write_text("ten years of work")
     text = fails(capsys, "train", digit_folders, "--out", tmp_path / "mine")
-    assert "is in use" in text
+    assert "already exists" in text
     assert [p.name for p in (tmp_path / "mine").iterdir()] == ["thesis.txt"]
 
 
@@ -134,7 +134,7 @@ def test_a_full_disk_while_the_cache_is_written(tmp_path, capsys, digit_folders,
     usage = type("Usage", (), {"free": 10})
     monkeypatch.setattr("clearsight.data.cache.shutil.disk_usage", lambda path: usage)
     text = fails(capsys, "train", digit_folders, "--out", tmp_path / "run")
-    assert "is full" in text
+    assert "not enough disk space for the cache" in text
     assert "CLEARSIGHT_CACHE" in text
     assert not (tmp_path / "run").exists()
 
@@ -161,16 +161,16 @@ def test_a_loss_that_is_not_a_number(tmp_path, capsys, digit_folders):
 @pytest.mark.parametrize(
     ("option", "text"),
     [
-        (("--epochs", "0"), "--epochs 0 must be 1 or more"),
+        (("--epochs", "0"), "--epochs must be 1 or more, not 0"),
         (("--batch-size", "100000"), "the batch is larger than the training split"),
-        (("--budget", "soon"), "a time cannot be read; found 'soon'"),
+        (("--budget", "soon"), "--budget is not a valid duration; found 'soon'"),
         (("--model", "resnet21"), "unknown network 'resnet21'. Did you mean resnet"),
         (("--model", "timm/resnet19"), "timm has no network 'resnet19'. Did you mean"),
-        (("--test-fraction", "2", "--folds", "1"), "--test-fraction 2.0 must lie in (0, 1); --folds 1 must be"),
+        (("--test-fraction", "2", "--folds", "1"), "--test-fraction must lie in (0, 1), not 2.0; --folds must be"),
         (("--img-size", "2"), "images are too small for resnet8; found 2x2 pixels"),
-        (("--model", "lenet5", "--freeze", "all"), "which are random"),
+        (("--model", "lenet5", "--freeze", "all"), "lenet5 starts from random weights"),
         (("--model", "lenet5", "--pretrained"), "no weights are published for lenet5"),
-        (("--model", "resnet18", "--pretrained", "--model-arg", "width=32"), "its published weights do not fit"),
+        (("--model", "resnet18", "--pretrained", "--model-arg", "width=32"), "the published weights do not fit"),
     ],
 )
 def test_bad_options(tmp_path, capsys, digit_folders, option, text):
@@ -202,7 +202,7 @@ def test_a_run_that_was_never_finished(tmp_path, capsys):
         (["robustness", "RUN", "--images", "0"], "--images 0 must be 1 or more"),
         (["visualize", "RUN", "--seed", "-1"], "--seed -1 must be 0 or more"),
         (["gradient-correlation", "--seed", "-1"], "--seed -1 must be 0 or more"),
-        (["gradient-correlation", "--img-size", "8"], "--img-size only affects named networks"),
+        (["gradient-correlation", "--img-size", "8"], "--img-size applies only to named networks"),
     ],
 )
 def test_numbers_out_of_range(words, text, digits_run, capsys):

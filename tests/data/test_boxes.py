@@ -123,7 +123,7 @@ def test_images_without_objects_give_background_alone(folder):
 def test_shares_of_the_sides_are_read_as_such(folder):
     listing = find(table(folder, "a.png,0.1,0.125,0.3,0.5,cat", "b.png,0.5,0.5,1,1,dog"))
     assert listing.boxed.boxes.tolist() == [[10, 10, 30, 40], [50, 40, 100, 80]]
-    assert "boxes are in shares of the image's sides" in listing.notes
+    assert "boxes are given as fractions of the image size" in listing.notes
 
 
 def test_splits_and_groups_of_images_are_those_of_their_crops(folder):
@@ -149,23 +149,26 @@ def test_crowds_are_neither_objects_nor_background(folder):
 def test_repeated_rows_count_once(folder):
     listing = find(table(folder, *ROWS, ROWS[0]))
     assert len(listing.boxed.boxes) == 3
-    assert "1 box listed twice" in listing.notes
+    assert "1 duplicate box ignored" in listing.notes
 
 
 @pytest.mark.parametrize(
     ("rows", "message"),
     [
-        (["a.png,10,10,130,40,cat"], r"1 box of .*outside their images; found \[10, 10, 130, 40\] in row 5.*100x80"),
-        (["a.png,30,10,10,40,cat"], "1 box of .*without area"),
+        (
+            ["a.png,10,10,130,40,cat"],
+            r"contains 1 box beyond the edges of the image; found \[10, 10, 130, 40\] in row 5.*100x80",
+        ),
+        (["a.png,30,10,10,40,cat"], "contains 1 box without area"),
         (["a.png,10,10,10,40,cat"], "without area"),
-        (["a.png,10,10,nan,40,cat"], "no finite number"),
-        (["a.png,10,10,wide,40,cat"], "no number; found 10, 10, wide, 40 in row 5"),
-        (["a.png,10,10,,40,cat"], "no number; found 10, 10, , 40 in row 5"),
-        (["a.png,0.1,0.1,0.3,0.4,cat"], "shares of the image"),
+        (["a.png,10,10,nan,40,cat"], "with a non-finite corner"),
+        (["a.png,10,10,wide,40,cat"], "not a number; found 10, 10, wide, 40 in row 5"),
+        (["a.png,10,10,,40,cat"], "not a number; found 10, 10, , 40 in row 5"),
+        (["a.png,0.1,0.1,0.3,0.4,cat"], "fractions of the image size"),
         (["a.png,10,10,40,40,"], "without a label"),
         (["a.png,12,10,40,40,background"], "labelled 'background'"),
-        (["a.png,10,10,30,40,dog"], "one box two labels; found 'cat' in row 2 and 'dog' in row 5"),
-        (["d.png,10,10,30,40,cat"], "1 of 3 images .* do not exist"),
+        (["a.png,10,10,30,40,dog"], "the same box two labels; found 'cat' in row 2 and 'dog' in row 5"),
+        (["d.png,10,10,30,40,cat"], "1 of 3 images .* cannot be found"),
         ([",10,10,30,40,cat"], "a row without an image"),
     ],
 )
@@ -179,7 +182,7 @@ def test_a_pixel_beyond_the_edge_is_cut_off(folder):
 
 
 def test_a_file_without_objects_is_an_error(folder):
-    with pytest.raises(DataError, match="no object to learn from"):
+    with pytest.raises(DataError, match="no objects to train on"):
         find(table(folder, "a.png,,,,,"))
     crowds = [{"image_id": i, "category_id": 1, "bbox": [0, 0, 100, 80], "iscrowd": 1} for i in range(3)]
     with pytest.raises(DataError, match="no part of these images is free of objects"):
@@ -193,7 +196,7 @@ def test_a_file_without_objects_is_an_error(folder):
         ({"annotations": [{"image_id": 0, "category_id": 9, "bbox": [0, 0, 9, 9]}]}, "unknown category"),
         ({"annotations": [{"image_id": 0, "category_id": 1, "bbox": [0, 0, 9]}]}, "no usable bbox"),
         ({"annotations": [{"image_id": 0, "category_id": 1}]}, "cannot be read as COCO"),
-        ({"images": [{"id": 0, "file_name": "a.png", "width": 80, "height": 100}]}, "another size of a.png"),
+        ({"images": [{"id": 0, "file_name": "a.png", "width": 80, "height": 100}]}, "the size of a.png in .* differs"),
         ({"images": "none"}, "cannot be read as COCO"),
     ],
 )
@@ -212,7 +215,7 @@ def test_an_unreadable_image_is_left_out_with_its_boxes(folder):
     (folder / "c.png").write_bytes(b"no image")
     listing = find(table(folder, *ROWS, "c.png,5,5,25,25,dog"))
     assert len(listing.boxed.boxes) == 3
-    assert "1 image left out with their boxes" in listing.losses[0]
+    assert "left out 1 unreadable image, boxes included" in listing.losses[0]
 
 
 def test_the_record_of_boxes_survives_its_bundle_and_is_checked(folder):
@@ -223,5 +226,5 @@ def test_the_record_of_boxes_survives_its_bundle_and_is_checked(folder):
     assert DetectionRecord.load(kept, classes) == record
     assert DetectionRecord.load({}, classes) is None
     for name, value in (("sides", [0, 1]), ("sides", "x"), ("shapes", {"cat": [1, 1]}), ("background", "sky")):
-        with pytest.raises(BundleError, match="record of how it detects"):
+        with pytest.raises(BundleError, match="detection record is invalid"):
             DetectionRecord.load({"detection": {**kept["detection"], name: value}}, classes)

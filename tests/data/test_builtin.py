@@ -50,7 +50,7 @@ def test_elpv_elsewhere(tmp_path):
         read("elpv", data_dir=tmp_path)
     (tmp_path / "labels.csv").write_text("images/a.png,1.0,mono\n")
     with pytest.raises(
-        DataError, match=r"is not the table of the solar cells.*expected lines such as `images/cell0001"
+        DataError, match=r"is not the label table of the solar cell data set.*expected lines such as `images/cell0001"
     ):
         read("elpv", data_dir=tmp_path)
     (tmp_path / "labels.csv").write_text("images/a.png  1.0  mono\nimages/b.png  0.33333  poly\n")
@@ -84,7 +84,7 @@ def test_without_a_network(name, no_network, capsys):
         read(name)
     text = str(found.value)
     assert f"{name} is not on this machine and could not be downloaded" in text
-    assert f"Put its files into {no_network}" in text
+    assert f"Copy its files to {no_network}" in text
     assert "--data-dir" in text
     assert capsys.readouterr().out == ""
 
@@ -111,7 +111,7 @@ def test_installed_says_where_files_lie(tmp_path, no_network):
 
 def test_fashion_mnist_names_its_classes(tmp_path):
     idx_folder(tmp_path)
-    with pytest.raises(DataError, match=r"is not fashion-mnist; found label 10; expected 0 to 9"):
+    with pytest.raises(DataError, match=r"does not contain fashion-mnist; found label 10; expected labels 0 to 9"):
         read("fashion-mnist", data_dir=tmp_path)
     (tmp_path / "t10k-labels-idx1-ubyte").unlink()
     (tmp_path / "t10k-images-idx3-ubyte").unlink()

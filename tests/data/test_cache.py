@@ -187,7 +187,7 @@ def test_failures_are_recorded_and_remembered(folder, decoded):
     (folder / "b" / "3.png").write_bytes(b"")
     first = load(folder)
     assert list(first.failed) == [1]
-    assert "a/2.png does not decode" in first.failed[1]
+    assert "a/2.png cannot be decoded" in first.failed[1]
     assert not first.array[[1, 4]].any()
     assert load(folder).failed == first.failed
     assert len(decoded) == 5
@@ -267,7 +267,9 @@ def test_an_interrupted_reading_leaves_nothing(folder):
 def test_no_room_is_seen_before_the_work(folder, monkeypatch):
     usage = shutil.disk_usage("/")
     monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=100))
-    with pytest.raises(OutputError, match=r"the cache in .*pixels is full; found 0\.00 GB free.*CLEARSIGHT_CACHE"):
+    with pytest.raises(
+        OutputError, match=r"not enough disk space for the cache in .*pixels; found 0\.00 GB free.*CLEARSIGHT_CACHE"
+    ):
         load(folder)
     assert not leftovers()
 
@@ -353,7 +355,7 @@ def test_the_command_shows_and_prunes(capsys):
     assert told("--unused-for", "3")["removed"] == {"entries": 1, "bytes": 3000}
     assert told("--prune", "0.0000001")["kinds"].keys() == {"pixels"}
     assert main(["cache"]) == 0
-    assert re.search(r"cache\S*: 70 B of 20 GB\n  pixels +70 B  1 entry", capsys.readouterr().out)
+    assert re.search(r"cache\S*: 70 B used of 20 GB\n  pixels +70 B  1 entry", capsys.readouterr().out)
     assert told("--prune", "0")["bytes"] == 0
     assert main(["cache", "--prune", "-1"]) == 2
     assert "expected 0 or more" in capsys.readouterr().err
@@ -393,9 +395,7 @@ def test_half_built_entries_left_behind_are_removed_after_a_day():
 @pytest.mark.parametrize("text", ["abc", "", "-1", "nan", "inf"])
 def test_a_limit_that_is_no_number(monkeypatch, text):
     monkeypatch.setenv("CLEARSIGHT_CACHE_GB", text)
-    with pytest.raises(
-        ConfigError, match=r"CLEARSIGHT_CACHE_GB is not a number; found .*expected a number of gigabytes"
-    ):
+    with pytest.raises(ConfigError, match=r"CLEARSIGHT_CACHE_GB is invalid; found .*expected a number of gigabytes"):
         cache_limit()
 
 

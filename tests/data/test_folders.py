@@ -75,9 +75,9 @@ def test_differing_classes_are_named(tmp_path):
     with pytest.raises(DataError) as found:
         read(tmp_path)
     text = str(found.value)
-    assert f"the classes of {tmp_path}/train and {tmp_path}/test differ in 2" in text
+    assert f"the classes of {tmp_path}/train and {tmp_path}/test differ: 2 in only one of them" in text
     assert "only in train: dog; only in test: wolf" in text
-    assert "expected the same class folders in every split. Rename, add or remove the folders named." in text
+    assert "expected the same class folders in every split. Rename, add or remove these class folders." in text
 
 
 def test_a_class_whose_folder_is_empty_in_one_split(tmp_path):
@@ -92,8 +92,8 @@ def test_a_test_folder_without_labels_is_left_out_and_reported(tmp_path):
     assert found.splits_given == {"train"}
     assert len(found) == 2
     assert found.losses == (
-        "test: 2 images outside class folders, left out, such as test/1.png",
-        f"{tmp_path.name}/other next to the split folders, left out",
+        "test: left out 2 images outside class folders, for example test/1.png",
+        f"left out, as not in a split folder: {tmp_path.name}/other",
     )
 
 
@@ -107,7 +107,8 @@ def test_split_folders_without_train(tmp_path):
 def test_split_folders_without_classes(tmp_path):
     """Read as classes, these would train a detector of the test split."""
     with pytest.raises(
-        DataError, match=r"split folders without class folders.*expected train/CLASS/image.*pass that table"
+        DataError,
+        match=r"the split folders in .* contain no class folders.*expected train/CLASS/image.*pass that table",
     ):
         read(make(tmp_path, "train/1.png", "test/1.png"))
 
@@ -120,10 +121,10 @@ def test_a_class_may_be_called_train(tmp_path):
 def test_nothing_and_nothing_labelled(tmp_path):
     (tmp_path / "empty").mkdir()
     with pytest.raises(
-        DataError, match=r"no labelled images in the folder .*empty; found an empty folder; expected one folder per"
+        DataError, match=r"no labelled images in the folder .*empty; found an empty folder; expected one folder of"
     ):
         read(tmp_path / "empty")
-    with pytest.raises(DataError, match="found 2 images that lie in no class folder"):
+    with pytest.raises(DataError, match="found 2 images outside class folders"):
         read(make(tmp_path / "loose", "1.png", "2.png", "a/readme.txt"))
     with pytest.raises(DataError, match=r"found a, readme\.txt"):
         read(make(tmp_path / "text", "readme.txt", "a/b.txt"))
@@ -158,18 +159,18 @@ def test_what_is_left_out_is_reported(tmp_path):
     assert found.classes == ("a", "b")
     assert len(found) == 2
     assert found.losses == (
-        f"{tmp_path.name}/c without images: no class",
-        f"1 image outside class folders, left out, such as {tmp_path.name}/title.jpg",
-        "1 image without an image suffix (.heic), left out, such as a/raw.heic",
+        f"no images in {tmp_path.name}/c, so not used as a class",
+        f"left out 1 image outside class folders, for example {tmp_path.name}/title.jpg",
+        "left out 1 image without a supported suffix (.heic), for example a/raw.heic",
     )
-    assert found.notes == ("3 files without an image suffix (.txt, no suffix), left out, such as b/README",)
+    assert found.notes == ("left out 3 files without a supported suffix (.txt, no suffix), for example b/README",)
 
 
 def test_a_class_none_of_whose_images_can_be_read_is_an_error(tmp_path):
     make(tmp_path, "a/1.png", "b/1.png", "c/1.png", "c/2.png")
     for path in (tmp_path / "c").iterdir():
         path.rename(path.with_suffix(".xyz"))
-    with pytest.raises(DataError, match=r"no image of the folder c can be read; found 2 images such as .\.xyz"):
+    with pytest.raises(DataError, match=r"no image in the folder c can be read; found 2 images, such as .\.xyz"):
         read(tmp_path)
 
 
@@ -197,7 +198,7 @@ def test_split_folders_that_are_called_alike_but_for_the_split(tmp_path, train, 
 
 def test_folders_that_may_be_splits_of_a_class_are_asked_about(tmp_path):
     make(tmp_path / "flat", "cat_train/1.png", "cat_test/1.png", "dog_train/1.png", "dog_test/1.png")
-    with pytest.raises(DataError, match="may be splits of a class or of the data; found cat_test, cat_train"):
+    with pytest.raises(DataError, match="are splits of a class or of the whole data set; found cat_test, cat_train"):
         read(tmp_path / "flat")
     make(tmp_path / "deep", "a_train/x/1.png", "a_test/x/1.png", "b_train/x/1.png", "b_test/x/1.png")
     with pytest.raises(DataError, match="expected train/CLASS/image, or CLASS/train/image"):
@@ -213,7 +214,7 @@ def test_split_folders_in_each_class(tmp_path):
     assert found.splits_given == {"train", "val", "test"}
     assert str(found.given[names(found).index("cat/Test/0.png")]) == "test"
     make(tmp_path, "dog/3.png")
-    with pytest.raises(DataError, match=r"some classes of .* have split folders, and others have images next to them"):
+    with pytest.raises(DataError, match=r"only some images in the class folders of .* are in split folders"):
         read(tmp_path)
 
 

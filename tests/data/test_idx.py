@@ -58,14 +58,14 @@ def test_dots_in_names(tmp_path):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (idx(IMAGES)[:-1], r"is cut short; found 139 bytes; expected 140 for \(7, 5, 4\)"),
-        (idx(IMAGES) + b"x", "is longer than its header says; found 141 bytes"),
+        (idx(IMAGES)[:-1], r"is truncated; found 139 bytes; expected 140 for \(7, 5, 4\)"),
+        (idx(IMAGES) + b"x", "is longer than its header states; found 141 bytes"),
         (idx(IMAGES)[:9], "cannot be read as IDX"),
-        (b"\0\0\x08", "is not an IDX file of bytes; found magic 000008"),
-        (b"", "is not an IDX file of bytes"),
+        (b"\0\0\x08", "is not an IDX file of unsigned bytes; found magic 000008"),
+        (b"", "is not an IDX file of unsigned bytes"),
         (b"\0\0\x0d\x01" + bytes(20), "found magic 00000d01; expected 0000 08"),
-        (idx(IMAGES[:0]), "holds nothing"),
-        (b"\0\0\x08\x03" + b"\xff" * 12, "is cut short"),
+        (idx(IMAGES[:0]), "is empty"),
+        (b"\0\0\x08\x03" + b"\xff" * 12, "is truncated"),
     ],
 )
 def test_broken_files(tmp_path, end, content, message):
@@ -78,7 +78,7 @@ def test_broken_archives(tmp_path):
     flipped = packed[:40] + bytes(b ^ 255 for b in packed[40:60]) + packed[60:]
     for content in (packed[: len(packed) // 2], flipped, b"no archive at all", packed[:-4] + b"abcd"):
         (tmp_path / "x.gz").write_bytes(content)
-        with pytest.raises(DataError, match=r"x\.gz (cannot be read as IDX|is cut short)"):
+        with pytest.raises(DataError, match=r"x\.gz (cannot be read as IDX|is truncated)"):
             read_idx(tmp_path / "x.gz")
 
 
@@ -93,7 +93,7 @@ def test_files_that_do_not_fit(tmp_path):
     folder(tmp_path)
     put(tmp_path / "t10k-labels-idx1-ubyte", idx(LABELS[:3]))
     with pytest.raises(
-        DataError, match=r"t10k-images-idx3-ubyte and t10k-labels-idx1-ubyte do not fit; found \(7, 5, 4\)"
+        DataError, match=r"t10k-images-idx3-ubyte and t10k-labels-idx1-ubyte do not match; found shapes \(7, 5, 4\)"
     ):
         read(tmp_path)
     put(tmp_path / "t10k-labels-idx1-ubyte", idx(LABELS))

@@ -61,7 +61,9 @@ def test_with_the_development_kit(tmp_path):
 
 def test_faults(tmp_path):
     layout(tmp_path)
-    with pytest.raises(DataError, match=r"looks like ImageNet, but the validation labels are missing.*Put one of them"):
+    with pytest.raises(
+        DataError, match=r"looks like ImageNet, but the validation labels are missing.*Place one of these in"
+    ):
         read(tmp_path)
     (tmp_path / "LOC_val_solution.csv").write_text("something else\n")
     with pytest.raises(DataError, match=r"LOC_val_solution\.csv contains no labels"):
@@ -70,5 +72,7 @@ def test_faults(tmp_path):
     with pytest.raises(DataError, match=r"ILSVRC2012_val_00000003\.JPEG is not listed"):
         read(tmp_path)
     solution(tmp_path / "LOC_val_solution.csv", CATS, CATS, "n00000001")
-    with pytest.raises(DataError, match=f"differ in 2; found only in train: {DOGS}; only in val: n00000001"):
+    with pytest.raises(
+        DataError, match=f"differ: 2 in only one of them; found only in train: {DOGS}; only in val: n00000001"
+    ):
         read(tmp_path)

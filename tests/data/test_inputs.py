@@ -448,7 +448,7 @@ def test_every_shape_has_one_reading_or_an_error_with_good_advice() -> None:
             for images in (array, torch.from_numpy(array)):
                 found, text = _read(images)
                 assert found is None or found.items.size == array.size
-                assert found or "can be interpreted in" in text or "an array contains no images" in text
+                assert found or "can be interpreted in" in text or "the array cannot be read as images" in text
                 if "can be interpreted in" in text:
                     asked += 1
                     _require_advice(images, text)
@@ -489,7 +489,7 @@ BATCH = RGB.transpose(2, 0, 1)[None]
 @pytest.mark.parametrize(
     ("images", "error", "text"),
     [
-        (None, DataError, r"these are not images; found None \(NoneType\); expected a path"),
+        (None, DataError, r"the input cannot be read as images; found None \(NoneType\); expected a path"),
         (3, DataError, r"found 3 \(int\)"),
         ({"a.png": 1}, DataError, r"\(dict\)"),
         ({"a.png"}, DataError, r"\(set\)"),
@@ -498,30 +498,30 @@ BATCH = RGB.transpose(2, 0, 1)[None]
         ([], DataError, "there are no images"),
         ((), DataError, "there are no images"),
         (iter([]), DataError, "there are no images"),
-        (np.zeros((0, 3, 8, 8), np.uint8), DataError, "there are no images"),
-        (np.zeros((2, 0, 8), np.uint8), DataError, "there are no pixels"),
+        (np.zeros((0, 3, 8, 8), np.uint8), DataError, "the array contains no images"),
+        (np.zeros((2, 0, 8), np.uint8), DataError, "the array contains no pixels"),
         ([None], ImageError, r"#0 is not an image; found None \(NoneType\)"),
         ([RGB, 3], ImageError, r"#1 is not an image; found 3"),
         ([[0, 1], [1, 0]], ImageError, r"nested lists of numbers with `np.asarray"),
-        ([BATCH[[0, 0]]], ImageError, "#0 is not an image.*batch alone, not in a list"),
-        (np.zeros(5, np.uint8), DataError, r"an array contains no images; found shape \(5,\).*reshape\(N, H, W\)"),
-        (np.zeros((1, 1, 1, 8, 8), np.uint8), DataError, "an array contains no images"),
-        (np.zeros((2, 4, 8, 8), np.uint8), DataError, r"channels last: `images.transpose\(0, 2, 3, 1\)`"),
-        (torch.zeros((2, 4, 8, 8)), DataError, r"channels last: `images.permute\(0, 2, 3, 1\)`"),
+        ([BATCH[[0, 0]]], ImageError, "#0 is not an image.*batch itself, not in a list"),
+        (np.zeros(5, np.uint8), DataError, r"array cannot be read as images; found shape \(5,\).*reshape\(N, H, W\)"),
+        (np.zeros((1, 1, 1, 8, 8), np.uint8), DataError, "the array cannot be read as images"),
+        (np.zeros((2, 4, 8, 8), np.uint8), DataError, r"channels to the last axis: `images.transpose\(0, 2, 3, 1\)`"),
+        (torch.zeros((2, 4, 8, 8)), DataError, r"channels to the last axis: `images.permute\(0, 2, 3, 1\)`"),
         (torch.zeros((6, 8, 8)), DataError, r"`images\[:, None\]` for gray images"),
         (torch.zeros((4, 8, 8)), DataError, r"`images.permute\(1, 2, 0\)` for one RGBA image"),
         (torch.zeros((3, 8, 8)).to_sparse(), DataError, "this tensor cannot be read.*a dense tensor"),
-        (RGB > 5, DataError, r"mask of True.*found bool.*`images.astype\(np.uint8\) \* 255`"),
+        (RGB > 5, DataError, r"a Boolean array does not.*found bool.*`images.astype\(np.uint8\) \* 255`"),
         (RGB.astype(np.int64), DataError, r"int64 from \d+ to \d+; expected.*`images.astype\(np.uint8\)` if "),
-        (RGB.astype(np.int32) * 200, DataError, r"int32 from .*`images.astype\(np.uint16\)` if they are 0 to 65535"),
+        (RGB.astype(np.int32) * 200, DataError, r"int32 from .*`images.astype\(np.uint16\)` if pixels range from 0"),
         (RGB.astype(np.uint32), DataError, "uint32 from"),
         (-RGB.astype(np.int16), DataError, r"int16 from -\d+ to -\d+.*Shift and scale"),
         (torch.zeros((3, 8, 8), dtype=torch.int64), DataError, r"`images.to\(torch.uint8\)`"),
-        ([RGB, RGB.astype(np.int64)], ImageError, "#1: pixels of type int64"),
-        (RGB.astype(np.complex64), DataError, "numbers of this type cannot be pixels; found complex64"),
-        (RGB.astype(np.float32), DataError, r"are outside the range of pixels; found \d+ to \d+; .*`images / 255`"),
-        (RGB / 127.5 - 1, DataError, "are outside the range.*the model scales and normalises them itself"),
-        ([RGB / 255, np.where(RGB.max() == RGB, np.nan, 0.5)], ImageError, "#1: 1 of 1 images contain NaN"),
+        ([RGB, RGB.astype(np.int64)], ImageError, "#1: the value of white is unknown for pixels of type int64"),
+        (RGB.astype(np.complex64), DataError, "unsupported data type for pixels; found complex64"),
+        (RGB.astype(np.float32), DataError, r"pixels are out of range; found values from \d+ to \d+; .*`images / 255`"),
+        (RGB / 127.5 - 1, DataError, "are out of range.*the model scales and normalises them itself"),
+        ([RGB / 255, np.where(RGB.max() == RGB, np.nan, 0.5)], ImageError, "#1: NaN or infinite values in 1 of 1 im"),
         (np.where(np.arange(6)[:, None, None] == 4, np.inf, np.full((6, 8, 8), 0.5)), DataError, "1 of 6 .*at index 4"),
         (b"", ImageError, "#0 is empty; found bytes without content"),
         (b"no image at all", ImageError, "#0 is not an image; found text"),
@@ -533,8 +533,8 @@ BATCH = RGB.transpose(2, 0, 1)[None]
         (["."], ImageError, "a folder or a pattern by itself"),
         (Image.new("F", (8, 8)), ImageError, "floating-point pixels"),
         (Image.new("RGB", (0, 8)), ImageError, "#0 has no pixels"),
-        (Image.fromarray(np.full((4, 4), 70_000, np.int32)), ImageError, "beyond 16 bits"),
-        (np.zeros((2, 8, 8), object), DataError, r"list of images; found shape \(2, 8, 8\), object"),
+        (Image.fromarray(np.full((4, 4), 70_000, np.int32)), ImageError, "outside the 16-bit range"),
+        (np.zeros((2, 8, 8), object), DataError, r"cannot be read as images; found shape \(2, 8, 8\), object"),
     ],
 )  # fmt: skip
 def test_what_is_refused(model: Predictor, images: Any, error: type[Exception], text: str) -> None:
@@ -606,14 +606,14 @@ def test_a_target_is_a_name_or_an_index(model: Predictor) -> None:
 
     assert [index(t) for t in ("dog", b"dog", np.str_("dog"), 1, np.int64(1), "1")] == [1] * 6
     for wrong, text in (
-        (3, "unknown class 3; found 3 classes, from 0 to 2"),
+        (3, "unknown class 3; found 3 classes, with indices 0 to 2"),
         ("dgo", r"'dgo'. Did you mean dog\?"),
         (-1, "unknown class -1"),
     ):
         with pytest.raises(ConfigError, match=text):
             index(wrong)
     for wrong in (None, True, 1.0, ["dog"]):
-        with pytest.raises(ConfigError, match="there is no such class"):
+        with pytest.raises(ConfigError, match="invalid class"):
             index(wrong)
     (found,) = explain(model, RGB, method="saliency", target=b"fox", faithfulness=False)
     assert found.target == "fox"
@@ -624,7 +624,7 @@ def test_a_target_is_a_name_or_an_index(model: Predictor) -> None:
 def test_a_number_that_is_also_a_name() -> None:
     task = Classification(("3", "7", "1", "40"))
     assert [task.index_of(t) for t in ("3", "7", "1", "40", 40, "0")] == [0, 1, 2, 3, 3, 0]
-    with pytest.raises(ConfigError, match="1 means two classes; found class '7' at index 1, and class '1' at index 2"):
+    with pytest.raises(ConfigError, match="1 is ambiguous; found class '7' at index 1, and class '1' at index 2"):
         task.index_of(1)
     assert Classification(("0", "1", "2")).index_of(2) == 2
 
@@ -649,7 +649,7 @@ def test_gray_with_alpha_and_dark_sixteen_bits_are_not_guessed():
     with pytest.raises(DataError, match=r"fromarray\(images, 'LA'\).*16 gray images of height 12 and width 2"):
         as_images(np.zeros((16, 12, 2), np.uint8))
     dark = np.full((16, 12), 200, np.uint16)
-    with pytest.raises(DataError, match=r"16-bit pixels have only the values.*at most 200.*astype\(np.uint8\)"):
+    with pytest.raises(DataError, match=r"16-bit pixels do not exceed the 8-bit.*maximum of 200.*astype\(np.uint8\)"):
         as_images(dark)
     assert len(as_images([dark])) == 1
     assert len(as_images(np.zeros((16, 12), np.uint16))) == 1

@@ -45,14 +45,14 @@ def test_columns_that_are_not_used_are_named(root):
     """Beside image, label, split and group; the other candidates for a label too."""
     found = read(table(root, "path,label,class,camera,split,group\na.png,x,1,A,train,g\nb.png,y,2,B,val,h\n"))
     taken, unused = found.notes
-    assert taken.endswith("not used for this: 'class'")
-    assert unused.startswith("1 column of the table not used in training: 'camera'; `evaluate --group-by COLUMN`")
+    assert taken.endswith("candidate columns not used: 'class'")
+    assert unused.startswith("1 table column not used in training: 'camera'; `evaluate --group-by COLUMN`")
     assert read(table(root, "image_path,label\na.png,x\nb.png,y\n")).notes == ()
     numbers = read(table(root, "path,angle,speed,site\na.png,1,2,A\nb.png,3,4,B\n"))  # both numbers are targets
-    assert numbers.notes[1].startswith("1 column of the table not used in training: 'site'")
+    assert numbers.notes[1].startswith("1 table column not used in training: 'site'")
     wide = "image_path,label," + ",".join(f"c{i}" for i in range(20))
     many = read(table(root, wide + "\na.png,x" + ",1" * 20 + "\nb.png,y" + ",2" * 20 + "\n"))
-    assert "20 columns" in many.notes[0]
+    assert "20 table columns" in many.notes[0]
     assert "'c11', ...;" in many.notes[0]
 
 
@@ -104,27 +104,30 @@ def test_the_separators_that_spreadsheets_write(tmp_path, separator):
     [
         (
             "image_path,label\na.png,x\na.png,y\n",
-            "contradicting rows for 1 image.*a.png is 'x' in row 2 and 'y' in row 3",
+            "contradictory rows for 1 image.*a.png with 'x' in row 2 and 'y' in row 3",
         ),
-        ("image_path,label,split\na.png,x,train\na.png,x,test\n", "a.png is 'train' in row 2 and 'test' in row 3"),
+        ("image_path,label,split\na.png,x,train\na.png,x,test\n", "a.png with 'train' in row 2 and 'test' in row 3"),
         (
             "image_path,label\na.png,x\nz.png,y\n",
-            "1 of 2 images named in .* do not exist; found .*z.png; expected paths",
+            "1 of 2 images listed in .* cannot be found; found no file at .*z.png; expected paths",
         ),
-        ("image_path,label\n" + "z" * 5000 + ",y\n", "1 of 1 images named in"),
-        ("image_path,label\n~no-such-user/z.png,y\n", "1 of 1 images named in .* found .*~no-such-user/z.png"),
-        ("image_path,label\na.png,x\nb.png,\n", "1 of 2 images in .* have no label; found the first at row 3"),
-        ("image_path,label\n,x\nb.png,y\n", "1 rows of .* have no image; found the first in row 2"),
+        ("image_path,label\n" + "z" * 5000 + ",y\n", "1 of 1 image listed in"),
+        ("image_path,label\n~no-such-user/z.png,y\n", "1 of 1 image listed in .* found .*~no-such-user/z.png"),
+        ("image_path,label\na.png,x\nb.png,\n", "labels are missing for 1 of 2 images in .*; found the first at row 3"),
+        ("image_path,label\n,x\nb.png,y\n", "contains 1 row without an image path; found the first at row 2"),
         ("image_path,kind\na.png,x\n", "lacks a column; found image_path, kind; expected one of image_path, path"),
         ("image_path/label\na.png/x\n", "lacks a column; found image_path/label"),
         ("image_path,label\n", "lists no images; found 0 rows"),
         ("", "lacks a column; found no columns"),
-        ("image_path,label,split\na.png,x,monday\n", "names unknown splits; found monday; expected train, val, test"),
+        (
+            "image_path,label,split\na.png,x,monday\n",
+            "contains unknown split names; found monday; expected train, val, test",
+        ),
         (
             "image_path,label\na.png,x\nc, d.png,y\n",
-            r"line 3 of .* does not fit the header; found 3 fields; expected 2",
+            r"line 3 of .* does not match the header; found 3 fields; expected 2",
         ),
-        ("image_path,label\na.png\n", "line 2 of .* does not fit the header; found 1 fields"),
+        ("image_path,label\na.png\n", "line 2 of .* does not match the header; found 1 fields"),
         ('image_path,label\n"a.png,x\n', "cannot be read as CSV"),
         ("image_path,label\na.png,x\0\n", "cannot be read as CSV|1 rows|lists"),
     ],
@@ -143,7 +146,7 @@ def test_faults_of_a_csv(root, text, message):
 def test_text_that_is_not_utf_8(root):
     found = read(table(root, "image_path,label\na.png,caf\xe9\nb.png,tea\n", encoding="latin-1"))
     assert found.classes == ("caf\xe9", "tea")
-    assert found.notes == ("labels.csv is not UTF-8 and is read as Windows-1252, so that it names 'caf\xe9'",)
+    assert found.notes == ("labels.csv is not UTF-8; it is read as Windows-1252, with words such as 'caf\xe9'",)
     assert read(table(root, "image_path;label\na.png;caf\xe9\nb.png;tea\n", encoding="utf-16")).notes == ()
     (root / "labels.csv").write_bytes(b"image_path,label\na.png,\x81\xe9\n")
     with pytest.raises(DataError, match=r"cannot be read as text; found .*Save it as UTF-8"):
@@ -173,7 +176,7 @@ def test_columns_of_rows_and_ids_are_not_predicted(root):
         assert (found.task.name, found.classes) == ("classification", ("cat", "dog"))
     assert read(table(root, "image_path,class_id\na.png,2\nb.png,0\n")).classes == ("0", "2")
     assert read(table(root, "image_path,labels\na.png,1\nb.png,0\n")).classes == ("0", "1")
-    with pytest.raises(DataError, match="has two columns 'label'"):
+    with pytest.raises(DataError, match="has two columns named 'label'"):
         read(table(root, "image_path,label,Label\na.png,1,x\n"))
 
 
@@ -186,7 +189,7 @@ def test_labels_that_are_lists(root):
         assert (found.task.name, found.names) == ("multilabel", ("x", "y"))
     one = table(root, '{"image_path": "a.png", "label": ["x"]}\n{"image_path": "b.png", "label": ["z"]}', "one.jsonl")
     assert read(one).classes == ("x", "z")
-    assert any("lists of one name" in note for note in read(one).notes)
+    assert any("lists with a single name" in note for note in read(one).notes)
     rows = ['{"image_path": "a.png", "label": [0.5, 1]}', '{"image_path": "b.png", "label": [1.5, 2.0]}']
     assert read(table(root, "\n".join(rows), "pairs.jsonl")).targets.tolist() == [[0.5, 1.0], [1.5, 2.0]]
 
@@ -201,15 +204,15 @@ def test_labels_that_are_lists(root):
 def test_files_are_found_as_tables_spell_them(root, text, name):
     found = read(table(root, f"image_path,label\na.png,x\n{text.format(root=root)},y\n"))
     assert facts(found) == [("a.png", "x", ""), (name, "y", "")]
-    assert any("by another spelling" in note for note in found.notes) == (not text.startswith("file"))
+    assert any("under a different spelling" in note for note in found.notes) == (not text.startswith("file"))
 
 
 def test_what_a_name_may_mean_twice_is_missing(root):
     for name in ("twice.png", "twice.jpg"):
         Image.new("L", (4, 4)).save(root / name)
-    with pytest.raises(DataError, match=r"1 of 2 images named in .* do not exist"):
+    with pytest.raises(DataError, match=r"1 of 2 images listed in .* cannot be found"):
         read(table(root, "image_path,label\na.png,x\ntwice,y\n"))
-    with pytest.raises(DataError, match=r"1 of 2 images named in .* are addresses; found https://example.org/1.png"):
+    with pytest.raises(DataError, match=r"lists 1 of 2 images as URLs; found https://example.org/1.png"):
         read(table(root, "image_path,label\na.png,x\nhttps://example.org/1.png,y\n"))
 
 
@@ -228,12 +231,15 @@ def test_jsonl(root):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ('{"image_path": "a.png", "label": "x"}\n{"image_path": \n', "line 2 of .* is not JSON"),
-        ('["a.png", "x"]\n', "cannot be read as JSON lines; found line 1 is not an object"),
-        ('{"image_path": "a.png", "label": null}\n', "1 of 1 images in .* have no label; found the first at line 1"),
+        ('{"image_path": "a.png", "label": "x"}\n{"image_path": \n', "line 2 of .* is not valid JSON"),
+        ('["a.png", "x"]\n', "cannot be read as JSON Lines; found line 1 is not a JSON object"),
+        (
+            '{"image_path": "a.png", "label": null}\n',
+            "labels are missing for 1 of 1 image in .*; found the first at line 1",
+        ),
         ('{"image_path": "a.png"}\n', "lacks a column"),
         ("", "lacks a column"),
-        ("[" * 100_000, "cannot be read as JSON lines|is not JSON"),
+        ("[" * 100_000, "cannot be read as JSON Lines|is not valid JSON"),
     ],
 )
 def test_faults_of_jsonl(root, text, message):
@@ -247,7 +253,7 @@ def test_frame(root):
     assert found.classes == ("3", "20")
     assert [found.source.name(i) for i in range(2)] == [str(root / "a.png"), str(root / "b.png")]
     frame["label"] = [3, None]
-    with pytest.raises(DataError, match="1 of 2 images in a DataFrame have no label; found the first at row two"):
+    with pytest.raises(DataError, match="labels are missing for 1 of 2 images in a DataFrame; found the first at row"):
         read(frame)
     with pytest.raises(DataError, match="a DataFrame lists no images"):
         read(frame.iloc[:0])
@@ -279,6 +285,6 @@ def test_of_several_columns_the_one_that_is_taken_is_noted(root):
     assert facts(found) == [("a.png", "x", ""), ("b.png", "y", "")]
     (note,) = found.notes
     assert "images are taken from the column 'image_path', the labels are taken from the column 'label'" in note
-    assert "not used for this: 'file', 'category'" in note
+    assert "candidate columns not used: 'file', 'category'" in note
     numbers = read(table(root, "image_path,size,age\na.png,1.5,3\nb.png,2.5,4\n"))
-    assert numbers.notes == ("the numbers to predict are the columns 'size', 'age'",)
+    assert numbers.notes == ("the targets are the numeric columns 'size', 'age'",)

@@ -43,7 +43,9 @@ def test_too_few_readable_images_of_a_class(folder):
     for i in range(10):
         (folder / "b" / f"{i}.png").write_text("no image")
     found = read(folder)
-    with pytest.raises(DataError, match=r"too few readable images to be split; found 'b' has 2; expected at least 3"):
+    with pytest.raises(
+        DataError, match=r"too few readable images to split 1 class in .*; found 'b' with 2 images; expected at least 3"
+    ):
         prepare(found, scan(found), Geometry(8, 8))
 
 

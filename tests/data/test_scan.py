@@ -65,26 +65,26 @@ def test_every_rule_that_applies_is_recorded(tmp_path):
     put(tmp_path / "b", "film.gif", gray, save_all=True, append_images=[Image.new("L", (8, 8), 9)])
     put(tmp_path / "b", "ink.jpg", Image.new("CMYK", (8, 8)))
     assert scan(read(tmp_path)).pixel_facts()["rules"] == [
-        "transparent pixels are laid over white",
+        "transparent pixels are composited over white",
         "all colour spaces are converted to RGB",
-        "gray images are repeated to 3 channels",
-        "8-bit images are widened to 16 bits",
+        "gray images are expanded to 3 channels",
+        "8-bit images are converted to 16 bits",
         "EXIF orientation is applied",
-        "the first frame of an animation is used",
+        "only the first frame of an animation is used",
     ]
 
 
 def test_a_transparent_palette_is_recorded(tmp_path):
     for name in "ab":
         put(tmp_path / name, "1.png", Image.new("P", (8, 8)), transparency=0)
-    assert "transparent pixels are laid over white" in scan(read(tmp_path)).pixel_facts()["rules"]
+    assert "transparent pixels are composited over white" in scan(read(tmp_path)).pixel_facts()["rules"]
 
 
 def test_nothing_readable(tmp_path):
     for name in ("a/1.png", "b/1.png"):
         (tmp_path / name).parent.mkdir()
         (tmp_path / name).touch()
-    with pytest.raises(DataError, match=r"none of the 2 files of .* is a readable image; found .*1\.png is empty"):
+    with pytest.raises(DataError, match=r"no image in .* can be read; found .*1\.png is empty"):
         scan(read(tmp_path))
 
 

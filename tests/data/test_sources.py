@@ -41,7 +41,9 @@ def test_a_source_lists_images_and_what_it_states_of_them():
 
 def test_labels_that_are_missing_are_counted():
     for labels in (["a", None, "b", "", "a", float("nan")], np.array(["a", "", "b", "a", "", ""])):
-        with pytest.raises(DataError, match=r"3 of 6 images in arrays in memory have no label; found the first at ind"):
+        with pytest.raises(
+            DataError, match=r"labels are missing for 3 of 6 images in arrays in memory; found the first at ind"
+        ):
             read((GRAY, labels))
 
 
@@ -57,18 +59,18 @@ def test_a_pair_of_paths(tmp_path):
     [
         (GRAY, LABELS[:5], "images and labels differ in number; found 6 and 5"),
         (GRAY[:0], LABELS[:0], "there are no images"),
-        (GRAY[:, :0], LABELS, r"there are no pixels; found an array of shape \(6, 0, 4\)"),
+        (GRAY[:, :0], LABELS, r"the array contains no pixels; found an array of shape \(6, 0, 4\)"),
         (
             GRAY.astype(np.float32),
             LABELS,
-            r"are outside the range of pixels; found 0 to 255; expected \[0, 1\]. Write `i",
+            r"pixels are out of range; found values from 0 to 255; expected \[0, 1\]. Write `i",
         ),
-        (np.full((6, 5, 4), np.nan), LABELS, "images contain NaN or infinite values"),
-        (GRAY.astype(np.int64), LABELS, r"type int64 do not define which value is white; found int64 from 0"),
-        (GRAY.reshape(6, 20), LABELS, r"an array contains no images; found shape \(6, 20\)"),
+        (np.full((6, 5, 4), np.nan), LABELS, "NaN or infinite values in 6 of 6 images"),
+        (GRAY.astype(np.int64), LABELS, r"white is unknown for pixels of type int64; found int64 from 0"),
+        (GRAY.reshape(6, 20), LABELS, r"the array cannot be read as images; found shape \(6, 20\)"),
         (np.zeros((6, 4, 5, 5), np.uint8), LABELS, "with 1 or 3 channels"),
-        (3, LABELS, r"these are not images; found 3 \(int\)"),
-        (GRAY, np.full((6, 2), "a"), r"labels have more than one axis; found shape \(6, 2\)"),
+        (3, LABELS, r"the input cannot be read as images; found 3 \(int\)"),
+        (GRAY, np.full((6, 2), "a"), r"labels have an unsupported shape; found \(6, 2\)"),
     ],
 )
 def test_faults_of_a_pair(images, labels, message):
@@ -85,18 +87,18 @@ def test_names_that_do_not_exist(tmp_path):
     for name in (tmp_path / "no" / "where", "x" * 5000, "~no-such-user/photos", "a\0b"):
         with pytest.raises(DataError, match="does not exist"):
             read(name)
-    with pytest.raises(DataError, match="a data set without a name does not exist"):
+    with pytest.raises(DataError, match="a data set with an empty name does not exist"):
         read("")
 
 
 def test_things_that_are_no_data(tmp_path):
     (tmp_path / "one.png").touch()
     with pytest.raises(
-        DataError, match=r"found a file ending in \.png; expected a folder.*`clearsight predict RUN IMAGE`"
+        DataError, match=r"found a file with the suffix \.png; expected a folder.*`clearsight predict RUN IMAGE`"
     ):
         read(tmp_path / "one.png")
     for thing, kind in ((3, "int"), (None, "NoneType"), ([1, 2], "list"), ((1, 2, 3), "tuple")):
-        with pytest.raises(DataError, match=f"this is not a data set; found a {kind}"):
+        with pytest.raises(DataError, match=f"the input is not a data set; found an object of type {kind}"):
             read(thing)
 
 
@@ -135,22 +137,22 @@ def test_npz_that_names_its_arrays_twice_is_read_once(tmp_path):
     [
         (
             {"pictures": GRAY},
-            "contains no images and labels under known names; found pictures; expected images and labels",
+            "contains no images and labels with known array names; found pictures; expected arrays named images",
         ),
         ({}, "found nothing"),
         (
             {"images": GRAY, "labels": LABELS[:3]},
-            r"images and labels differ in number; found shapes \(6, 5, 4\) and \(3,\)",
+            r"shapes of images and labels do not match; found \(6, 5, 4\) and \(3,\)",
         ),
-        ({"images": GRAY, "labels": np.eye(6)[None]}, r"differ in number; found shapes \(6, 5, 4\) and \(1, 6, 6\)"),
-        ({"images": np.array(3), "labels": LABELS}, "differ in number"),
+        ({"images": GRAY, "labels": np.eye(6)[None]}, r"do not match; found \(6, 5, 4\) and \(1, 6, 6\)"),
+        ({"images": np.array(3), "labels": LABELS}, "do not match"),
         (
             {"x_train": GRAY, "y_train": LABELS, "x_test": GRAY[:, 1:], "y_test": LABELS},
-            r"images of different kinds; found \(4, 4\) uint8 and \(5, 4\) uint8",
+            r"images of different shapes or types; found \(4, 4\) uint8 and \(5, 4\) uint8",
         ),
         (
             {"images": np.array([{}] * 6), "labels": LABELS},
-            "contains Python objects, which only pickle can read",
+            "contains pickled Python objects",
         ),
     ],
 )

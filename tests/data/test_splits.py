@@ -92,8 +92,8 @@ def test_proportions():
     assert np.bincount(labels[found.val]).tolist() == [120, 24, 6]
     assert np.bincount(labels[found.train]).tolist() == [480, 96, 24]
     assert found.rule == (
-        "25 % of the images, drawn by class with seed 0, are the test split; "
-        "validation is the first of 5 folds of the rest"
+        "the test split is a stratified random sample of 25 % of the images (seed 0); "
+        "the validation split is the first of 5 folds of the remaining images"
     )
 
 
@@ -104,8 +104,8 @@ def test_proportions_with_groups(fraction):
     found = split(labels, groups=groups, test_fraction=fraction)
     assert len(found.test) / 2000 == pytest.approx(fraction, abs=0.04)
     assert "in whole groups" in found.rule
-    assert found.rule.startswith(f"{percent(len(found.test) / 2000, 0)} of the images")
-    assert ("were meant" in found.rule) == (abs(len(found.test) / 2000 - fraction) >= 0.01)
+    assert f" of {percent(len(found.test) / 2000, 0)} of the images" in found.rule
+    assert ("(target " in found.rule) == (abs(len(found.test) / 2000 - fraction) >= 0.01)
 
 
 def test_seeds():
@@ -127,7 +127,7 @@ def test_stated_splits_are_kept():
     assert found.val.tolist() == [6, 7, 8]
     assert found.test.tolist() == [9, 10, 11, 12]
     assert not found.carved_validation
-    assert found.rule == "as the data states"
+    assert found.rule == "the splits are given in the data"
     check(found, np.arange(13))
 
 
@@ -136,7 +136,9 @@ def test_val_alone_is_the_test_split():
     assert found.test.tolist() == list(range(12, 20))
     assert len(found.val) == 4
     assert found.carved_validation
-    assert found.rule.startswith("val of the data is the test split; validation is the first of 3 folds")
+    assert found.rule.startswith(
+        "the val split of the data is used as the test split; the validation split is the first of 3 folds"
+    )
     check(found, np.arange(20))
 
 
@@ -177,36 +179,40 @@ def test_copies_with_two_labels_are_one_unit():
         (
             [0] * 9 + [1] * 2,
             {},
-            r"1 class in the data with too few readable images to be split; found 'class 1' has 2; expected",
+            r"too few readable images to split 1 class in the data; found 'class 1' with 2 images; expected",
         ),
-        ([0] * 9 + [1], {"test_fraction": None}, r"found 'class 1' has 1; expected at least 2"),
+        ([0] * 9 + [1], {"test_fraction": None}, r"found 'class 1' with 1 image; expected at least 2"),
         (
             [0] * 9 + [1] * 5,
             {"duplicates": np.r_[np.arange(9), [99] * 5]},
-            "found 'class 1' has 5 in 1 different images; expected at least 3 images per class",
+            "found 'class 1' with 5 images in 1 distinct image; expected at least 3 images per class",
         ),
         (
             [0] * 9 + [1] * 5,
             {"groups": np.r_[np.arange(9), 20, 20, 20, 21, 21]},
-            "found 'class 1' has 5 in 2 groups; expected at least 3 groups per class",
+            "found 'class 1' with 5 images in 2 groups; expected at least 3 groups per class",
         ),
         (
             [0, 1] * 3 + [0, 1],
             {"stated": ["train"] * 2 + ["test"] * 6},
-            r"2 classes in train with too few readable images to be split; found 'class 0' has 1, 'class 1' has 1",
+            r"few readable images to split 2 classes in train; found 'class 0' with 1 image, 'class 1' with 1 image",
         ),
-        ([0, 1] * 3, {"stated": ["test"] * 6}, "in train with too few"),
+        ([0, 1] * 3, {"stated": ["test"] * 6}, "too few readable images to split 2 classes in train"),
         (
             [0, 1] * 12,
             {"groups": np.arange(24) // 4, "test_fraction": 0.25, "folds": 8},
-            "there are too few groups to split; found . groups; expected at least 8. Use smaller --folds",
+            "there are too few groups to split; found . groups; expected at least 8. Use a smaller --folds",
         ),
         (
             [0, 1] * 5,
             {"groups": np.arange(10), "test_fraction": None, "folds": 7},
-            "every class has fewer images than there are folds; found 5 images at most; expected at least 7",
+            "every class has fewer images than there are folds; found at most 5 images per class; expected at least 7",
         ),
-        ([0, 1] * 8, {"test_fraction": 0.25, "folds": 7}, "fewer images than there are folds; found 6 images at most"),
+        (
+            [0, 1] * 8,
+            {"test_fraction": 0.25, "folds": 7},
+            "fewer images than there are folds; found at most 6 images per class",
+        ),
     ],
 )
 def test_refusals(labels, options, message):
@@ -222,7 +228,7 @@ def test_groups_that_take_a_class_away_are_refused():
         try:
             found = split(labels, groups=groups, folds=2, seed=seed)
         except DataError as error:
-            assert "no training image of 'class 1'" in str(error)  # noqa: PT017
+            assert "no training images of 'class 1'" in str(error)  # noqa: PT017
         else:
             assert 1 in labels[found.train]
 
@@ -232,12 +238,15 @@ def test_groups_that_take_a_class_away_are_refused():
     [
         ({}, "each class contributes a whole number of images, at least one"),
         ({"duplicates": np.arange(24)}, "each class contributes a whole number of images, at least one"),
-        ({"duplicates": np.repeat(np.arange(12), 2)}, "copies stay whole"),
-        ({"groups": np.repeat(np.arange(12), 4)}, "groups stay whole"),
-        ({"groups": np.repeat(np.arange(12), 4), "duplicates": np.repeat(np.arange(24), 2)}, "groups and copies stay"),
+        ({"duplicates": np.repeat(np.arange(12), 2)}, "copies are kept together"),
+        ({"groups": np.repeat(np.arange(12), 4)}, "groups are kept together"),
+        (
+            {"groups": np.repeat(np.arange(12), 4), "duplicates": np.repeat(np.arange(24), 2)},
+            "groups and copies are kept together",
+        ),
     ],
 )
 def test_the_reason_for_another_share_names_only_what_is_there(options, reason):
     labels = np.repeat([0, 1], 24 if "groups" in options else 12)
     rule = split(labels, test_fraction=0.04, folds=2, **options)
-    assert f"were meant; {reason}" in rule.rule
+    assert f"(target 4 %; {reason}" in rule.rule

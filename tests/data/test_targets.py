@@ -51,7 +51,7 @@ def test_labels_are_numbers_where_there_are_no_columns_of_them():
     ):
         Stated("here", ("1", "much"), column="size").as_numbers()
     with pytest.raises(
-        DataError, match=r"labels of here are names, not numbers; found 'low' at index 0; expected a num"
+        DataError, match=r"labels in here are names, not numbers; found 'low' at index 0; expected a num"
     ):
         Stated("here", ("low", "high")).as_numbers()
     with pytest.raises(DataError, match=r"found nothing in line 9"):
@@ -60,15 +60,13 @@ def test_labels_are_numbers_where_there_are_no_columns_of_them():
 
 def test_names_are_missing_where_there_are_numbers_alone():
     assert Stated("here", ("a", "b")).names() == ["a", "b"]
-    with pytest.raises(DataError, match=r"here has no column of classes; found x, y; expected a column `label`"):
+    with pytest.raises(DataError, match=r"here has no class column; found x, y; expected a column `label`"):
         Stated("here", columns=("x", "y"), numbers=np.zeros((3, 2))).names()
-    with pytest.raises(DataError, match=r"2 of 3 images in here have no label; found the first at index 1"):
+    with pytest.raises(DataError, match=r"labels are missing for 2 of 3 images in here; found the first at index 1"):
         Stated("here", ("a", "", "")).names()
 
 
 def test_targets_that_are_no_finite_numbers():
     require_finite(np.zeros((2, 2)), ("x", "y"), "here")
-    with pytest.raises(
-        DataError, match=r"1 of 2 targets in here are not finite numbers; found inf in column 'y' of im"
-    ):
+    with pytest.raises(DataError, match=r"non-finite targets for 1 of 2 images in here; found inf in column 'y' of im"):
         require_finite(np.array([[1.0, 2], [3, np.inf]]), ("x", "y"), "here")

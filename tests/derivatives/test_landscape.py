@@ -189,7 +189,7 @@ def test_gradient_correlation_command(tmp_path, capsys):
         (["--depths", "2,x"], "whole numbers"),
         (["--depths", "0"], "1 or more"),
         (["--depths", "2", "mlp"], "has a fixed depth"),
-        (["--between", "a.png", "b.png"], "need networks for images"),
+        (["--between", "a.png", "b.png"], "needs networks that take images"),
         (["resnet21"], "resnet20"),
         (["mlp", "--between", "a.png", "b.png"], "a.png"),
     ):

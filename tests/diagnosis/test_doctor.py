@@ -302,7 +302,7 @@ def test_the_probe_refuses_what_is_about_a_run(options):
 
 def test_the_probe_says_in_a_line_that_there_is_no_gpu(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    with pytest.raises(ConfigError, match="--device cuda finds no GPU"):
+    with pytest.raises(ConfigError, match="no GPU is available for --device cuda"):
         examine(read("digits"), TrainConfig.from_options(device="cuda"))
 
 

@@ -30,7 +30,7 @@ def test_images_without_a_value_stand_alone_and_targets_agree() -> None:
     assert found.names == ("p", "x", "s")
     np.testing.assert_array_equal(found.outputs[:, 0], [0, 1.5, 3])
     with pytest.raises(
-        DataError, match="images of one who have different targets; found 1 value of who, the first 'x'"
+        DataError, match="images with the same who have different targets; found 1 affected value of who, the first"
     ):
         averages(np.zeros((2, 1)), np.array([0, 1]), np.array(["x", "x"]), ["p", "q"], "who")
 

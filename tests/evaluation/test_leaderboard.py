@@ -119,11 +119,11 @@ def test_bad_input(tmp_path, climbed):
         rank_models("digits", images=5)
     with pytest.raises(ModelError, match=r"unknown descriptor 'hug'.*Did you mean hu or hog"):
         rank_models("digits", candidates=["hug+svm"], out=str(tmp_path / "a"))
-    with pytest.raises(CheckpointError, match=r"options differ from those of the comparison.*seed 0 then, 1 now"):
+    with pytest.raises(CheckpointError, match=r"options differ from those of the comparison.*seed was 0 and is now 1"):
         rank_models("digits", candidates=CANDIDATES, images=600, seed=1, out=str(climbed.folder))
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.txt").write_text("all of it")
-    with pytest.raises(OutputError, match="in use"):
+    with pytest.raises(OutputError, match="already exists"):
         rank_models("digits", candidates=CANDIDATES, out=str(tmp_path / "mine"))
     assert (tmp_path / "mine" / "thesis.txt").read_text() == "all of it"
 

@@ -44,5 +44,5 @@ def test_a_stricter_overlap_finds_less():
 
 
 def test_lists_of_different_images_are_refused():
-    with pytest.raises(DataError, match="found and known boxes belong to different images; found 2 and 3 images"):
+    with pytest.raises(DataError, match="`found` and `things` have different lengths; found 2 and 3 images"):
         evaluate_boxes(FOUND[:2], THINGS)

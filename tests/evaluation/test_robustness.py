@@ -35,8 +35,8 @@ def test_a_half_turn_makes_six_and_nine_each_other(predictor, some):
     lost = [card.accuracy - s.accuracy > LOST for s in card.rows["rotation"]]
     assert card.fails["rotation"] == 1 + lost.index(True) <= 3
     sensitivity = {s.edit: s for s in card.sensitivity}
-    assert sensitivity["6 turned by 180 degrees: 9"].changed > 0.8
-    assert sensitivity["object removed: prediction changes"].changed > 0.7
+    assert sensitivity["6 rotated by 180 degrees (predicted as 9)"].changed > 0.8
+    assert sensitivity["object removed (prediction changed)"].changed > 0.7
 
 
 @pytest.mark.long
@@ -77,13 +77,13 @@ def test_models_without_gradients_have_a_card_too(classical_run, some):
 def test_bad_input(predictor, some):
     with pytest.raises(ConfigError, match=r"unknown change 'rotaton'.*rotation"):
         measure_robustness(predictor, *some, changes=["rotaton"])
-    with pytest.raises(DataError, match="there are no images"):
+    with pytest.raises(DataError, match="the array contains no images"):
         measure_robustness(predictor, some[0][:0].reshape(0, 1, 8, 8), some[1][:0])
     with pytest.raises(ConfigError, match="the list of changes is empty"):
         measure_robustness(predictor, *some, changes=[])
-    with pytest.raises(ConfigError, match=r"'blur\+blur' names a change twice"):
+    with pytest.raises(ConfigError, match=r"'blur\+blur' contains a change twice"):
         measure_robustness(predictor, *some, changes=["blur+blur"])
-    with pytest.raises(ConfigError, match="a rotation by nan degrees"):
+    with pytest.raises(ConfigError, match="invalid rotation angle nan"):
         measure_robustness(predictor, *some, changes=["blur"], turns=[(6, float("nan"), 9)])
 
 
@@ -127,7 +127,7 @@ def test_command(digits_run, tmp_path, capsys):
     words = ["robustness", str(digits_run), "--images", "60", "--out", str(tmp_path / "card")]
     assert main([*words, "--changes", "blur,noise+rotation", "--turns", "6:180:9"]) == 0
     text = capsys.readouterr().out
-    assert "6 turned by 180 degrees" in text
+    assert "6 rotated by 180 degrees" in text
     assert "(1)" not in text  # of several changes the step has no amount
     page = (tmp_path / "card" / "robustness.html").read_text()
     assert "Robustness of digits" in page

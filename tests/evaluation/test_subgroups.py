@@ -57,4 +57,4 @@ def test_every_value_has_its_scores_and_the_worst_is_named():
     assert found.lines()[-1].startswith("worst: bad, accuracy ")
     assert found.to_dict()["worst"] == "bad"
     assert repr(found) == "\n".join(found.lines())
-    assert "The lowest is that of <strong>bad</strong>" in found._repr_html_()
+    assert "Lowest accuracy: <strong>bad</strong>" in found._repr_html_()

@@ -33,5 +33,5 @@ def test_bad_input():
     assert set(AUGMENTATIONS) == {"mirror", "flips", "turns", "shifts", "ten"}
     with pytest.raises(ConfigError, match="Did you mean mirror"):
         tta_functions("miror")
-    with pytest.raises(ConfigError, match="16x8 cannot be rotated"):
+    with pytest.raises(ConfigError, match="16x8 pixels are not square"):
         tta_functions("turns")[1](X[..., :8])

@@ -260,7 +260,7 @@ def test_an_image_unlike_the_training_data_is_called_so(digits_run, digits_array
     words = ["explain", str(digits_run), image, "--fast", "--method", "saliency", "--out", str(tmp_path / "maps")]
     assert main(words) == 0
     heading = capsys.readouterr().out.splitlines()
-    assert heading[0].startswith(f"{image}  unknown: OOD score above all known images; nearest class ")
+    assert heading[0].startswith(f"{image}  unknown: OOD score higher than for all known images; nearest class ")
     assert heading[0].split("  ")[1] in predicted
     assert sum("white" in line for line in heading) == 2  # the image and the picture, once each
     assert main([*words, "--json"]) == 2  # what is there is not replaced unless that is asked for
@@ -272,7 +272,7 @@ def test_an_image_unlike_the_training_data_is_called_so(digits_run, digits_array
     assert found["ood_percentile"] > 0.95
     other = next(c for c in "0123456789" if c != found["target"])
     assert main([*words, "--target", other]) == 0
-    assert "(out of distribution: OOD score above all known images)" in capsys.readouterr().out
+    assert "(out of distribution: OOD score higher than for all known images)" in capsys.readouterr().out
     (known,) = explain(cs.load(digits_run).predictor, digits_arrays[0][:1], method="saliency", faithfulness=False)
     assert known.is_ood is False
     assert known.heading == f"{known.target} {probability(known.value)}"

@@ -191,5 +191,5 @@ def test_digits_are_detected_from_boxes(tmp_path, capsys):
     assert found["boxes"]["map50"] > 0.6
     assert found["masks"]["map50"] > 0.4
     assert cs.evaluate(run).detection.images < 150  # of its own test split alone
-    with pytest.raises(DataError, match="no image is left"):
+    with pytest.raises(DataError, match="no images are left"):
         cs.evaluate(run, train)

@@ -364,6 +364,6 @@ def test_the_command_writes_boxes_and_a_picture(photos_run, photos, tmp_path, mo
     assert "windows scored by" in text
     assert (tmp_path / "w.png").is_file()
     assert main(["locate", str(photos_run), "new.png", str(photos / "cat" / "0.jpg"), "--out", "one.png"]) == 2
-    assert "--out one.png is a single image file; found 2 images" in capsys.readouterr().err
+    assert "--out one.png is a single file, which cannot hold several images; found 2 images" in capsys.readouterr().err
     assert main(["locate", str(photos_run), "new.png", "--scales", "big"]) == 2
-    assert "--scales 'big' cannot be read" in capsys.readouterr().err
+    assert "--scales 'big' is not a list of numbers" in capsys.readouterr().err

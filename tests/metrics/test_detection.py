@@ -70,7 +70,7 @@ def test_masks_are_scored_as_arrays_polygons_and_run_lengths():
 
 
 def test_no_object_is_an_error():
-    with pytest.raises(DataError, match="no object to detect"):
+    with pytest.raises(DataError, match="none of the images has an annotated object"):
         detection_scores(SIZES, [], [])
 
 

@@ -182,7 +182,7 @@ def test_lenet_pads_mnist_by_its_border_rule() -> None:
 
 
 def test_reflection_needs_maps_larger_than_the_padding() -> None:
-    with pytest.raises(ModelError, match="resnet18 cannot reflect the border of such small maps; found 8x8"):
+    with pytest.raises(ModelError, match="resnet18 are too small for reflection padding; found images of 8x8"):
         build_model("resnet18", classes=2, img_size=8, padding_mode="reflect")
 
 
@@ -257,18 +257,18 @@ def test_unsupported_options_give_the_reason(name: str) -> None:
         ),
         ("resnet18", {"activation": "maxout"}, "found 'maxout'"),
         ("resnet18", {"norm_position": "between"}, "expected one of before, after"),
-        ("resnet18", {"kernel": 4}, "found 4; expected an odd whole number"),
+        ("resnet18", {"kernel": 4}, "found 4; expected a positive odd integer"),
         ("resnet18", {"dropout": 1.0}, r"found 1.0; expected a share in \[0, 1\)"),
         ("resnet18", {"residual": 1}, "found 1; expected True or False"),
         ("resnet18", {"norm": False, "norm_position": "after"}, "contradicts norm=False"),
-        ("mlp", {"widths": ()}, r"found \(\); expected one or more whole numbers"),
+        ("mlp", {"widths": ()}, r"found \(\); expected one or more positive integers"),
         ("mlp", {"norm_position": "after"}, "contradicts norm=False"),
         ("densenet121", {"downsample": "pool"}, "expected one of stride, maxpool, avgpool"),
-        ("vit_ti_16", {"heads": 5}, "192 values cannot be divided among 5 heads"),
+        ("vit_ti_16", {"heads": 5}, "a width of 192 cannot be divided among 5 heads"),
         (
             "vit_ti_16",
             {"patch": 15},
-            r"\(224-15\)/15\+1 is not a whole number; .* 210 or 225, or patch=14 or 16",
+            r"\(224-15\)/15\+1 is not an integer; .* 210 or 225, or patch=14 or 16",
         ),
         ("lenet5", {"kernel": 17}, "is below 1"),
     ],

@@ -285,7 +285,7 @@ def test_a_module_is_left_as_it_was() -> None:
 
 def test_hooks_are_gone_after_a_failure_too() -> None:
     network = build_model("resnet8", classes=3, channels=1)
-    with pytest.raises(ModelError, match=r"cannot take such images.*3 input channels, but filters for 1"):
+    with pytest.raises(ModelError, match=r"cannot process images of this shape.*3 channels, but the filters expect 1"):
         anatomy(network, img_size=32, channels=3)
     assert not any(module._forward_hooks for module in network.modules())
 

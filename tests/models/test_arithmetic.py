@@ -22,7 +22,7 @@ def test_stride_that_does_not_fit_is_explained() -> None:
     with pytest.raises(ModelError) as caught:
         a.output_size(7, 3, stride=3)
     text = str(caught.value)
-    assert "(7-3)/3+1 is not a whole number: 4 pixels cannot be crossed in steps of 3" in text
+    assert "(7-3)/3+1 is not an integer: 4 pixels are not divisible by a stride of 3" in text
     assert "Use an input of 6 or 9 pixels, or a stride of 1 or 2 or 4" in text
 
 
@@ -33,7 +33,7 @@ def test_suggested_sizes_and_strides_fit() -> None:
 
 
 def test_filter_larger_than_the_image_is_explained() -> None:
-    with pytest.raises(ModelError, match=r"\(4-11\+2\*2\)/4\+1 is below 1: 11 filter pixels do not fit into 8"):
+    with pytest.raises(ModelError, match=r"\(4-11\+2\*2\)/4\+1 is below 1: a filter of 11 pixels does not fit into 8"):
         a.output_size(4, 11, stride=4, padding=2)
 
 
@@ -57,7 +57,7 @@ def test_output_size_is_pytorchs(size: int, side: int, stride: int, padding: int
 def test_padding_that_keeps_the_size() -> None:
     for side in (1, 3, 5, 7, 11):
         assert a.output_size(32, side, padding=a.same_padding(side)) == 32
-    with pytest.raises(ModelError, match=r"\(4-1\)/2 is not a whole number.*filter of 3 or 5"):
+    with pytest.raises(ModelError, match=r"\(4-1\)/2 is not an integer.*filter of 3 or 5"):
         a.same_padding(4)
 
 

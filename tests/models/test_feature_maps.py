@@ -47,7 +47,7 @@ def test_of_modules_that_hand_on_one_tensor_the_outermost_is_named():
 
 
 def test_a_layer_without_maps():
-    with pytest.raises(ModelError, match=r"'4' has no feature maps; found 3 numbers"):
+    with pytest.raises(ModelError, match=r"'4' has no feature maps; found 3 values"):
         maps_at(network(), "4", torch.zeros(1, 1, 8, 8))
     with pytest.raises(ModelError, match="unknown layer '9'"):
         output_at(network(), "9", torch.zeros(1, 1, 8, 8))

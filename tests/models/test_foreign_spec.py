@@ -156,7 +156,7 @@ def test_all_names_of_timm_are_names():
     ],
 )  # fmt: skip
 def test_listed_arguments_take_listed_kinds_of_values(argument, value):
-    with pytest.raises(ConfigError, match=f"cannot be built with such a '{argument}'"):
+    with pytest.raises(ConfigError, match=f"cannot be built with this value of '{argument}'"):
         build_model(SMALL, classes=2, **{argument: value})
 
 
@@ -177,13 +177,13 @@ def test_the_command_and_the_api_refuse_them_and_list_what_is_allowed(alone, tmp
             ),
         ):
             with pytest.raises(
-                ConfigError, match=f"cannot be built with '{argument}'; expected aa_layer, act_layer, .*drop_rate"
+                ConfigError, match=f"cannot be built with the option '{argument}'; expected aa_layer, .*drop_rate"
             ):
                 ask()
     with pytest.raises(ConfigError, match="Did you mean drop_rate"):
         build_model(SMALL, classes=2, droprate=0.5)
     for flag in ("pretrained", "init"):
-        with pytest.raises(ConfigError, match=f"cannot be built with '{flag}'"):
+        with pytest.raises(ConfigError, match=f"cannot be built with the option '{flag}'"):
             cs.fit("digits", model=SMALL, model_arg={flag: True}, out=str(tmp_path / "run"))
     assert not (tmp_path / "run").exists()
     assert not {"pretrained", "checkpoint_path", "pretrained_cfg", "cache_dir"} & set(ARGUMENTS)

@@ -128,11 +128,11 @@ def test_bad_requests_are_explained() -> None:
         initialise(network, "xavir")
     with pytest.raises(ModelError, match="unknown initialisation 'hee'"):
         initialise(network, "best-of:hee", batches=problem())
-    with pytest.raises(ModelError, match=r"gain of initialisation 'he:0' cannot be used; found '0'; .*above 0"):
+    with pytest.raises(ModelError, match=r"gain of the initialisation 'he:0' is invalid; found '0'; .*above 0"):
         initialise(network, "he:0")
-    with pytest.raises(ModelError, match="gain of initialisation 'he:big'"):
+    with pytest.raises(ModelError, match="gain of the initialisation 'he:big'"):
         initialise(network, "he:big")
-    with pytest.raises(ModelError, match="compares losses and needs images"):
+    with pytest.raises(ModelError, match="compares losses, so it needs images"):
         build_model("linear", classes=2, init="best-of:xavier,he")
     with pytest.raises(ModelError, match="is not an initialisation"):
         initialise(network, "best-of:", batches=problem())

@@ -37,7 +37,7 @@ def test_small_filters_against_a_large_one(small, large, parameters, operations)
 
 def test_a_stride_that_does_not_fit_is_explained() -> None:
     layer = layer_stack("3x1/3", img_size=7, channels=1).layers[0]
-    assert "(7-3)/3+1 is not a whole number: 4 pixels cannot be crossed in steps of 3" in layer.unfit
+    assert "(7-3)/3+1 is not an integer: 4 pixels are not divisible by a stride of 3" in layer.unfit
     assert "Use an input of 6 or 9 pixels, or a stride of 1 or 2 or 4." in layer.unfit
     assert layer.output == (1, 2, 2)  # as PyTorch rounds
     assert layer_stack("3x1/2", img_size=7).layers[0].unfit == ""
@@ -64,11 +64,11 @@ def test_sizes_parameters_and_reach_are_pytorchs() -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("5x8,blur3", "layer 2 cannot be read; found 'blur3'; expected 5x8 (8 filters of 5x5)"),
-        ("0x8", "layer 1 cannot be read"),
-        ("3x4/0", "layer 1 cannot be read"),
-        ("", "layer 1 cannot be read"),
-        ("3x4,9x2", "layer 2, 9x2: (6-9)/1+1 is below 1: 9 filter pixels do not fit into 6"),
+        ("5x8,blur3", "layer 2 is invalid; found 'blur3'; expected 5x8 (8 filters of 5x5)"),
+        ("0x8", "layer 1 is invalid"),
+        ("3x4/0", "layer 1 is invalid"),
+        ("", "layer 1 is invalid"),
+        ("3x4,9x2", "layer 2, 9x2: (6-9)/1+1 is below 1: a filter of 9 pixels does not fit into 6"),
         ("max2+2", "layer 1, max2+2: a pooling window would contain only padding"),
     ],
 )
@@ -94,7 +94,7 @@ def test_on_the_command_line(capsys) -> None:
     assert main([*two, "--json"]) == 0
     assert [s["parameters"] for s in json.loads(capsys.readouterr().out)["stacks"]] == [20, 26]
     assert main(["models", "--layers", "3x1/3", "--img-size", "7"]) == 0
-    assert "layer 1, 3x1/3: (7-3)/3+1 is not a whole number" in capsys.readouterr().out
+    assert "layer 1, 3x1/3: (7-3)/3+1 is not an integer" in capsys.readouterr().out
     assert main(["models", "--layers", "3x1"]) == 2
     assert "--img-size 32" in capsys.readouterr().err
     assert main(["models", "resnet18", "--layers", "3x1", "--img-size", "7"]) == 2

@@ -169,7 +169,7 @@ def test_other_misfits_offer_no_new_head() -> None:
     assert "replace_head" not in str(caught.value)
     with pytest.raises(ModelError, match=r"layer1.0.se.fc1.weight is missing"):
         load_state(build_model("resnet18", classes=5, se=True), state, name="resnet18")
-    with pytest.raises(ModelError, match=r"downsample.0.weight is unknown to the network"):
+    with pytest.raises(ModelError, match=r"downsample.0.weight does not exist in the network"):
         load_state(build_model("plain18", classes=5), state, name="plain18")
 
 
@@ -209,7 +209,7 @@ def test_the_installed_weights_need_no_network(offline: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"channels": 1}, "take three channels; found channels=1"),
+        ({"channels": 1}, "expect three channels; found channels=1"),
         ({"init": "he"}, "init='he' would overwrite the published weights"),
     ],
 )

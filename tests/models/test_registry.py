@@ -31,7 +31,7 @@ def test_all_faulty_options_are_named_together() -> None:
 
 @pytest.mark.parametrize("classes", [0, -1])
 def test_no_classes(classes: int) -> None:
-    with pytest.raises(ModelError, match=rf"found classes {classes}; expected a whole number of 1 or more"):
+    with pytest.raises(ModelError, match=rf"found classes {classes}; expected a positive integer"):
         build_model("resnet8", classes=classes)
 
 

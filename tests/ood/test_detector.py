@@ -23,7 +23,7 @@ def fitted(images=400):
     scores = bank.scores(*held_out)
     tails = {name: (Tail.fit(values), Tail.fit(values[::2])) for name, values in scores.items()}
     reference = np.sort(combined(surprises(scores, tails)))
-    left_out = LeftOut({"combined": 0.9}, (("a",), ("b",)), "heads fitted without these classes")
+    left_out = LeftOut({"combined": 0.9}, (("a",), ("b",)), "fitting heads without these classes")
     return OODDetector(bank, tails, reference, *threshold_for(reference, {}), left_out), held_out
 
 

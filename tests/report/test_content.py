@@ -82,15 +82,15 @@ def test_no_other_place_formats_percentages() -> None:
 @pytest.mark.parametrize(
     ("counts", "calibration", "words"),
     [
-        ([[900, 100], [100, 900]], "good", "its probabilities are calibrated"),
+        ([[900, 100], [100, 900]], "good", "the probabilities are calibrated"),
         (
             [[430, 70], [70, 430]],
             "unknown",
-            "there are too few images to measure the calibration of its probabilities",
+            "there are too few images to measure the calibration of the probabilities",
         ),
-        ([[400, 100], [100, 400]], "poor", "it is overconfident"),
-        ([[500, 0], [0, 500]], "poor", "it is underconfident"),
-        ([[1, 0], [1, 0]], "poor", "its probabilities are no better than the class frequencies"),
+        ([[400, 100], [100, 400]], "poor", "the model is overconfident"),
+        ([[500, 0], [0, 500]], "poor", "the model is underconfident"),
+        ([[1, 0], [1, 0]], "poor", "the probabilities are no better than the class frequencies"),
     ],
 )
 def test_calibration_in_words(counts: list[list[int]], calibration: str, words: str, evaluated: Evaluated) -> None:
@@ -113,7 +113,7 @@ def test_matrix_shades_grow_with_the_share_of_the_row() -> None:
     assert shade(0, 0) == 0
     made = matrix(np.array([[8, 2], [0, 0]]), ("a", "b"))
     assert [[c.kind for c in r.cells] for r in made.rows] == [["right", "wrong"], ["wrong", "right"]]
-    assert made.rows[0].cells[1].words == "labelled a, called b: 2 of 10"
+    assert made.rows[0].cells[1].words == "labelled a, predicted as b: 2 of 10"
 
 
 def test_most_confused_pairs() -> None:

@@ -37,7 +37,7 @@ def test_the_command_writes_a_picture(tmp_path, capsys):
 
 
 def test_another_ending_is_refused(tmp_path):
-    with pytest.raises(OutputError, match=r"a name ending in .svg, .png, .pdf"):
+    with pytest.raises(OutputError, match=r"a file name ending in .svg or .png or .pdf"):
         plot_networks(ROWS, tmp_path / "plot.txt")
 
 

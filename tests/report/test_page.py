@@ -123,7 +123,7 @@ def test_the_verdict_states_the_numbers_of_the_evaluation(page: Callable[..., Pa
     assert f"{test.accuracy:.3f} {test.ece:.3f}" == "0.900 0.000"
     text = page(evaluation=test).text
     assert "Accuracy 90.0 % on 40 test images that were not used in training (95 % interval 76.9 % to 96.0 %)" in text
-    assert "Its mean confidence is 90.0 %, and" in text
+    assert "The mean confidence is 90.0 %, and" in text
     assert "the calibration error is 0.0 points (95 % interval 0.0 to" in text
     assert "0.0 points before calibration)" in text
 
@@ -217,7 +217,7 @@ def test_more_classes_than_a_matrix_can_show(page: Callable[..., Page]) -> None:
 
 def test_no_mistakes(page: Callable[..., Page]) -> None:
     text = page(counts=[[20, 0], [0, 20]]).text
-    assert "all of 40 test images are predicted correctly" in text
+    assert "None of the 40 test images is misclassified" in text
     assert "may still be as high as 8.8 %" in text  # Wilson's upper bound for 0 of 40
     assert "Weakest class" not in text
     assert "Most common confusions" not in text
@@ -226,10 +226,10 @@ def test_no_mistakes(page: Callable[..., Page]) -> None:
 def test_two_images_and_a_class_without_test_images(page: Callable[..., Page]) -> None:
     text = page(("a", "b", "c"), counts=[[1, 0, 0], [1, 0, 0], [0, 0, 0]]).text
     assert "Only 2 test images" in text
-    assert "its probabilities are no better than the class frequencies" in text
+    assert "the probabilities are no better than the class frequencies" in text
     assert "No test image of ‘c’" in text
     assert "no test image" in text
-    assert "not significantly better than always predicting the most common class, which is correct for 50.0 %" in text
+    assert "not significantly better than that of always predicting the most common class (50.0 %)" in text
 
 
 def test_without_history_there_are_no_curves(page: Callable[..., Page]) -> None:

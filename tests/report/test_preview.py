@@ -101,7 +101,7 @@ def test_mixed_labels_are_shown(make_run: MakeRun) -> None:
     shares = [[int(n) for n in re.findall(r"(\d+) % (?:cat|dog)", alt)] for alt in alts]
     assert any(len(s) == 2 for s in shares)
     assert all(not s or 99 <= sum(s) <= 101 for s in shares)
-    assert "light (small shifts, rotations and scalings), then cutmix (a part of another image" in made.words
+    assert "light (small random shifts, rotations and scale changes), then cutmix (a part of another" in made.words
 
 
 def test_sixteen_bit_versions_are_stretched_like_their_image() -> None:
@@ -117,6 +117,6 @@ def test_the_page_shows_it(make_run: MakeRun, tmp_path: Path) -> None:
     assert html.count('<div class="changed">') == ROWS
     part = html[html.index("What training saw") : html.index('<section id="scores"')]
     assert part.count("<img") == ROWS * (1 + VERSIONS)
-    assert "strong (mirror, stronger light, colour and erase)" in part
+    assert "strong (mirror, affine, colour and erase combined)" in part
     write_report(tmp_path / "r.html", **make_run())
     assert "What training saw" not in (tmp_path / "r.html").read_text()

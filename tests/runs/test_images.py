@@ -191,7 +191,7 @@ def test_images_that_came_later_or_went_are_counted(trained, tmp_path):
     found = cs.evaluate(tmp_path / "run")
     assert (found.n, found.images.missing, found.images.unlisted) == (len(tested) - 1, 1, 1)
     shutil.rmtree(data)
-    with pytest.raises(BundleError, match="are gone"):
+    with pytest.raises(BundleError, match="are no longer available"):
         cs.evaluate(tmp_path / "run")
 
 
@@ -200,7 +200,7 @@ def test_only_training_images_are_an_error_that_says_how_to_score_them(trained):
     part = part_of(home / "run")
     chosen = [n for n in range(90) if part[n] == "train"]
     data = np.stack([noise(n) for n in chosen]), [pictures.labels[n] for n in chosen]
-    with pytest.raises(DataError, match=r"no image is left.*training images of this model.*--include-training"):
+    with pytest.raises(DataError, match=r"no images are left.*training images of this model.*--include-training"):
         cs.evaluate(home / "run", data)
     assert cs.evaluate(home / "run", data, include_training=True).accuracy > 0.9
 
@@ -233,7 +233,7 @@ def test_a_folder_named_like_a_built_in_data_set_is_ambiguous(digits_run, tmp_pa
     monkeypatch.chdir(tmp_path)
     Pictures({n: CLASSES[n % 3] for n in range(30)}).folder(tmp_path / "digits", np.random.default_rng(0))
     assert main(["audit", "digits"]) == 2
-    assert "digits has two meanings" in capsys.readouterr().err
+    assert "digits is ambiguous" in capsys.readouterr().err
     assert main(["audit", "./digits", "--img-size", "8"]) == 0
     assert read("builtin:digits").origin == json.loads((digits_run / "config.json").read_text())["data"]
     metrics = json.loads((digits_run / "metrics.json").read_text())
@@ -250,7 +250,7 @@ def test_resuming_with_other_labels_is_refused(tmp_path):
     require_targets(config, begun)
     moved = next((data / "a").glob("*.png"))
     moved.rename(data / "b" / moved.name)
-    with pytest.raises(CheckpointError, match="other images or labels"):
+    with pytest.raises(CheckpointError, match="the images or labels have changed"):
         require_targets(config, read(data))
 
 
@@ -262,7 +262,10 @@ def test_test_images_with_the_pixels_of_a_training_image_are_left_out(tmp_path):
             Image.fromarray(noise(n)).save(file, compress_level=9 if part == "test" else 1)
     run = cs.fit(tmp_path / "data", model="pixels+softmax", img_size=SIDE, out=tmp_path / "run")
     assert run.metrics["test"]["n"] == cs.evaluate(run.folder).n == 12
-    assert "3 test images have the same pixels as a training" in (tmp_path / "run" / "audit.json").read_text()
+    assert (
+        "left out of the test split: 3 images with the same pixels as a training"
+        in (tmp_path / "run" / "audit.json").read_text()
+    )
     shutil.rmtree(tmp_path / "data" / "test")
     shutil.copytree(tmp_path / "data" / "train", tmp_path / "data" / "test")
     with pytest.raises(DataError, match="every test image is also a training or validation image"):

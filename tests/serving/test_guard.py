@@ -205,9 +205,9 @@ def test_frames_of_an_animation_are_not_walked(client):
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"max_images": 0, "timeout": -1.0}, "--max-images 0 must be in [1, 1000]; --timeout -1.0"),
-        ({"queue": 3}, "--queue 3 is less than the images that one request may contain"),
-        ({"workers": 1.5}, "--workers 1.5 must be a whole number"),
+        ({"max_images": 0, "timeout": -1.0}, "--max-images must be in [1, 1000], not 0; --timeout must be in"),
+        ({"queue": 3}, "--queue 3 is less than the maximum number of images per request"),
+        ({"workers": 1.5}, "--workers must be a whole number, not 1.5"),
     ],
 )
 def test_limits_out_of_range(options, words):

@@ -75,8 +75,8 @@ def test_sets_are_asked_for_as_in_python(client, predictor, digits_arrays, pngs)
     found = client.post("/v1/predict?sets=aps&by_class=true&coverage=0.99", files=form(pngs[:9])).json()["predictions"]
     same(found, predictor.predict(digits_arrays[0][-40:][:9], sets="aps", by_class=True, coverage=0.99))
     for query, words in (
-        ("back_off=0.8", "back_off has no effect with this model; found a model of classification"),
-        ("group=site", "group site does not name a group; expected COLUMN=VALUE"),
+        ("back_off=0.8", "back_off has no effect with this model; found a model for the task classification"),
+        ("group=site", "group site does not specify a group; expected COLUMN=VALUE"),
         ("group=site=A", "the model has no groups for the column 'site'"),
         ("sets=all", "sets: "),
     ):
@@ -92,7 +92,7 @@ def test_a_malformed_image_among_good_ones_has_an_error_in_its_entry(client, png
     assert good["label"]
     assert text == {"image": "1.png", "error": text["error"]}
     assert "1.png is not an image; found text" in text["error"]
-    assert "2.png does not decode" in cut["error"]
+    assert "2.png cannot be decoded" in cut["error"]
 
 
 @pytest.mark.parametrize(
@@ -101,10 +101,10 @@ def test_a_malformed_image_among_good_ones_has_an_error_in_its_entry(client, png
         ({"content": b"no picture"}, 422, "is not an image; found text"),
         ({"content": b""}, 422, "the request contains no image"),
         ({"files": [("a", ("x.png", b""))]}, 422, "x.png is empty; found 0 bytes"),
-        ({"json": {"images": []}}, 422, "the JSON is not as expected; found images"),
+        ({"json": {"images": []}}, 422, "the JSON does not have the expected form; found images"),
         ({"json": {"images": ["/etc/passwd"]}}, 422, "image #0 is not base64"),
         ({"json": {"images": ["aGk="], "path": "/etc/passwd"}}, 422, "path: Extra inputs"),
-        ({"content": b"[" * 10_000, "headers": {"Content-Type": "application/json"}}, 422, "the JSON is not as"),
+        ({"content": b"[" * 10_000, "headers": {"Content-Type": "application/json"}}, 422, "the JSON does not have"),
         ({"data": {"path": "/etc/passwd"}, "files": [("path", (None, b"/etc/passwd"))]}, 422, "is not a file"),
         ({"content": b"x", "headers": {"Content-Type": "text/plain"}}, 415, "found Content-Type 'text/plain'"),
         ({"content": b"--x", "headers": {"Content-Type": "multipart/form-data; boundary=y"}}, 422, "cannot be read"),
@@ -181,7 +181,7 @@ def test_an_explanation_that_cannot_be_had(client, predictor, pngs, serving):
     with serving(predictor, config=ServeConfig(explain_timeout=0.1)) as hasty:
         late = hasty.post("/v1/explain?method=smoothgrad&samples=2000", content=pngs[0])
     assert late.status_code == 422
-    assert "takes longer than it may" in late.json()["detail"]
+    assert "exceeds its time limit" in late.json()["detail"]
 
 
 def test_neighbours_are_those_of_the_index(digits_run, predictor, digits_arrays, pngs, tmp_path, serving):

@@ -91,7 +91,7 @@ def test_ctrl_c_reports_what_it_waits_for_and_a_second_one_ends_at_once(digits_r
                     assert time.monotonic() < until
                 started.send_signal(signal.SIGINT)
                 message = started.stdout.readline()
-                assert message == "stopping; waiting for 1 request in flight, Ctrl-C again stops immediately\n"
+                assert message == "stopping; waiting for 1 request in flight. Press Ctrl-C again to stop immediately\n"
                 assert started.poll() is None
                 started.send_signal(signal.SIGINT)
                 assert started.wait(5) == 130
@@ -159,15 +159,15 @@ def test_what_cannot_start_says_so_in_one_line(digits_run, capsys, tmp_path, mon
 
     with bound("127.0.0.1", 0) as taken:
         text = fails(digits_run, "--port", taken.getsockname()[1])
-    assert "cannot be had; found address already in use" in text
-    assert "--host 'no.such.host.invalid' is not known" in fails(digits_run, "--host", "no.such.host.invalid")
-    assert "--port 70000 must be in [0, 65535]" in fails(digits_run, "--port", 70000)
+    assert "is not available; found address already in use" in text
+    assert "--host 'no.such.host.invalid' cannot be resolved" in fails(digits_run, "--host", "no.such.host.invalid")
+    assert "--port must be in [0, 65535], not 70000" in fails(digits_run, "--port", 70000)
     assert "does not exist" in fails(tmp_path / "nothing")
-    assert "--batch-size 0 must be in [1, 256]" in fails(digits_run, "--batch-size", "0")
+    assert "--batch-size must be in [1, 256], not 0" in fails(digits_run, "--batch-size", "0")
     assert "too short" in fails(digits_run, "--token", "1234")
     monkeypatch.setattr("clearsight.serving.launch.find_spec", lambda name: None)
     assert "found no fastapi" in (text := fails(digits_run))
-    assert "Pip install 'clearsight[serve]'" in text
+    assert "Run pip install 'clearsight[serve]'" in text
 
 
 def test_an_engine_that_cannot_be_made_ends_the_server(predictor, monkeypatch):

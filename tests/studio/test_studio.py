@@ -25,7 +25,7 @@ def open_tab(page, name):
 def test_a_prediction_has_probability_uncertainty_and_a_set(visit, studio, five):
     page = visit(studio).ready()
     assert "digits" in text(page, "h1")
-    assert "right on" in text(page, "#about")
+    assert "accuracy" in text(page, "#about")
     assert f"curl -F image=@photo.jpg {studio}/v1/predict" in text(page, "footer"), "no token is needed"
     give(page, five)
     assert text(page, "#answer .label") == "5"
@@ -118,7 +118,7 @@ def test_the_slider_attacks_and_only_the_last_move_counts(visit, studio, five):
     expect(page.locator("#attack .lead")).to_contain_text("Changed")
     assert len([url for url in asked if "epsilon=0&" not in url]) == 1  # moves that follow at once are one request
     assert page.locator("#attack .three img").count() == 3
-    assert "times amplified" in text(page, "#attack")
+    assert "the change, amplified" in text(page, "#attack")
     page.get_by_label("Towards").select_option("8")
     expect(page.locator("#attack .lead")).to_contain_text("8")
 
@@ -239,7 +239,7 @@ def test_the_token_is_asked_for_and_kept_in_the_tab(visit, locked, five):
     made = visit(locked)
     page = made.page
     page.wait_for_selector("#lock[open]")
-    assert text(page, "#caption") == "This server needs its token."
+    assert text(page, "#caption") == "This server requires a token."
     page.get_by_role("textbox", name="Token").fill("another token, a wrong one")
     page.keyboard.press("Enter")
     page.wait_for_selector("#lock-wrong:not([hidden])")

@@ -52,7 +52,7 @@ def test_labels_stand_as_bars_with_their_thresholds(visit, labels_studio, scheme
     assert rows.count() == page.locator("#answer .bar-mark").count() == 4
     assert page.locator("#answer .bars li.inside").count() == 2
     message = [row.replace("\n", " ") for row in page.locator("#answer .bar-name").all_text_contents()]
-    assert [t.endswith("(given)") for t in message] == [True, True, False, False]
+    assert [t.endswith("(predicted)") for t in message] == [True, True, False, False]
     assert page.locator("#answer .segments").count() == 0, "sets are for classes"
     page.wait_for_selector("#heatmap .verdict")
     bearable(page, width)
@@ -80,7 +80,7 @@ def test_an_angle_stands_on_a_dial(visit, angle_studio, scheme, width):
     (answer,) = cs.load(folder / "run", engine="torch").predictor.predict(str(folder / "3.png"))
     page = visit(address, color_scheme=scheme, viewport={"width": width, "height": 800}).ready()
     assert tabs(page) == ["Heatmap", "Similar", "Network", "Report"]
-    assert "off by" in text(page, "#about")
+    assert "median error" in text(page, "#about")
     give(page, folder / "3.png")
     shown = float(text(page, "#answer .scale .label").rstrip("°"))
     assert shown == pytest.approx(answer.values["heading"], rel=6e-3)
@@ -158,7 +158,7 @@ def test_an_anomaly_is_shown(visit, detector_studio, plates, tmp_path, scheme, w
     assert float(text(page, "#answer .bar-value").strip("<>%")) > share
     answer = text(page, "#answer")
     assert "at most 5 % of normal images score as high" in answer
-    assert "None of the 24 normal images used for comparison does: 1 in 25 is the smallest p-value" in answer
+    assert "None of the 24 normal images used for comparison scores as high: 1 in 25 is the smallest" in answer
     assert "The probability assumes that 50 % of all images are anomalies" in answer
     assert page.locator("#answer .segments").count() == 0, "sets are for classes"
     expect(page.locator("#heatmap .key")).to_contain_text("standard deviations above")

@@ -69,7 +69,7 @@ def test_predictions_name_a_parent_where_no_class_is_probable_enough():
     lines = [f.line() for f in found]
     assert lines[0] == plain[0].line()
     assert lines[1] == f"parent mammal 95.0 %; {plain[1].line()}"
-    assert lines[3] == f"no class or parent is probable enough; {plain[3].line()}"
+    assert lines[3] == f"no class or parent reaches the required probability;  {plain[3].line()}"
     assert "parent mammal 95.0 %" in card_words(prediction_card(found[1], 0))
     assert "parent" not in " ".join(card_words(prediction_card(found[0], 0)))
     assert prediction_row(found[1])["back_off"] == "mammal"
@@ -135,7 +135,7 @@ def test_answers_are_right_as_often_as_stated_where_probabilities_are_calibrated
         (",animal", "line 2 of .* has no class"),
         ("dgo,animal\ncat,animal", "names 1 class that the data does not contain; found 'dgo'; .*Did you mean dog"),
         ("pet,animal", "names 1 class that the data does not contain; found 'pet'"),
-        ("dog,", "gives no class a parent"),
+        ("dog,", "no class has a parent in "),
     ],
 )  # fmt: skip
 def test_what_is_no_tree_is_refused(tmp_path, rows, words):
@@ -147,7 +147,7 @@ def test_what_is_no_tree_is_refused(tmp_path, rows, words):
 
 
 @pytest.mark.parametrize(
-    ("text", "words"), [("", "no rows"), ("a,b\n1,2\n", "found a, b; expected a CSV file with col")]
+    ("text", "words"), [("", "no rows"), ("a,b\n1,2\n", "found a, b; expected a CSV file with the col")]
 )
 def test_a_file_without_its_columns_is_refused(tmp_path, text, words):
     path = tmp_path / "parents.csv"
@@ -220,7 +220,7 @@ def test_the_option_names_the_task_and_the_task_the_option():
     assert TrainConfig.from_options(hierarchy="parents.csv").data.task == "hierarchy"
     assert TrainConfig.from_options(task="hierarchy").decision.hierarchy == "folders"
     assert task_options(TrainConfig.from_options(hierarchy="folders")).hierarchy == "folders"
-    with pytest.raises(ConfigError, match="--hierarchy predicts by probability only"):
+    with pytest.raises(ConfigError, match="--hierarchy cannot be combined with --costs, --min-precision"):
         TrainConfig.from_options(hierarchy="folders", min_recall={"dog": 0.9})
 
 
@@ -239,7 +239,7 @@ def test_the_task_predicts_and_scores_as_classification_and_adds_the_tree():
     for one, other in zip(found, plain.predictions(outputs, names, None, PredictOptions()), strict=True):
         assert (one.label, one.set, one.probabilities) == (other.label, other.set, other.probabilities)
     assert {f.back_off for f in found} - set(CLASSES)
-    with pytest.raises(ConfigError, match=r"a probability of 0.5 to back off by; expected above 0.5 and below 1"):
+    with pytest.raises(ConfigError, match=r"the back-off probability 0.5 is out of range; expected a probability"):
         made.predictions(outputs, names, None, PredictOptions(back_off=0.5))
     one, other = made.evaluate(outputs, labels), plain.evaluate(outputs, labels)
     scores = one.summary().pop("hierarchy")

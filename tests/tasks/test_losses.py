@@ -137,7 +137,7 @@ def test_targets_by_hand() -> None:
 
 @pytest.mark.parametrize("label", [-1, 3])
 def test_a_label_that_is_no_class_is_refused(label: int) -> None:
-    with pytest.raises(DataError, match=f"not the index of a class; found {label}; expected 0 to 2"):
+    with pytest.raises(DataError, match=f"not a valid class index; found {label}; expected 0 to 2"):
         targets(torch.tensor([0, label]), 3)
 
 

@@ -75,7 +75,7 @@ def test_anomalies_in_a_stated_training_split_are_left_out(tmp_path):
     dataset = read_anomalies(root, "good")
     assert int(Anomaly.only_tested(dataset).sum()) == 4
     assert (~dataset.learnable).sum() == 9
-    assert "5 images of other classes are in the training splits" in dataset.notes[-1]
+    assert "images of other classes in the training splits are left out: 5" in dataset.notes[-1]
     assert splits(dataset)["test"].count("bad") == 4
     assert read(dataset, task="anomaly") is dataset, "noted once, however often it is read"
     evaluated = read_anomalies(root, ("good",), evaluating=True)
@@ -97,7 +97,7 @@ def test_what_is_unclear_or_wrong_says_so(tmp_path):
     enough = read_anomalies(root, "good")
     Anomaly.check(enough, config)
     with pytest.raises(
-        ConfigError, match=r"resnet8 would be trained from random weights.*found one normal class, good"
+        ConfigError, match=r"training resnet8 from random weights requires .*; found one normal class, good"
     ):
         Anomaly.check(
             enough, TrainConfig.from_options(task="anomaly", normal="good", model="resnet8", pretrained=False)
@@ -107,11 +107,11 @@ def test_what_is_unclear_or_wrong_says_so(tmp_path):
 @pytest.mark.parametrize(
     ("labels", "message"),
     [
-        (np.array([[0, 1], [1, 1], [1, 0], [0, 0]]), "has no column of classes; found 0, 1"),
-        (np.linspace(0, 1, 8).reshape(4, 2), "has no column of classes; found 0, 1"),
+        (np.array([[0, 1], [1, 1], [1, 0], [0, 0]]), "has no class column; found 0, 1"),
+        (np.linspace(0, 1, 8).reshape(4, 2), "has no class column; found 0, 1"),
         (np.array([[0.9, 0.1], [0.2, 0.8]] * 2), "has probabilities, but --task anomaly needs classes"),
         ([["a"], ["b"], ["a"], ["a"]], "has lists of labels, but --task anomaly needs classes"),
-        ([["a"], ["a", "b"], ["a"], ["a"]], "lists of labels are not classes"),
+        ([["a"], ["a", "b"], ["a"], ["a"]], "lists of labels cannot be used as classes"),
     ],
 )
 def test_what_is_normal_is_a_class(labels, message):

@@ -231,9 +231,9 @@ def test_a_summary_says_it_in_numbers_and_words():
     }  # fmt: skip
     words = found.text()
     assert words.startswith(f"quadratic weighted kappa {found.kappa:.3f} (")
-    assert "off by 0.83 grades on average" in words
-    assert "50.0 % exactly right" in words
-    assert "off by 3: #5 is severe, called none with 99.3 %" in words
+    assert "mean absolute error 0.83 grades" in words
+    assert "50.0 % exactly correct" in words
+    assert "off by 3 grades: #5 is severe, predicted as none (99.3 %)" in words
     parts = found.report()
     assert [tile.title for tile in parts.tiles] == ["Agreement", "Mean absolute error", "Accuracy"]
     assert parts.table.rows[0] == ("none", "2", "50.0 %", "100.0 %")
@@ -285,7 +285,7 @@ def test_class_folders_are_grades_where_their_order_is_stated(tmp_path):
         (tmp_path / name).mkdir()
         Image.new("L", (8, 8)).save(tmp_path / name / "1.png")
     assert read_grades(tmp_path, "bad,fair,good").labels.tolist() == [0, 1, 2]
-    with pytest.raises(DataError, match=r"the order of the grades in .* is not known; found bad, fair, good.*--grades"):
+    with pytest.raises(DataError, match=r"the order of the grades in .* is unknown; found bad, fair, good.*--grades"):
         read_grades(tmp_path)
 
 
@@ -302,14 +302,14 @@ def test_the_solar_cells_are_graded_by_their_experts():
 @pytest.mark.parametrize(
     ("labels", "grades", "message"),
     [
-        (["a", "b", "x", "y"], "a,b,c", r"has grades that --grades does not name; found x, y; expected a, b, c"),
-        ([1, 2, 3, 4], "1,2,3", r"has grades that --grades does not name; found 4; expected 1, 2, 3"),
-        (["a", "b", "c", "a"], None, "the order of the grades in .* is not known; found a, b, c. Name them, lowest"),
-        (["1", "2", "many", "1"], None, "the order of the grades in .* is not known; found 1, 2, many"),
-        ([1, 1, 1, 1], None, "holds 1 different grades; expected from 2 to 20"),
-        ([1, None, 2, ""], None, "2 of 4 images in .* have no label; found the first at index 1"),
-        (np.eye(4), None, "has several grades per image; expected one column of grades"),
-        ([1, 2, np.inf, 1], None, "the order of the grades in .* is not known; found 1.0, 2.0, inf"),
+        (["a", "b", "x", "y"], "a,b,c", r"has grades that are missing from --grades; found x, y; expected a, b, c"),
+        ([1, 2, 3, 4], "1,2,3", r"has grades that are missing from --grades; found 4; expected 1, 2, 3"),
+        (["a", "b", "c", "a"], None, "the order of the grades in .* is unknown; found a, b, c. List them, lowest"),
+        (["1", "2", "many", "1"], None, "the order of the grades in .* is unknown; found 1, 2, many"),
+        ([1, 1, 1, 1], None, "contains 1 different grade; expected 2 to 20"),
+        ([1, None, 2, ""], None, "labels are missing for 2 of 4 images in .*; found the first at index 1"),
+        (np.eye(4), None, "has several grades per image; expected a single column of grades"),
+        ([1, 2, np.inf, 1], None, "the order of the grades in .* is unknown; found 1.0, 2.0, inf"),
     ],
 )
 def test_faults_are_named(labels, grades, message):
@@ -318,13 +318,13 @@ def test_faults_are_named(labels, grades, message):
 
 
 def test_many_numbers_are_no_grades():
-    with pytest.raises(DataError, match=r"holds 21 different grades; expected from 2 to 20. Use --task regression"):
+    with pytest.raises(DataError, match=r"contains 21 different grades; expected 2 to 20. Use --task regression"):
         read_grades((images(21), np.arange(21)))
 
 
 def test_one_grade_alone_cannot_be_learned():
     data = read_grades((images(3), [1, 1, 1]), "0,1,2")
-    with pytest.raises(DataError, match="all images of arrays have one grade; found 1"):
+    with pytest.raises(DataError, match="all images of arrays have the same grade; found 1"):
         Ordinal.check(data, TrainConfig())
 
 
@@ -342,11 +342,11 @@ def test_other_data_is_read_with_the_models_grades():
     task = unfitted(("0", "1", "2", "3"))
     data = read((images(2), [3.0, 1.0]), task="ordinal", options=task.read_options())
     assert task.aligned(data).tolist() == [3, 1], "though it lacks some"
-    with pytest.raises(DataError, match="has grades that the model does not name; found 4; expected 0, 1, 2, 3"):
+    with pytest.raises(DataError, match="has grades that are missing from the model; found 4; expected 0, 1, 2, 3"):
         read((images(2), [4, 1]), task="ordinal", options=task.read_options())
     turned = read_grades((images(2), [3, 1]), "3,2,1,0")
     assert task.aligned(turned).tolist() == [3, 1]
-    with pytest.raises(DataError, match="has grades that the model does not know; found a, b; expected 0, 1, 2, 3"):
+    with pytest.raises(DataError, match="grades that the model was not trained on; found a, b; expected 0, 1, 2, 3"):
         task.aligned(read_grades((images(2), ["a", "b"]), "a,b"))
 
 
@@ -430,7 +430,7 @@ def test_a_run_is_evaluated_on_other_images(run, tmp_path, capsys):
     np.savez(tmp_path / "some.npz", images=found[grades < 2], labels=np.array(GRADES)[grades[grades < 2]])
     assert main(["evaluate", str(run.folder), str(tmp_path / "some.npz")]) == 0, "which lacks two of the grades"
     assert "quadratic weighted kappa" in capsys.readouterr().out
-    with pytest.raises(DataError, match="grades that the model does not name; found worst"):
+    with pytest.raises(DataError, match="grades that are missing from the model; found worst"):
         cs.evaluate(run.predictor, (found[:2], ["worst", "none"]))
 
 
@@ -460,12 +460,12 @@ def test_options_that_mean_nothing_for_grades_are_refused(tmp_path):
         (
             {"task": "ordinal", "loss": "focal"},
             ConfigError,
-            "--loss focal does not suit the task ordinal; expected bce",
+            "--loss focal is not available for the task ordinal; expected bce",
         ),
-        ({"task": "ordinal", "class_weights": "balanced"}, ConfigError, "--class-weights: only for classification"),
-        ({"task": "ordinal", "model": "hog+svm"}, ConfigError, "only supports classification"),
-        ({"grades": "0,1,2,3"}, ConfigError, "--grades applies to grades to predict; found arrays has none"),
-        ({"task": "ordinal", "grades": "0,1"}, DataError, "--grades does not name; found 2, 3"),
+        ({"task": "ordinal", "class_weights": "balanced"}, ConfigError, "only classification supports --class-weights"),
+        ({"task": "ordinal", "model": "hog+svm"}, ConfigError, "supports only classification"),
+        ({"grades": "0,1,2,3"}, ConfigError, "models that predict grades support --grades; found no grades in arrays"),
+        ({"task": "ordinal", "grades": "0,1"}, DataError, "missing from --grades; found 2, 3"),
     ):
         with pytest.raises(error, match=message):
             cs.fit(found, grades, out=tmp_path / "no", **options)

@@ -139,10 +139,10 @@ def test_a_panel_survives_json_and_says_what_to_do():
     assert TrustPanel.from_dict(content) == panel
     assert contradictions(content) == []
     assert panel.headline() == "1 of 3 promises kept; not kept: calibration; too few images: label issues"
-    assert "-> use the predictions, not the probabilities" in panel.text()
+    assert "-> use the predictions but not the probabilities" in panel.text()
     assert panel["accuracy"].action == ""
     content["entries"][1]["status"] = "kept"
-    assert contradictions(content) == ["calibration: kept, by its numbers not kept"]
+    assert contradictions(content) == ["calibration: stated as kept, but the numbers give not kept"]
     with pytest.raises(KeyError):
         panel["coverage"]
 
@@ -184,8 +184,8 @@ def test_the_panel_explains_its_words():
         label_issues_entry(0, 100, None),
     ))  # fmt: skip
     text, page = panel.text(), panel._repr_html_()
-    assert "about 100 images would be needed, if the value stays as it is" in text
-    assert "93.8 % of 160 far images (built-in noise, constants, patterns and text pages)" in text
+    assert "about 100 images would be needed, if the value stays the same" in text
+    assert "93.8 % of 160 far images (built-in noise, constant images, patterns and pages of text)" in text
     assert "none of 100 labels flagged, which does not prove that all are correct" in text
     assert "About 100 images" not in page
     assert "The 95 % interval of the accuracy is too wide for a decision: about 100 images would be needed" in page

@@ -106,10 +106,10 @@ def test_measurements_as_labels_are_numbers_and_counts_are_classes(pictures):
             "column 'x' of .* mixes numbers and other values; found 'much' in row 41",
         ),
         ({"x": [1.5, *[0.5] * 38, float("nan")]}, "auto", "mixes numbers and other values; found nothing in row 41"),
-        ({"x": [1.5, *[0.5] * 38, "nan"]}, "auto", "not finite numbers; found nan in column 'x' of image 40"),
-        ({"a": [1, 2] * 20, "b": [0, 1] * 20}, "multilabel", "columns of labels in .* must be 0 or 1; found 2"),
-        ({"x": np.linspace(0, 1, 40)}, "classification", "has no column of classes; found x; expected a column"),
-        ({"label": ["a", "b"] * 20}, "regression", "labels of .* are names, not numbers; found 'a' at row 2"),
+        ({"x": [1.5, *[0.5] * 38, "nan"]}, "auto", "non-finite targets for 1 of 40 .*; found nan in column 'x' of im"),
+        ({"a": [1, 2] * 20, "b": [0, 1] * 20}, "multilabel", "label columns in .* must contain only 0 and 1; found 2"),
+        ({"x": np.linspace(0, 1, 40)}, "classification", "has no class column; found x; expected a column"),
+        ({"label": ["a", "b"] * 20}, "regression", "labels in .* are names, not numbers; found 'a' at row 2"),
         ({"label": ["1", "b"] * 20}, "regression", "column 'label' of .* mixes numbers.*; found 'b' in row 3"),
         ({"what": ["a", "b"] * 20}, "auto", "lacks a column"),
     ],
@@ -122,9 +122,9 @@ def test_faults_are_named(pictures, columns, task, message):
 @pytest.mark.parametrize(
     ("columns", "task", "message"),
     [
-        ({"x": [2.5] * 40}, "auto", "1 constant target in .*; found 'x' is 2.5 for all images"),
-        ({"a": [1, 0] * 20, "b": [0] * 40}, "multilabel", "1 constant label in .*; found 'b' is never positive"),
-        ({"label": ["a|b", "a"] * 20}, "multilabel", "1 constant label in .*; found 'a' is positive for every image"),
+        ({"x": [2.5] * 40}, "auto", "1 constant target in .*; found 'x', which is 2.5 for all images"),
+        ({"a": [1, 0] * 20, "b": [0] * 40}, "multilabel", "1 constant label in .*; found 'b', which is never positive"),
+        ({"label": ["a|b", "a"] * 20}, "multilabel", "1 constant label in .*; found 'a', which is positive for every"),
     ],
 )
 def test_nothing_is_learned_of_what_never_changes_though_it_can_be_evaluated_by(pictures, columns, task, message):
@@ -133,14 +133,14 @@ def test_nothing_is_learned_of_what_never_changes_though_it_can_be_evaluated_by(
         found.task.check(found, TrainConfig())
     (finding,) = found.task.findings(found)
     assert (finding.code, finding.severity) == ("constant-targets", "warning")
-    assert "`train` refuses this" in finding.message
+    assert "`train` rejects such data" in finding.message
 
 
 def test_a_folder_of_classes_is_no_regression(tmp_path):
     for name in ("a", "b"):
         (tmp_path / name).mkdir()
         Image.new("L", (8, 8)).save(tmp_path / name / "1.png")
-    with pytest.raises(DataError, match=r"labels of .* are names, not numbers; found 'a' at index 0.*Leave out --task"):
+    with pytest.raises(DataError, match=r"labels in .* are names, not numbers; found 'a' at index 0.*Leave out --task"):
         read(tmp_path, task="regression")
 
 
@@ -170,7 +170,7 @@ def test_soft_labels_are_probabilities_of_classes(pictures):
     assert soft_labels(shares)
     assert not soft_labels(2 * shares)
     assert not soft_labels(np.eye(3))
-    with pytest.raises(DataError, match=r"1 class never the most probable; found '2'.*--task regression"):
+    with pytest.raises(DataError, match=r"1 class never the most probable one; found '2'.*--task regression"):
         read((IMAGES, np.c_[0.9 * shares, np.full(6, 0.1)]))
 
 
@@ -189,14 +189,14 @@ def test_strata_of_labels_are_the_rarest_and_of_numbers_their_tenths():
 def test_what_is_predicted_in_words():
     labels = read((IMAGES, [["a"], ["a", "b"], [], ["b"], ["b"], ["a"]]))
     assert [labels.words(i) for i in range(3)] == ["a", "a, b", "no label"]
-    assert labels.task.describe(labels) == "2 labels (a, b), counted by the rarest label of each image"
+    assert labels.task.describe(labels) == "2 labels (a, b), grouped by the rarest label of each image"
     numbers = read((IMAGES, np.linspace(0, 1, 6)))
-    assert (numbers.words(1), numbers.task.describe(numbers)) == ("0.2", "1 number (value), counted by value")
+    assert (numbers.words(1), numbers.task.describe(numbers)) == ("0.2", "1 number (value), grouped by value")
     two = read((IMAGES, np.arange(12).reshape(6, 2)))
-    assert (two.words(1), two.task.describe(two)) == ("0 2, 1 3", "2 numbers (0, 1), counted by 0")
+    assert (two.words(1), two.task.describe(two)) == ("0 2, 1 3", "2 numbers (0, 1), grouped by 0")
     turn = np.radians(np.arange(6) * 50)
     direction = read((IMAGES, np.stack([np.cos(turn), np.sin(turn)], 1)))
-    assert direction.task.describe(direction) == "2 numbers (0, 1), counted by direction"
+    assert direction.task.describe(direction) == "2 numbers (0, 1), grouped by direction"
     classes = read((IMAGES, list("abcabc")))
     assert (classes.words(1), classes.task.describe(classes)) == ("b", "")
 
@@ -220,7 +220,7 @@ def test_faults_of_labels_in_python_are_named(labels, message):
 
 def test_lists_of_labels_are_no_classes():
     several = [["a", "b"], ["a"]] * 3
-    with pytest.raises(DataError, match=r"lists of labels are not classes; found \['a', 'b'\].*Leave out --task"):
+    with pytest.raises(DataError, match=r"lists of labels cannot be used as classes; found \['a', 'b'\].*Leave out"):
         read((IMAGES, several), task="classification")
     assert read((IMAGES, [["a"], ["b"]] * 3), task="classification").classes == ("a", "b")
 
@@ -234,7 +234,7 @@ def test_many_whole_numbers_look_like_counts():
 
 def test_what_is_for_classes_alone_refuses_other_data():
     assert read_exclusive((IMAGES, list("abcabc")), "this").classes == ("a", "b", "c")
-    with pytest.raises(DataError, match=r"this needs data with one class per image; found columns of numbers in"):
+    with pytest.raises(DataError, match=r"this needs data with one class per image; found numeric columns in"):
         read_exclusive((IMAGES, np.linspace(0, 1, 6)), "this")
 
 

@@ -73,7 +73,7 @@ def test_predictions_stay_in_their_range():
     [
         (np.linspace(0, 350, 50), {"angle": "radians"}, "not in radians; found values up to 350; fix|not in radians"),
         (np.linspace(0, 6.2, 50), {"angle": "degrees"}, "probably not in degrees; found values up to 6.2"),
-        (np.linspace(0, 9, 50), {"within": (0, 8)}, "outside the range of --within; found 0 to 9; expected 0 to 8"),
+        (np.linspace(0, 9, 50), {"within": (0, 8)}, "outside the range given by --within; found 0 to 9; expected 0 to"),
     ],
 )
 def test_a_wrong_unit_or_range_is_reported(values, options, message):

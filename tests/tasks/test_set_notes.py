@@ -33,5 +33,5 @@ def test_the_classes_that_are_in_every_set_are_named():
         if options.by_class:
             assert all((name in notes) == inside for name, inside in zip(names[1:], held[1:], strict=True))
     assert few_calibration_images(scores, names, PredictOptions(by_class=True)) == (
-        "1 class (fox) has fewer calibration images than the 9 that a coverage of 90 % needs, and is in every set",
+        "1 class (fox) has fewer calibration images than the 9 required for a coverage of 90 %, so it is in every set",
     )

@@ -185,11 +185,11 @@ def test_any_layer_of_a_trained_network_feeds_any_classifier(tmp_path, scenes, d
         np.testing.assert_array_equal(own[name], tensor)
     for wrong, words in (
         ({**options, "layer": "layr2"}, "unknown layer 'layr2' in this model. Did you mean layer2"),
-        ({"network": "runs/none"}, "no run and no network with published weights has this name"),
+        ({"network": "runs/none"}, "is neither the folder of a run nor a network with published weights"),
     ):
         with pytest.raises(cs.ClearsightError, match=words):
             cs.fit(images, labels, model="features+svm", model_arg=wrong, out=str(tmp_path / "no"))
-    with pytest.raises(ConfigError, match="takes gray images; found images in colour"):
+    with pytest.raises(ConfigError, match="takes gray images; found colour images"):
         cs.fit(scenes[0][:60], labels, model="features+svm", model_arg=options, out=str(tmp_path / "no"))
 
 
@@ -215,8 +215,8 @@ def test_names_and_options_that_do_not_exist(name, options, words):
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"model": "hog+svm", "init": "he"}, "--init applies to networks, not to the classical model hog"),
-        ({"model": "hog+svm", "model_arg": {"cell": "x"}}, "found cell 'x'; expected something like 8"),
+        ({"model": "hog+svm", "init": "he"}, "the classical model hog\\+svm does not support --init"),
+        ({"model": "hog+svm", "model_arg": {"cell": "x"}}, "found cell 'x'; expected a value such as 8"),
         ({"model": "hog+svm", "model_arg": {"cell": 0}}, "found cell 0; expected above 0"),
         ({"model": "hog+svm", "model_arg": {"cell": 40}}, "smaller than a block of cells"),
         (

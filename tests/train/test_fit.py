@@ -67,7 +67,8 @@ def test_photographs_get_a_head_on_pretrained_features(photos):
     right = fitted.val_logits.argmax(1) == fitted.prepared.labels[fitted.validation_indices]
     means = [right[np.isin(fitted.validation_indices, val_rows)].mean() for _, val_rows in fitted.prepared.split.folds]
     assert len(means) == 5
-    assert agree.choice == f"{percent(min(means))} to {percent(max(means))}, deviation {points(np.std(means, ddof=1))}"
+    deviation = f"standard deviation {points(np.std(means, ddof=1))}"
+    assert agree.choice == f"{percent(min(means))} to {percent(max(means))}, {deviation}"
 
 
 def test_soft_labels_teach_a_network_how_sure_to_be():
@@ -121,7 +122,7 @@ def test_fine_tuning_is_kept_only_if_validation_agrees(tmp_path, few_photos):
     decisions = {d["what"]: d for d in run.metrics["recipe"]}
     kept = decisions["training the upper blocks"]
     assert "validation accuracy" in kept["why"]
-    new, old, joined = (float(share) for share in re.findall(r"([\d.]+) %", kept["why"])[:3])
+    old, new, joined = (float(share) for share in re.findall(r"([\d.]+) %", kept["why"])[:3])
     alone = {"kept": new, "not kept": old}
     assert alone.get(kept["choice"], joined) >= joined, "one alone only where it is better than both"
     decided = json.loads((run.folder / "config.json").read_text())["recipe"]
@@ -171,7 +172,7 @@ def test_folds_that_the_budget_does_not_last_for_are_left_out(few_photos, monkey
     assert sorted(fitted.validation_indices) == sorted(np.concatenate([split.folds[0][1], split.folds[1][1]]))
     decision = next(d for d in fitted.decisions if d.what == "folds")
     assert decision.choice == "2 of 3"
-    assert decision.why == "each takes 1550 s, longer than expected, and 500 s of the budget are left"
+    assert decision.why == "each fold takes 1550 s, longer than expected, and the budget leaves only 500 s"
 
 
 @pytest.mark.long
@@ -179,7 +180,7 @@ def test_a_budget_too_small_for_an_epoch_is_reported(tmp_path, few_photos):
     run = cs.fit(few_photos, out=str(tmp_path / "run"), img_size=64, budget="0.01s")
     decisions = {d["what"]: d for d in run.metrics["recipe"]}
     assert decisions["training the upper blocks"]["choice"] == "left out"
-    why = r"^0 s of --budget 0.01s are left: reading .* took .* s; give --budget \d+s or more$"
+    why = r"^--budget 0.01s leaves only 0 s, because reading .* took .* s; use --budget \d+s or more$"
     assert re.search(why, decisions["training the upper blocks"]["why"])
 
 
@@ -188,7 +189,7 @@ def test_a_budget_that_preparation_used_up_is_reported(noise, capsys):
     run = cs.fit(noise(40), labels, budget="0.01s")
     decisions = {d["what"]: d for d in run.metrics["recipe"]}
     assert decisions["epochs"]["choice"] == "1"
-    assert re.search(r"the minimum: .*give --budget \d+s or more", decisions["epochs"]["why"])
+    assert re.search(r"the minimum: .*use --budget \d+s or more", decisions["epochs"]["why"])
     run = cs.fit(noise(40), labels, budget="1m", model="pixels+softmax")
     assert {d["what"]: d["choice"] for d in run.metrics["recipe"]}["without effect"] == "--budget"
 
@@ -234,7 +235,7 @@ def test_options_of_the_network_and_its_weights(tmp_path, few_digits):
     assert cs.load(run.folder).predictor.predict(np.zeros((1, 8, 8), np.uint8))[0].label in run.predictor.classes
     with pytest.raises(cs.ClearsightError, match="has no option 'wdth'"):
         cs.fit("digits", out=str(tmp_path / "other"), model="resnet8", model_arg={"wdth": 8})
-    with pytest.raises(cs.ClearsightError, match="and --model is auto"):
+    with pytest.raises(cs.ClearsightError, match="but --model is auto"):
         cs.fit("digits", out=str(tmp_path / "other"), model_arg={"width": 8})
 
 
@@ -315,7 +316,7 @@ def test_named_networks_train_from_scratch(tmp_path, name, few_digits):
 
 def test_weights_that_cannot_be_downloaded_are_named(tmp_path, photos, monkeypatch):
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
-    with pytest.raises(cs.ClearsightError, match="published weights of timm/resnet10t cannot be had"):
+    with pytest.raises(cs.ClearsightError, match="published weights of timm/resnet10t cannot be downloaded"):
         cs.fit(photos, out=str(tmp_path / "run"), model="timm/resnet10t", pretrained=True)
 
 
@@ -410,4 +411,4 @@ def test_options_without_effect_on_a_frozen_head_are_reported(few_photos):
     fitted = fit(read(few_photos), TrainConfig.from_options(**options))
     text = next(d for d in fitted.decisions if d.what == "without effect")
     assert text.choice == "--epochs"
-    assert text.why == "the network's weights are kept, as requested by --freeze all"
+    assert text.why == "the network's weights are frozen, as requested by --freeze all"

@@ -89,7 +89,7 @@ def test_the_other_class_is_no_class():
     assert {other.source.name(i) for i in range(5)} <= {
         digits.source.name(i) for i in np.flatnonzero(digits.labels == 3)
     }
-    with pytest.raises(ConfigError, match="no such class"):
+    with pytest.raises(ConfigError, match="unknown class"):
         other_class(digits, "30")
 
 

@@ -178,9 +178,9 @@ def test_bad_requests_are_explained() -> None:
         build_optimiser("adm", groups, momentum=0.9, weight_decay=0.0)
     with pytest.raises(ConfigError, match=r"unknown optimiser 'adm'"):
         default_lr("adm")
-    with pytest.raises(ConfigError, match=r"lbfgs has no weight decay; found 0.1"):
+    with pytest.raises(ConfigError, match=r"lbfgs does not support weight decay; found --weight-decay 0.1"):
         build_optimiser("lbfgs", groups, momentum=0.9, weight_decay=0.1)
-    with pytest.raises(ConfigError, match="nesterov needs momentum"):
+    with pytest.raises(ConfigError, match="nesterov needs a momentum above 0"):
         build_optimiser("nesterov", groups, momentum=0.0, weight_decay=0.0)
 
 

@@ -71,14 +71,14 @@ def test_it_ends_when_the_loss_is_no_number(bad: float) -> None:
 @pytest.mark.parametrize(
     ("step", "words"),
     [
-        (lambda rate: 1 + rate, "losses 1 to 2"),
-        (lambda rate: 1.0, "losses 1 to 1"),
-        (lambda rate: math.nan, "not finite in the first step"),
+        (lambda rate: 1 + rate, "losses from 1 to 2"),
+        (lambda rate: 1.0, "losses from 1 to 1"),
+        (lambda rate: math.nan, "non-finite loss at the first step"),
     ],
 )
 def test_a_loss_that_never_falls_is_explained(step: Callable[[float], float], words: str) -> None:
     with pytest.raises(
-        TrainingError, match=f"did not decrease at any learning rate of the range test; found .*{words}.*--lr"
+        TrainingError, match=f"did not decrease at any learning rate in the range test; found .*{words}.*--lr"
     ):
         range_test(step)
 
@@ -105,7 +105,7 @@ def test_descent_converges_just_below_the_bound_and_diverges_just_above(largest:
 
 @pytest.mark.parametrize("curvature", [0.0, -1.0, math.nan])
 def test_no_bound_without_curvature(curvature: float) -> None:
-    with pytest.raises(ValueError, match="it must be above 0 for a bound on the rate"):
+    with pytest.raises(ValueError, match="the largest curvature must be above 0 to bound the learning rate"):
         largest_stable_rate(curvature)
 
 

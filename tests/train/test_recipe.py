@@ -45,7 +45,7 @@ def planned(short_side, **options):
 def test_images_that_are_made_small_get_a_network_for_small_images(img_size):
     recipe = planned(500, img_size=img_size)
     assert (recipe.kind, recipe.model, recipe.img_size) == ("scratch", "resnet8", img_size)
-    assert f"the images are small (--img-size {img_size}, below {SMALL})" in recipe.decisions[0].why
+    assert f"too small for a pretrained network (--img-size {img_size}, below {SMALL})" in recipe.decisions[0].why
     headless(recipe.model, 3, img_size, recipe.model_args)(torch.zeros(2, 3, img_size, img_size))  # takes that size
 
 
@@ -54,9 +54,9 @@ def test_a_size_that_is_large_enough_keeps_the_pretrained_network():
     assert planned(500).kind == "probe"
     assert planned(20, img_size=224).kind == "scratch"  # enlarging adds nothing
     assert planned(500, img_size=24, pretrained=True).kind == "probe"  # as asked
-    with pytest.raises(ConfigError, match=r"found --img-size 24. Leave out --img-size"):
+    with pytest.raises(ConfigError, match=r"found --img-size 24. Drop --img-size"):
         planned(500, img_size=24, freeze="all")
-    with pytest.raises(ConfigError, match=r"found median short side 20 pixels. Add --model efficientnet_lite0"):
+    with pytest.raises(ConfigError, match=r"found median shorter side of 20 pixels. Add --model efficientnet_lite0"):
         planned(20, freeze="all")
 
 

@@ -54,7 +54,7 @@ def test_a_study_goes_on_and_other_options_need_another_folder(few_digits, tmp_p
     assert len(again.trials) == 3
     assert again.trials[:2] == first.trials
     assert len({t.options["lr"] for t in again.trials}) == 3, "what was tried is not drawn again"
-    with pytest.raises(CheckpointError, match="contains a search with other images or options"):
+    with pytest.raises(CheckpointError, match="contains a search with different images or options"):
         find(tmp_path / "study.db", 1, few_digits, seed=1)
     assert find(tmp_path / "study.db", 3, few_digits).trials == again.trials
 
@@ -123,7 +123,7 @@ def test_the_space_leaves_out_what_training_would_refuse():
 
 @pytest.mark.parametrize("options", [{"resume": True}, {"auto_fix": True}])
 def test_a_search_is_not_resumed_or_fixed(tmp_path, options):
-    with pytest.raises(ConfigError, match="repeat the command to resume a search"):
+    with pytest.raises(ConfigError, match="a search supports neither --resume nor --auto-fix"):
         find(tmp_path / "study.db", 1, **options)
 
 

@@ -109,9 +109,9 @@ def test_a_layer_that_is_not_there_is_refused_before_training(few_photos, capsys
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"freeze_to": "blocks.3", "freeze": "none"}, "--freeze-to and --freeze none both say"),
-        ({"freeze_to": "blocks.3", "pretrained": False}, "--freeze-to needs published weights"),
-        ({"head_widths": "64,"}, "--head-widths '64,' must be numbers of units"),
+        ({"freeze_to": "blocks.3", "freeze": "none"}, "--freeze-to and --freeze none both set"),
+        ({"freeze_to": "blocks.3", "pretrained": False}, "excludes the published weights needed for --freeze-to"),
+        ({"head_widths": "64,"}, "--head-widths must be numbers of units"),
         ({"head_widths": "64", "freeze": "recipe"}, "drop --head-widths"),
     ],
 )
@@ -126,13 +126,11 @@ def test_options_that_contradict_each_other(options, words):
 def test_networks_without_published_weights_refuse_them(digits_arrays):
     images, labels = digits_arrays
     few_digits = images[:60], labels[:60]
-    with pytest.raises(ConfigError, match="--freeze-to freezes weights of lenet5, which would be random"):
+    with pytest.raises(ConfigError, match=r"lenet5 starts from random weights, but .* needed for --freeze-to"):
         cs.fit(*few_digits, model="lenet5", freeze_to="stage1")
-    with pytest.raises(ConfigError, match="--head-widths applies to networks, not to the classical model"):
+    with pytest.raises(ConfigError, match=r"the classical model hog\+svm does not support --head-widths"):
         cs.fit(*few_digits, model="hog+svm", head_widths=32)
-    with pytest.raises(
-        ConfigError, match="--head-widths needs pretrained weights, and small images use a network from"
-    ):
+    with pytest.raises(ConfigError, match="trained from scratch, but pretrained weights are needed for --head-widths"):
         cs.fit(*few_digits, head_widths=32)
 
 

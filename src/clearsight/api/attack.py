@@ -113,7 +113,7 @@ def _one(
     if goal is not None and predicted[0] == goal:
         raise ConfigError(
             f"the image is already predicted as {predictor.classes[goal]}", found=f"--target {predictor.classes[goal]}",
-            fix="name another class",
+            fix="choose a different class",
         )  # fmt: skip
     curve = attacked(
         predictor, pixels, predicted, names=one.names, method=method, norm=norm, epsilons=epsilons, steps=steps,

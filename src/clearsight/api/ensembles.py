@@ -21,6 +21,7 @@ from clearsight.evaluation import (
 from clearsight.predictor import Predictor
 from clearsight.runs.images import HeldOut, held_out, seen_by
 from clearsight.runs.load import ModelSource, folder_of, predictor_of
+from clearsight.wording import count
 
 
 @known_arguments
@@ -56,7 +57,7 @@ def compare_models(
     console = console or usual_console()
     functions = tta_functions(tta) if tta is not None else []
     held = held_out(model, data, include_training=include_training, console=console, data_dir=data_dir)
-    held.predictor.classifies("comparing views and models")
+    held.predictor.classifies("model comparison")
     predictors = {_short(model): held.predictor}
     for other in others:
         name = _short(other)
@@ -65,7 +66,7 @@ def compare_models(
         predictors[name] = predictor_of(other)
         if predictors[name].classes != held.predictor.classes:
             raise DataError(
-                f"{name} has different classes from {_short(model)}",
+                f"the classes of {name} differ from those of {_short(model)}",
                 found=", ".join(predictors[name].classes[:8]),
                 expected=", ".join(held.predictor.classes[:8]),
             )
@@ -107,10 +108,10 @@ def _unseen_by_all(
         return held, [view for view, _ in found], [bool(mask.any()) for _, mask in found]
     if known.all():
         raise DataError(
-            "every image was used to train at least one of the models", found=f"{len(known)} images",
-            fix="name other data, compare runs of the same --seed, or add --include-training",
+            "every image was used to train at least one of the models", found=count(len(known), "image"),
+            fix="pass different data, compare runs trained with the same --seed, or add --include-training",
         )  # fmt: skip
-    console.say(f"data: {known.sum()} images that another of these models was trained on, excluded")
+    console.say(f"data: excluded {count(int(known.sum()), 'image')} that another of these models was trained on")
     kept = np.flatnonzero(~known)
     return held.at(kept), [PixelView(view.array, view.indices[kept]) for view, _ in found], [False] * len(found)
 

@@ -119,7 +119,10 @@ def _require_effect(config: TrainConfig) -> None:
     if config.data.task not in ("auto", "classification"):
         idle.append(f"--task {config.data.task}")
     if idle:
-        raise ConfigError(f"{', '.join(idle)}: not an option of ImageClassifier", fix="omit it, or use `cs.fit(X, y)`")
+        raise ConfigError(
+            f"ImageClassifier does not support {', '.join(idle)}",
+            fix="keep the defaults, or use `cs.fit(X, y)` instead",
+        )
 
 
 def _require_distinct(classes: NDArray[Any]) -> None:
@@ -129,9 +132,9 @@ def _require_distinct(classes: NDArray[Any]) -> None:
         by_name.setdefault(class_name(label), []).append(label)
     if alike := next((labels for labels in by_name.values() if len(labels) > 1), None):
         raise DataError(
-            "two classes have the same name", found=" and ".join(ascii(label) for label in alike),
-            expected="one Unicode form for each class", fix="write the labels with `unicodedata.normalize('NFC', "
-            "label)`",
+            "several classes have the same name", found=" and ".join(ascii(label) for label in alike),
+            expected="a single Unicode form of each class name",
+            fix="normalise the labels with `unicodedata.normalize('NFC', label)`",
         )  # fmt: skip
 
 
@@ -142,7 +145,7 @@ def _require_classes(y: NDArray[Any]) -> None:
     if several or decimals:
         raise DataError(
             f"Unknown label type: {'continuous' if decimals else 'multilabel-indicator'}",
-            found=f"labels of shape {y.shape}, {y.dtype}",
+            found=f"labels of shape {y.shape} and dtype {y.dtype}",
             expected="one class per image",
-            fix="use `cs.fit(X, y)` for several labels per image, or for numbers",
+            fix="use `cs.fit(X, y)` for multi-label classification or regression",
         )

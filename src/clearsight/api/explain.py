@@ -62,7 +62,7 @@ def explain(
         from clearsight.report.picture_results import heat_files, write_heatmaps
 
         if not overwrite:
-            refuse_existing(folder, heat_files(stems, called), "add --overwrite (in Python overwrite=True)")
+            refuse_existing(folder, heat_files(stems, called), "add --overwrite (overwrite=True in Python)")
     run = explained(
         predictor,
         given,

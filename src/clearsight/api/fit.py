@@ -123,7 +123,9 @@ def train(
         require_targets(config, dataset)
     with processes() as world:
         if config.run.auto_fix and world.size > 1:
-            raise ConfigError("--auto-fix works in a single process", fix="drop it, or start one process")
+            raise ConfigError(
+                "--auto-fix works only in a single process", fix="drop --auto-fix, or start a single process"
+            )
         if world.rank > 0:
             return _follow(dataset, config, world, begun)
         if config.run.auto_fix:
@@ -273,7 +275,7 @@ def _trained(
     with history(folder / "history.csv") as log, events(folder, by_step=by_step) as event:
 
         def on_epoch(epoch: Epoch) -> None:
-            with disk_errors(folder, "the run", "free some space, or choose another --out"):
+            with disk_errors(folder, "the run", "free some disk space, or choose a different folder with --out"):
                 log(epoch)
                 event(epoch)
 
@@ -330,14 +332,16 @@ def _compared(begun: Continuation, fitted: Fitted, output: ModelOutput, console:
     try:
         truths = (truth, truth) if new.exclusive else (old.task.aligned(dataset), truth)
     except DataError as error:  # other labels or numbers than the run predicts
-        console.say(f"not compared with {begun.folder}: {error}")
+        console.say(f"the new model is not compared with {begun.folder}: {error}")
         truths, shared = (truth, truth), np.zeros(len(test), bool)
     rows = test[shared]
     pixels = prepared.pixels
     if (old.form, old.geometry) != (prepared.form, prepared.geometry):
         pixels, _ = all_pixels(old, dataset, prepared.scan, console)
     before = (
-        output if not len(rows) else model_output(begun.predictor, pixels, rows, console.stage("asking the old model"))
+        output
+        if not len(rows)
+        else model_output(begun.predictor, pixels, rows, console.stage("evaluating the previous model"))
     )
     after = ModelOutput(output.logits[shared], output.features[shared], output.statistics[shared])
     return compare_runs(

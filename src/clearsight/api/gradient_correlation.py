@@ -76,7 +76,9 @@ def gradient_correlation(
         "console": console or usual_console(),
     }  # fmt: skip
     if between and not models:
-        raise ConfigError("inputs between two images need networks for images", fix="name some, such as resnet20")
+        raise ConfigError(
+            "--between needs networks that take images", fix="name at least one network, such as resnet20"
+        )
     if models:
         found = correlation_between(models, *_ends(between, img_size), **options)
     else:

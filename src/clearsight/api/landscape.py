@@ -103,16 +103,15 @@ def _surveyed(
     dataset = known.dataset
     if dataset.classes != bundle.classes:
         raise DataError(
-            "the data has different classes from the model", found=", ".join(dataset.classes[:8]),
-            expected=", ".join(bundle.classes[:8]), fix="name the images that the model was trained on",
+            "the classes of the data differ from those of the model", found=", ".join(dataset.classes[:8]),
+            expected=", ".join(bundle.classes[:8]), fix="pass the images that the model was trained on",
         )  # fmt: skip
     parts = known.rows("train"), known.rows("val")
     if not all(map(len, parts)):
         raise BundleError(
-            f"these are not the images that {name} was trained on",
-            found=f"{len(parts[0])} training and {len(parts[1])} validation images of this model, recognised by "
-            f"content",
-            fix="name the images that the model was trained on",
+            f"the data does not contain both training and validation images of {name}",
+            found=f"{len(parts[0])} training and {len(parts[1])} validation images of this model, matched by content",
+            fix="pass the images that the model was trained on",
         )  # fmt: skip
     rates = None if weights == "head" or run is None else recorded_rates(run)
     rng = np.random.default_rng(seed)

@@ -57,7 +57,7 @@ def locate(
 
         if not overwrite:
             there = [str(path) for file in files for path in (file, file.with_suffix(".npz"))]
-            refuse_existing("", there, "add --overwrite (in Python overwrite=True)")
+            refuse_existing("", there, "add --overwrite (overwrite=True in Python)")
     found = []
     for number, one in enumerate(
         located(predictor, given, method=method, target=target, settings=settings, console=console or usual_console())
@@ -88,6 +88,8 @@ def picture_files(names: Sequence[str], out: str | Path) -> list[Path]:
         return [place / name for name in picture_names(names)]
     if len(names) > 1:
         raise ConfigError(
-            f"--out {out} is a single image file", found=f"{len(names)} images", fix="name a folder for the images"
+            f"--out {out} is a single file, which cannot hold several images",
+            found=f"{len(names)} images",
+            fix="pass a folder with --out",
         )
     return [place]

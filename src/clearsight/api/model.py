@@ -243,10 +243,10 @@ class Model:
         shown = ", ".join(bundle.classes[:5]) + (", ..." if len(bundle.classes) > 5 else "")
         spec = bundle.network.spec
         lines = [
-            f"{bundle.task.name} of {bundle.thing}s: {len(bundle.classes)} "
+            f"task: {bundle.task.name} ({bundle.thing}s), {len(bundle.classes)} "
             f"{bundle.task.words_used.names[len(bundle.classes) != 1]} ({shown})",
             f"network {spec.get('name', spec.get('kind'))}, input {width} x {height} pixels, "
-            f"{'gray' if channels == 1 else 'RGB'}, {bundle.form.bits} bits",
+            f"{'gray' if channels == 1 else 'RGB'}, {bundle.form.bits} bits per channel",
         ]
         if test := bundle.scores.get("test"):
             lines.append(f"test split: {bundle.task.evaluation.headline(test, bundle.thing).splitlines()[0]}")
@@ -259,7 +259,7 @@ class Model:
 def _group(group: Mapping[str, str]) -> tuple[str, str]:
     """The column and the value of a group; ConfigError if it is invalid."""
     if not (isinstance(group, Mapping) and len(group) == 1):
-        raise ConfigError("group must be one column and a value", found=repr(group), expected='{"site": "A"}')
+        raise ConfigError("group must map a single column to a value", found=repr(group), expected='{"site": "A"}')
     return next(iter(group.items()))
 
 

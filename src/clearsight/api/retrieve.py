@@ -137,5 +137,5 @@ def _index_folder(model: ModelSource, named: str | Path | None) -> Path:
         return Path(named).expanduser()
     run = folder_of(model)
     if run is None:
-        raise ConfigError("this model was not loaded from a folder", fix="name the folder of the index")
+        raise ConfigError("this model was not loaded from a folder", fix="pass the folder of the index")
     return run / "index"

@@ -123,10 +123,10 @@ class Run(Result):
             return self.report
         if place.exists() and not overwrite and (not place.is_dir() or any(place.iterdir())):
             raise OutputError(
-                f"{place} is in use", found="a file" if place.is_file() else "a folder that is not empty",
-                fix="choose another folder, or pass overwrite=True to `save`",
+                f"{place} already exists", found="a file" if place.is_file() else "a non-empty folder",
+                fix="choose a different folder, or pass overwrite=True to `save`",
             )  # fmt: skip
-        with disk_errors(place, "the run", "free some space or choose another folder"):
+        with disk_errors(place, "the run", "free some disk space, or choose a different folder"):
             place.parent.mkdir(parents=True, exist_ok=True)
             partial = place.with_name(f"{place.name}.{os.getpid()}.partial")
             try:

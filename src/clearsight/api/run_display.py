@@ -63,7 +63,7 @@ class RunRenderer(SectionsRenderer[Run]):
 
     def tiles(self) -> Sequence[Tile]:
         metrics = self.result.metrics
-        trained = Tile("Trained in", duration(self.result.seconds), f"with the model {metrics['model']}")
+        trained = Tile("Trained in", duration(self.result.seconds), f"model {metrics['model']}")
         return (*(self._parts.tiles if self._parts else ()), trained)
 
     def caveats(self) -> Sequence[Any]:
@@ -90,14 +90,18 @@ class RunRenderer(SectionsRenderer[Run]):
             yield f"**{verdict.severity}**: {sentence(verdict.words)} {sentence(verdict.fix)}"
         if self.result.label_issues is not None:
             yield f"{self.result.label_issues.summary()} See `run.label_issues`."
-        kept = "" if self.result.temporary is None else " It is deleted with this run; `run.save(folder)` keeps both."
-        yield f"The whole report is `{self.result.report}`.{kept}"
+        kept = (
+            ""
+            if self.result.temporary is None
+            else " It is temporary and deleted with the run; `run.save(folder)` keeps both."
+        )
+        yield f"The full report is at `{self.result.report}`.{kept}"
 
     def figure(self) -> Any:
         """Charts of the test scores and the confusion matrix."""
         test = self.result.test
         if test is None:
-            raise ValueError("this run was opened without its evaluation: use `cs.evaluate(run).plot()`")
+            raise ValueError("this run was loaded without its evaluation: use `cs.evaluate(run).plot()`")
         return EvaluationRenderer(test).figure()
 
 
@@ -142,7 +146,7 @@ class ModelRenderer(SectionsRenderer[Any]):
         spec, weights = bundle.network.spec, sum(p.numel() for p in bundle.network.parameters())
         colour = "gray" if channels == 1 else "colour"
         return (
-            Tile("Predicts", count(len(bundle.classes), *names), f"{bundle.task.name} of {bundle.thing}s"),
+            Tile("Predicts", count(len(bundle.classes), *names), f"task: {bundle.task.name} ({bundle.thing}s)"),
             Tile("Network", str(spec.get("name", spec.get("kind"))), f"{large(weights)} weights"),
             Tile("Input", f"{width}\u00a0×\u00a0{height}", f"pixels, {colour}, {bundle.form.bits} bits per channel"),
         )
@@ -160,7 +164,7 @@ class ModelRenderer(SectionsRenderer[Any]):
             yield decisions_section(decisions)
 
     def figure(self) -> Any:
-        raise NotImplementedError("a model has no plot")
+        raise NotImplementedError("a model cannot be plotted")
 
 
 renderer.register(Run, RunRenderer)

@@ -19,21 +19,26 @@ from clearsight.errors import ConfigError
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_sample(parser, "RUN/attack")
     parser.add_argument(
-        "--method", default="pgd", choices=("fgsm", "pgd"), help="attack: fgsm takes one step, pgd many (default: pgd)"
+        "--method",
+        default="pgd",
+        choices=("fgsm", "pgd"),
+        help="attack method; fgsm takes one step, pgd many (default: pgd)",
     )
     parser.add_argument(
-        "--norm", default="linf", choices=("linf", "l2"), help="norm that bounds the change (default: linf)"
+        "--norm", default="linf", choices=("linf", "l2"), help="norm that bounds the perturbation (default: linf)"
     )
     parser.add_argument(
         "--epsilon",
         metavar="X,...",
-        help="maximum changes to test, for pixels from 0 to 1 (default: "
-        "0.005,0.01,0.02,0.05,0.1,0.2; for l2 0.1,0.2,0.5,1,2,4)",
+        help="maximum perturbations to test, for pixel values from 0 to 1 (default: "
+        "0.005,0.01,0.02,0.05,0.1,0.2; for l2: 0.1,0.2,0.5,1,2,4)",
     )
-    parser.add_argument("--steps", type=int, default=20, metavar="N", help="number of steps of pgd (default: 20)")
-    parser.add_argument("--target", metavar="CLASS", help="target class (default: any wrong one)")
-    parser.add_argument("--fool", action="store_true", help="also make one fooling image per class (default: no)")
-    parser.add_argument("--batch-size", type=int, default=64, metavar="N", help="batch size, in images (default: 64)")
+    parser.add_argument("--steps", type=int, default=20, metavar="N", help="number of PGD steps (default: 20)")
+    parser.add_argument("--target", metavar="CLASS", help="target class (default: any wrong class)")
+    parser.add_argument("--fool", action="store_true", help="also generate one fooling image per class (default: no)")
+    parser.add_argument(
+        "--batch-size", type=int, default=64, metavar="N", help="number of images per batch (default: 64)"
+    )
 
 
 def run(arguments: argparse.Namespace) -> None:

@@ -14,7 +14,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "data", metavar="DATA", help="labelled images: a folder, a table, an archive or the name of a built-in data set"
     )
     add_config(parser, "data")
-    parser.add_argument("--seed", type=int, default=None, metavar="N", help="random seed of the splits (default: 0)")
+    parser.add_argument("--seed", type=int, default=None, metavar="N", help="random seed for the splits (default: 0)")
 
 
 def run(arguments: argparse.Namespace) -> None:

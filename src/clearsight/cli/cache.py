@@ -22,13 +22,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--prune",
         type=float,
         metavar="GB",
-        help="remove the entries used longest ago until at most GB gigabytes are left, 0 to remove all (default: keep)",
+        help="remove the least recently used entries until at most GB gigabytes are left; 0 removes all "
+        "(default: keep all)",
     )
     parser.add_argument(
         "--unused-for",
         type=float,
         metavar="DAYS",
-        help="remove entries not used for that many days, 0 or more (default: keep)",
+        help="remove entries that have not been used for DAYS days, 0 or more (default: keep all)",
     )
 
 
@@ -60,7 +61,7 @@ def run(arguments: argparse.Namespace) -> None:
         return
     if gone:
         print(f"removed {count(len(gone), 'entry', 'entries')}, {size_words(sum(one.size for one in gone))}")
-    print(f"{cache_root()}: {size_words(total)} of {size_words(cache_limit())}")
+    print(f"{cache_root()}: {size_words(total)} used of {size_words(cache_limit())}")
     for kind, rows in sorted(kinds.items()):
         oldest = max(days for _, days in rows)
         size = size_words(sum(size for size, _ in rows))

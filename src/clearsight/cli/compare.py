@@ -22,29 +22,29 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--candidates",
         metavar="NAME,...",
-        help="names of the models to compare, as for --model, such "
-        "as hog+svm,resnet8 (default: all that suit the images)",
+        help="models to compare, named as for --model, such as "
+        "hog+svm,resnet8 (default: all models that suit the images)",
     )
+    parser.add_argument("--images", type=int, metavar="N", help="approximate number of images to use (default: all)")
+    parser.add_argument("--out", metavar="FOLDER", help="output folder (default: runs/NAME-leaderboard)")
     parser.add_argument(
-        "--images", type=int, metavar="N", help="approximate number of images to compare on (default: all)"
-    )
-    parser.add_argument("--out", metavar="FOLDER", help="folder to write (default: runs/NAME-leaderboard)")
-    parser.add_argument(
-        "--seed", type=int, default=0, metavar="N", help="random seed of splits and training (default: 0)"
+        "--seed", type=int, default=0, metavar="N", help="random seed for splits and training (default: 0)"
     )
     parser.add_argument(
         "--test-fraction",
         type=float,
         metavar="X",
-        help="share of the images for the test split, 0 to 1 (default: 0.25)",
+        help="share of the images that form the test split, 0 to 1 (default: 0.25)",
     )
     parser.add_argument(
         "--folds", type=int, metavar="N", help="number of cross-validation folds (default: 5, or 10 for many images)"
     )
     parser.add_argument(
-        "--data-dir", metavar="FOLDER", help="folder with the files of a built-in data set (default: the cache)"
+        "--data-dir",
+        metavar="FOLDER",
+        help="folder that contains the files of a built-in data set (default: the cache)",
     )
-    parser.add_argument("--device", metavar="WORD", help="device for training: auto, cpu, cuda (default: auto)")
+    parser.add_argument("--device", metavar="WORD", help="device for training: auto, cpu or cuda (default: auto)")
 
 
 def run(arguments: argparse.Namespace) -> None:

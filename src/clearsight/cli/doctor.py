@@ -30,10 +30,10 @@ SAVED = "diagnosis.json"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("target", metavar="TARGET", nargs="?", help="folder of a run, or labelled images")
+    parser.add_argument("target", metavar="TARGET", nargs="?", help="run folder, or labelled images")
     parser.add_argument(
         "--check-gradients", action="store_true",
-        help="compare the gradient of every layer and loss with central differences, without training (default: no)",
+        help="check the gradients of every layer and loss against central differences, without training (default: no)",
     )  # fmt: skip
     add_config(parser)
 
@@ -43,14 +43,14 @@ def run(arguments: argparse.Namespace) -> None:
         print(words)
         return
     if arguments.target is None:
-        raise ConfigError("examine what?", expected="TARGET: a run's folder or labelled images", fix="try `digits`")
+        raise ConfigError("nothing to diagnose", expected="TARGET: a run folder or labelled images", fix="try `digits`")
     options = chosen(arguments)
     folder = Path(arguments.target).expanduser()
     finished = (folder / "config.json").is_file() or (folder / SAVED).is_file()
     if finished and options:
         raise ConfigError(
-            "the diagnosis of a run is already stored, so options have no effect",
-            fix="name the data for a new diagnosis",
+            "the diagnosis of a run is stored in its folder, so options have no effect",
+            fix="pass the data instead of the run for a new diagnosis",
         )
     if arguments.check_gradients:
         gradients = _gradients(arguments.target, options, finished)
@@ -90,9 +90,9 @@ def _saved(folder: Path) -> Diagnosis:
             f"{folder} contains no diagnosis",
             expected=SAVED,
             fix=going_on(folder)
-            or "only networks that were trained as a whole on one class per image have one; models on frozen "
-            "features (as with --freeze lower) and models of labels or "
-            "numbers have none. Name the data to diagnose it instead",
+            or "a diagnosis is stored only for networks that were trained end to end with one class per image, "
+            "not for models on frozen features (as with --freeze lower) or models that predict labels or numbers. "
+            "Pass the data instead of the run to diagnose it",
         )
     from clearsight.diagnosis import Diagnosis
 
@@ -121,8 +121,8 @@ def words_of(diagnosis: Diagnosis) -> str:
     accuracy, chance, loss = facts["val_accuracy"], facts["chance"], facts["end_loss"]
     lines = [
         f"{facts['steps']:.0f} steps"
-        + (f", loss {loss:.3g} (chance {facts['loss_of_chance']:.3g})" if _known(loss) else ", loss not a number")
-        + (f", validation accuracy {percent(accuracy)} (chance {percent(chance)})" if _known(accuracy) else "")
+        + (f", loss {loss:.3g} (chance level {facts['loss_of_chance']:.3g})" if _known(loss) else ", loss not a number")
+        + (f", validation accuracy {percent(accuracy)} (chance level {percent(chance)})" if _known(accuracy) else "")
     ]
     if diagnosis.healthy:
         lines.append(diagnosis.summary)

@@ -19,32 +19,34 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("data", metavar="DATA", nargs="?", help="labelled images (default: the test split of the run)")
     parser.add_argument(
         "--group-by", action="append", default=[], metavar="COLUMN",
-        help="column of the table, such as site; scores are also reported for each of its values; may be given "
-        "several times (default: none)",
+        help="table column, such as site; scores are also reported for each of its values; may be repeated "
+        "(default: none)",
     )  # fmt: skip
     parser.add_argument(
         "--average-by", metavar="COLUMN",
-        help="column of the table, such as speaker; the outputs of all images with the same value are averaged and "
-        "scored as one prediction (default: each image)",
+        help="table column, such as speaker; the outputs of all images with the same value are averaged and "
+        "scored as one prediction (default: every image is scored)",
     )  # fmt: skip
     parser.add_argument(
         "--include-training",
         action="store_true",
-        help="also evaluate images that the model was trained on (default: no)",
+        help="include the images that the model was trained on (default: no)",
     )
     parser.add_argument(
-        "--data-dir", metavar="FOLDER", help="folder with the files of a built-in data set (default: the cache)"
+        "--data-dir",
+        metavar="FOLDER",
+        help="folder that contains the files of a built-in data set (default: the cache)",
     )
     parser.add_argument(
         "--tta",
         metavar="NAME",
-        help="also evaluate with test-time augmentation: mirror, flips, turns, shifts, ten (default: none)",
+        help="also evaluate with test-time augmentation: mirror, flips, turns, shifts or ten (default: none)",
     )
     parser.add_argument(
         "--with",
         dest="others",
         metavar="RUN,...",
-        help="other models to compare on the same images and to average with this one (default: none)",
+        help="other models to compare on the same images and to combine with this one in an ensemble (default: none)",
     )
 
 
@@ -58,8 +60,8 @@ def run(arguments: argparse.Namespace) -> None:
 
         if arguments.average_by and (arguments.tta or arguments.others):
             raise ConfigError(
-                "--average-by averages over images", found="--tta or --with",
-                fix="drop either",
+                "--average-by cannot be combined with test-time augmentation or other models", found="--tta or --with",
+                fix="drop --average-by or the other option",
             )  # fmt: skip
         if arguments.tta:
             tta_functions(arguments.tta)  # an unknown name is refused before anything is evaluated

@@ -26,37 +26,42 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("images", metavar="IMAGE", nargs="+", help="image files or folders of images")
     parser.add_argument(
         "--method", metavar="NAME",
-        help="saliency, smoothgrad, integrated-gradients, guided, grad-cam, occlusion, lime, shap, or all that the "
-        "model supports (default: smoothgrad, or occlusion for models without gradients; anomaly-map for anomaly "
-        "models that compare positions)",
+        help="saliency, smoothgrad, integrated-gradients, guided, grad-cam, occlusion, lime, shap, or all for every "
+        "method that the model supports (default: anomaly-map for anomaly models that compare positions; otherwise "
+        "smoothgrad, or occlusion for models without gradients)",
     )  # fmt: skip
-    parser.add_argument("--target", metavar="CLASS", help="class to explain (default: the predicted one)")
+    parser.add_argument("--target", metavar="CLASS", help="class to explain (default: the predicted class)")
     parser.add_argument(
         "--layer",
         metavar="NAME",
-        help="layer of grad-cam (default: the last with at least 16 positions, or the input of the head)",
+        help="layer for grad-cam (default: the last layer with at least 16 positions, or the input of the head)",
     )
     parser.add_argument(
         "--samples",
         type=int,
         metavar="N",
-        help="number of noisy copies or steps (default: 50), or of coalitions (default: 500)",
+        help="number of noisy copies or integration steps (default: 50), or of coalitions (default: 500)",
     )
     parser.add_argument(
-        "--noise", type=float, metavar="X", help="noise of smoothgrad, as a share of the pixel range (default: 0.1)"
+        "--noise",
+        type=float,
+        metavar="X",
+        help="standard deviation of the smoothgrad noise, as a share of the pixel range (default: 0.1)",
     )
     parser.add_argument(
         "--window",
         type=int,
         metavar="N",
-        help="side of the occluding square in pixels (default: an eighth of the image)",
+        help="side length of the occluding square in pixels (default: an eighth of the shorter image side)",
     )
-    parser.add_argument("--batch-size", type=int, default=16, metavar="N", help="batch size, in images (default: 16)")
-    parser.add_argument("--seed", type=int, default=0, metavar="N", help="random seed of the noise (default: 0)")
-    parser.add_argument("--fast", action="store_true", help="skip the measurement of faithfulness (default: no)")
-    parser.add_argument("--out", metavar="FOLDER", default="explained", help="folder to write (default: explained)")
     parser.add_argument(
-        "--overwrite", action="store_true", help="overwrite files of an earlier result there (default: no)"
+        "--batch-size", type=int, default=16, metavar="N", help="number of images per batch (default: 16)"
+    )
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="random seed (default: 0)")
+    parser.add_argument("--fast", action="store_true", help="skip the faithfulness measurement (default: no)")
+    parser.add_argument("--out", metavar="FOLDER", default="explained", help="output folder (default: explained)")
+    parser.add_argument(
+        "--overwrite", action="store_true", help="overwrite the files of an earlier result (default: no)"
     )
 
 
@@ -100,7 +105,7 @@ def run(arguments: argparse.Namespace) -> int:
         print_json({"explanations": rows, "failed": failed})
     for maps, picture in () if arguments.json else zip(found.by_image, pictures, strict=True):
         first, *others = image_lines(maps)
-        print("\n".join([first, f"    drawn in {os.path.relpath(picture)}", *others]))
+        print("\n".join([first, f"    saved to {os.path.relpath(picture)}", *others]))
     for why in failed.values():
         print(f"clearsight: {why}", file=sys.stderr)
     return 2 if failed else 0

@@ -24,23 +24,25 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--quantize",
         metavar="WORD",
-        help="int8: eight-bit integer arithmetic, calibrated on the training images (default: none)",
+        help="int8 for 8-bit integer quantisation, calibrated on the training images (default: none)",
     )
     parser.add_argument(
         "--fixed-size",
         action="store_true",
-        help="accept images of the working size only: the graph does not resize (default: no)",
+        help="accept only images of the model's input size; the exported graph does not resize (default: no)",
     )
     parser.add_argument(
-        "--images", type=int, default=256, metavar="N", help="number of images to compare on (default: 256)"
+        "--images", type=int, default=256, metavar="N", help="number of images to compare the outputs on (default: 256)"
     )
     parser.add_argument(
         "--out",
         metavar="FILE",
-        help="file to write (default: RUN/export/model.onnx, or .xml or .pt2 for the other formats)",
+        help="output file (default: RUN/export/model.onnx; .xml or .pt2 for the other formats)",
     )
     parser.add_argument(
-        "--data-dir", metavar="FOLDER", help="folder with the files of a built-in data set (default: the cache)"
+        "--data-dir",
+        metavar="FOLDER",
+        help="folder that contains the files of a built-in data set (default: the cache)",
     )
 
 

@@ -16,24 +16,26 @@ from clearsight.errors import ConfigError
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("image", metavar="IMAGE", help="image to filter")
-    parser.add_argument("--kernel", required=True, metavar="KERNEL", help="name of a kernel, or its values")
+    parser.add_argument(
+        "--kernel", required=True, metavar="KERNEL", help="kernel name, or kernel values such as 0,1,0;1,-4,1;0,1,0"
+    )
     parser.add_argument(
         "--then",
         metavar="KERNEL",
-        help="second kernel, to be combined with the first; also draws "
-        "the difference from filtering twice (default: none)",
+        help="second kernel to combine with the first; the difference "
+        "from filtering twice is also drawn (default: none)",
     )
     parser.add_argument(
         "--padding", default="reflect", choices=("zero", "reflect", "replicate", "valid"),
-        help="padding at the border; valid adds none, so the image shrinks by the size of the kernel minus 1 "
+        help="padding at the border; valid adds no padding, so the image shrinks by the kernel size minus 1 "
         "(default: reflect)",
     )  # fmt: skip
     parser.add_argument(
         "--convolve",
         action="store_true",
-        help="convolve: rotate the kernel by 180 degrees first, as --then implies (default: no)",
+        help="convolve instead of correlate: rotate the kernel by 180 degrees; implied by --then (default: no)",
     )
-    parser.add_argument("--out", metavar="FILE", help="image file to write (default: next to IMAGE)")
+    parser.add_argument("--out", metavar="FILE", help="output image file (default: next to IMAGE)")
 
 
 def run(arguments: argparse.Namespace) -> None:
@@ -80,10 +82,10 @@ def run(arguments: argparse.Namespace) -> None:
     if arguments.json:
         print_json(summary)
         return
-    print(f"{written[0]}  values from {summary['lowest']:.3g} to {summary['highest']:.3g}, for pixels from 0 to 1")
+    print(f"{written[0]}  values from {summary['lowest']:.3g} to {summary['highest']:.3g} (input pixels: 0 to 1)")
     if difference is not None:
         print(
-            f"{written[-1]}  difference between the combined kernel "
+            f"{written[-1]}  maximum difference between filtering with the combined kernel "
             f"and filtering twice: {summary['difference_interior']:.1g} "
-            f"inside, {summary['difference_at_border']:.2g} at the border"
+            f"in the interior, {summary['difference_at_border']:.2g} at the border"
         )

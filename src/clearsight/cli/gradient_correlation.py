@@ -21,40 +21,43 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "models",
         metavar="MODEL",
         nargs="*",
-        help="networks to measure between two images (default: dense networks of several depths)",
+        help="networks to measure on the line between two images (default: dense networks of several depths)",
     )
     parser.add_argument(
-        "--between", metavar="IMAGE", nargs=2, help="two image files (default: a 0 and a 1 of the built-in digits)"
+        "--between", metavar="IMAGE", nargs=2, help="two image files (default: a 0 and a 1 from the built-in digits)"
     )
-    parser.add_argument("--img-size", type=int, metavar="N", help="side of the images in pixels (default: 32)")
+    parser.add_argument("--img-size", type=int, metavar="N", help="side length of the images in pixels (default: 32)")
     parser.add_argument(
-        "--depths", metavar="N,...", help="numbers of hidden layers of the dense networks (default: 2,10,24,50)"
+        "--depths", metavar="N,...", help="numbers of hidden layers in the dense networks (default: 2,10,24,50)"
     )
     parser.add_argument(
-        "--networks", type=int, default=10, metavar="N", help="number of networks to average (default: 10)"
+        "--networks", type=int, default=10, metavar="N", help="number of networks to average over (default: 10)"
     )
     parser.add_argument(
         "--points", type=int, default=256, metavar="N", help="number of inputs on the line (default: 256)"
     )
     parser.add_argument("--lags", type=int, default=15, metavar="N", help="maximum lag in points (default: 15)")
-    parser.add_argument("--seed", type=int, default=0, metavar="N", help="random seed of the networks (default: 0)")
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="random seed for the networks (default: 0)")
     parser.add_argument(
         "--out",
         metavar="FOLDER",
         default="gradient-correlation",
-        help="folder to write (default: gradient-correlation)",
+        help="output folder (default: gradient-correlation)",
     )
 
 
 def run(arguments: argparse.Namespace) -> None:
     if arguments.depths and arguments.models:
-        raise ConfigError("--depths is only for dense networks; a named network has a fixed depth", fix="drop one")
+        raise ConfigError(
+            "--depths applies only to the dense networks; a named network has a fixed depth",
+            fix="drop --depths or MODEL",
+        )
     if arguments.img_size is not None and not arguments.models:
-        raise ConfigError("--img-size only affects named networks", fix="name networks, or drop --img-size")
+        raise ConfigError("--img-size applies only to named networks", fix="name a network, or drop --img-size")
     text, depths = arguments.depths, None
     if text is not None:
-        expected = "comma-separated numbers, such as 2,10,50"
-        depths = numbers(text, int, ConfigError(f"--depths {text} is not a list of whole numbers", expected=expected))
+        expected = "comma-separated integers, such as 2,10,50"
+        depths = numbers(text, int, ConfigError(f"--depths {text} is not a list of integers", expected=expected))
     with terminal() as console:
         from clearsight.api.gradient_correlation import gradient_correlation
         from clearsight.derivatives.gradient_correlation import DEPTHS

@@ -15,23 +15,27 @@ from clearsight.console import terminal
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("run", metavar="RUN", help="folder of a trained model")
-    parser.add_argument("data", metavar="DATA", nargs="?", help="images to index (default: the training images)")
+    parser.add_argument(
+        "data", metavar="DATA", nargs="?", help="images to index (default: the training and validation images)"
+    )
     parser.add_argument(
         "--kind",
         default="exact",
         choices=("exact", "ivfpq"),
-        help="exact distances, or ivfpq, compressed to a few bytes per image (default: exact)",
+        help="type of index: exact, or ivfpq, which compresses features to a few bytes per image (default: exact)",
     )
-    parser.add_argument("--bytes", type=int, default=32, metavar="N", help="bytes per image in ivfpq (default: 32)")
+    parser.add_argument("--bytes", type=int, default=32, metavar="N", help="bytes per image with ivfpq (default: 32)")
     parser.add_argument(
-        "--layer", default="", metavar="NAME", help="layer of the features (default: the input of the head)"
+        "--layer", default="", metavar="NAME", help="layer that provides the features (default: the input of the head)"
     )
-    parser.add_argument("--out", metavar="FOLDER", help="folder to write (default: RUN/index)")
+    parser.add_argument("--out", metavar="FOLDER", help="output folder (default: RUN/index)")
     parser.add_argument(
         "-k", type=int, default=10, metavar="N", help="number of neighbours per image in the evaluation (default: 10)"
     )
     parser.add_argument(
-        "--data-dir", metavar="FOLDER", help="folder with the files of a built-in data set (default: the cache)"
+        "--data-dir",
+        metavar="FOLDER",
+        help="folder that contains the files of a built-in data set (default: the cache)",
     )
 
 

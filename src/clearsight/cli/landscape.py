@@ -17,34 +17,41 @@ from clearsight.console import terminal
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("run", metavar="RUN", help="folder of a trained model")
-    parser.add_argument("data", metavar="DATA", nargs="?", help="labelled images (default: those of the run)")
+    parser.add_argument("data", metavar="DATA", nargs="?", help="labelled images (default: the images of the run)")
     parser.add_argument(
         "--against",
         metavar="RUN",
         nargs="+",
         default=[],
-        help="runs to plot for comparison, on the same scale (default: none)",
+        help="other runs to plot on the same scale for comparison (default: none)",
     )
     parser.add_argument(
         "--weights", default="auto", choices=("auto", "head", "all"),
-        help="weights to perturb (default: the head if only the head was trained, otherwise all)",
+        help="weights to perturb (default: those of the head if only the head was trained, otherwise all)",
     )  # fmt: skip
     parser.add_argument(
-        "--images", type=int, metavar="N", help="maximum number of images per split (default: 256, fewer if costly)"
+        "--images",
+        type=int,
+        metavar="N",
+        help="maximum number of images per split (default: 256, fewer for expensive networks)",
     )
     parser.add_argument(
         "--points",
         type=int,
         metavar="N",
-        help="number of points per side of the plane, odd (default: 21, fewer if costly)",
+        help="number of points along each side of the plane, odd (default: 21, fewer for expensive networks)",
     )
-    parser.add_argument("--batch-size", type=int, default=64, metavar="N", help="batch size, in images (default: 64)")
     parser.add_argument(
-        "--seed", type=int, default=0, metavar="N", help="random seed of directions and images (default: 0)"
+        "--batch-size", type=int, default=64, metavar="N", help="number of images per batch (default: 64)"
     )
-    parser.add_argument("--out", metavar="FOLDER", help="folder to write (default: RUN/landscape)")
     parser.add_argument(
-        "--data-dir", metavar="FOLDER", help="folder with the files of a built-in data set (default: the cache)"
+        "--seed", type=int, default=0, metavar="N", help="random seed for directions and images (default: 0)"
+    )
+    parser.add_argument("--out", metavar="FOLDER", help="output folder (default: RUN/landscape)")
+    parser.add_argument(
+        "--data-dir",
+        metavar="FOLDER",
+        help="folder that contains the files of a built-in data set (default: the cache)",
     )
 
 

@@ -22,53 +22,58 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--method",
         default="auto",
         metavar="NAME",
-        help="auto, cam or window (default: auto, cam if the model has maps)",
+        help="auto, cam or window; auto is cam if the model has class maps, otherwise window (default: auto)",
     )
     parser.add_argument(
         "--target",
         action="append",
         metavar="CLASS",
-        help="class to locate; may be given several times (default: the predicted one)",
+        help="class to locate; may be repeated (default: the predicted class)",
     )
     parser.add_argument(
         "--threshold", type=float, metavar="X",
-        help="minimum probability of a class, 0 to 1 (default: none for cam, 0.5 for windows, the threshold of a "
-        "label)",
+        help="minimum probability of a class, 0 to 1 (default: none for cam, 0.5 for window; for labels, their own "
+        "thresholds)",
     )  # fmt: skip
     parser.add_argument(
         "--share", type=float, default=0.5, metavar="X",
-        help="threshold of a mask as a share of the map's maximum, 0 to 1 (default: 0.5)",
+        help="mask threshold, as a share of the map's maximum, 0 to 1 (default: 0.5)",
     )  # fmt: skip
     parser.add_argument(
         "--iou",
         type=float,
         default=0.3,
         metavar="X",
-        help="overlap (IoU) above which two windows show the same object, 0 to 1 (default: 0.3)",
+        help="IoU threshold for non-maximum suppression of windows, 0 to 1 (default: 0.3)",
     )
-    parser.add_argument("--layer", default="", metavar="NAME", help="layer of the maps (default: the last with maps)")
+    parser.add_argument(
+        "--layer",
+        default="",
+        metavar="NAME",
+        help="layer that provides the class maps (default: the last layer with maps)",
+    )
     parser.add_argument(
         "--scales",
         metavar="X,...",
-        help="scales of the image from which windows are taken (default: 1,0.7,0.5,...)",
+        help="image scales from which windows are taken (default: 1,0.7,0.5,...)",
     )
     parser.add_argument(
-        "--stride", type=int, metavar="N", help="step between windows in pixels (default: an eighth of a window)"
+        "--stride", type=int, metavar="N", help="stride between windows in pixels (default: an eighth of a window)"
     )
     parser.add_argument(
         "--background",
         metavar="CLASS",
-        help="class that is not an object, ignored unless it is a --target (default: none)",
+        help="background class, ignored unless given as a --target (default: none)",
     )
     parser.add_argument(
-        "--tight", action="store_true", help="shrink the boxes of windows to the class map inside (default: no)"
+        "--tight", action="store_true", help="shrink window boxes to the class map inside them (default: no)"
     )
     parser.add_argument(
         "--keep-ood", action="store_true", help="also keep windows that are out of distribution (default: no)"
     )
-    parser.add_argument("--out", metavar="FILE.png", help="image file or folder to write (default: IMAGE.located.png)")
+    parser.add_argument("--out", metavar="FILE.png", help="output image file or folder (default: IMAGE.located.png)")
     parser.add_argument(
-        "--overwrite", action="store_true", help="overwrite files of an earlier result there (default: no)"
+        "--overwrite", action="store_true", help="overwrite the files of an earlier result (default: no)"
     )
 
 
@@ -76,7 +81,9 @@ def run(arguments: argparse.Namespace) -> None:
     paths = image_files(arguments.images)
     text, scales = arguments.scales, None
     if text is not None:
-        otherwise = ConfigError(f"--scales {text!r} cannot be read", expected="numbers such as 1,0.5")
+        otherwise = ConfigError(
+            f"--scales {text!r} is not a list of numbers", expected="comma-separated numbers, such as 1,0.5"
+        )
         scales = tuple(numbers(text, float, otherwise))
     with terminal() as console:
         from clearsight.api.locate import locate, picture_files

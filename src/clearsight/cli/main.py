@@ -17,32 +17,32 @@ if TYPE_CHECKING:
 
 COMMANDS = {
     "train": "train and evaluate a classifier on labelled images, and write a report",
-    "predict": "predict what images show",
+    "predict": "predict the classes, labels or numbers of new images",
     "tune": "search for better training options",
     "evaluate": "evaluate a model on its test split or on other data",
-    "explain": "explain a prediction by heatmaps, and measure their faithfulness",
-    "locate": "locate objects: boxes and masks, from class labels alone",
-    "visualize": "visualise a network: filters, feature maps, patches, class images, inversion",
-    "attack": "measure adversarial robustness: accuracy against epsilon",
-    "robustness": "measure how robust predictions are to changes of the image",
-    "landscape": "plot the loss around a model's weights, and its largest curvature",
-    "gradient-correlation": "measure the correlation of gradients at nearby inputs, by depth",
-    "index": "index images by the features of a model",
-    "search": "find the images most similar to an image",
-    "export": "export a model to ONNX, OpenVINO or torch.export, and compare the outputs",
+    "explain": "explain predictions with heatmaps, and measure how faithful the heatmaps are",
+    "locate": "locate objects with boxes and masks, from class labels alone",
+    "visualize": "visualise a network: filters, feature maps, patches, class images, feature inversion",
+    "attack": "measure adversarial robustness: accuracy as a function of epsilon",
+    "robustness": "measure how robust predictions are to changes in the image",
+    "landscape": "plot the loss around a model's weights, and measure its largest curvature",
+    "gradient-correlation": "measure how gradients at nearby inputs correlate, by network depth",
+    "index": "index images by a model's features, for similarity search",
+    "search": "find the images most similar to a given image",
+    "export": "export a model to ONNX, OpenVINO or torch.export, and verify its outputs",
     "serve": "serve a model over HTTP, with a web interface",
     "audit": "audit a data set without training",
     "compare": "compare classical and deep models on one data set",
-    "doctor": "diagnose a training run, with the command that fixes it",
+    "doctor": "diagnose a training run, and suggest a command that fixes it",
     "models": "list the networks, or describe one",
-    "filter": "filter an image with a kernel: blur, sharpen, edges",
+    "filter": "filter an image with a kernel: blur, sharpen or detect edges",
     "match": "find a small image in a larger one",
-    "cache": "show what the cache holds, and make it smaller",
+    "cache": "show the contents of the cache, and prune it",
 }
 
 EPILOG = """\
 start here:
-  clearsight train digits                a built-in data set, takes seconds
+  clearsight train digits                a built-in data set; takes seconds
   clearsight train photos/               photos/cat/1.jpg, photos/dog/2.jpg, ...
   clearsight predict runs/photos new.jpg
 """
@@ -73,8 +73,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _run(list(sys.argv[1:] if argv is None else argv))
     except KeyboardInterrupt:
         print(
-            "clearsight: interrupted; finished results are kept, and no file is incomplete. Repeat the command to "
-            "resume a comparison or a search for settings; add --resume to resume training.",
+            "clearsight: interrupted. Finished results are kept, and no file is incomplete. To resume `compare` or "
+            "`tune`, repeat the command; to resume `train`, add --resume.",
             file=sys.stderr,
         )
         return 130

@@ -23,11 +23,11 @@ OF_ALL = ("scales", "turns", "score", "overlap")
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("image", metavar="IMAGE", help="image to search")
-    parser.add_argument("template", metavar="TEMPLATE", help="image to search for")
+    parser.add_argument("template", metavar="TEMPLATE", help="smaller image to search for")
     parser.add_argument(
         "--raw",
         action="store_true",
-        help="use the plain sum of products instead of the normalised correlation (default: no)",
+        help="use plain instead of normalised cross-correlation (default: no)",
     )
     parser.add_argument("--all", action="store_true", help="find all copies, not only the best match (default: no)")
     parser.add_argument(
@@ -35,8 +35,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="LOW,HIGH",
         nargs="?",
         const="0.5,2",
-        help="with --all: smallest and largest size of copies relative "
-        "to TEMPLATE (default: 1,1; 0.5,2 if no value follows)",
+        help="with --all: smallest and largest scale of copies relative "
+        "to TEMPLATE (default: 1,1; 0.5,2 if given without a value)",
     )
     parser.add_argument(
         "--turns",
@@ -45,16 +45,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         nargs="?",
         const=180.0,
         help="with --all: maximum rotation of copies in degrees, in "
-        "either direction (default: 0; 180 if no value follows)",
+        "either direction (default: 0; 180 if given without a value)",
     )
     parser.add_argument(
         "--score", metavar="X", type=float, help="with --all: minimum score of a copy, 0 to 1 (default: 0.85)"
     )
     parser.add_argument(
         "--overlap", metavar="X", type=float,
-        help="with --all: intersection over union above which two copies count as one, 0 to 1 (default: 0.3)",
+        help="with --all: IoU threshold for non-maximum suppression of copies, 0 to 1 (default: 0.3)",
     )  # fmt: skip
-    parser.add_argument("--out", metavar="FILE", help="image file to write (default: next to IMAGE)")
+    parser.add_argument("--out", metavar="FILE", help="output image file (default: next to IMAGE)")
 
 
 def run(arguments: argparse.Namespace) -> None:
@@ -66,9 +66,11 @@ def run(arguments: argparse.Namespace) -> None:
 
     given = [f"--{name}" for name in OF_ALL if getattr(arguments, name) is not None]
     if given and not arguments.all:
-        raise ConfigError(f"{', '.join(given)} only applies to --all", fix="add --all")
+        raise ConfigError(f"--all is required for {', '.join(given)}", fix="add --all")
     if arguments.all and arguments.raw:
-        raise ConfigError("--raw has no score to decide which places are copies", fix="drop --raw or --all")
+        raise ConfigError(
+            "--all needs a normalised score to identify copies, which --raw does not give", fix="drop --raw or --all"
+        )
     source = Path(arguments.image).expanduser()
     pictures = [read_image(path) for path in (source, Path(arguments.template).expanduser())]
     image, template = ((p.transpose(1, 2, 0) / np.iinfo(p.dtype).max).astype(np.float32) for p in pictures)
@@ -86,9 +88,9 @@ def run(arguments: argparse.Namespace) -> None:
     if arguments.json:
         print_json({"x": found.column, "y": found.row, "score": found.score, "picture": str(out)})
     elif not found.scores.any():
-        print(f"the template has only one colour, so all places match equally; drawn in {out}")
+        print(f"the template has only one colour, so all positions match equally; saved to {out}")
     else:
-        print(f"best at x = {found.column}, y = {found.row} with a score of {found.score:.3f}; drawn in {out}")
+        print(f"best match at x = {found.column}, y = {found.row} with a score of {found.score:.3f}; saved to {out}")
 
 
 def _all(image: Any, template: Any, arguments: argparse.Namespace, out: Path) -> None:
@@ -98,7 +100,7 @@ def _all(image: Any, template: Any, arguments: argparse.Namespace, out: Path) ->
 
     options = {name: value for name in OF_ALL if (value := getattr(arguments, name)) is not None}
     if arguments.scales is not None:
-        wrong = ConfigError("--scales cannot be read", found=repr(arguments.scales), expected="LOW,HIGH, such as 0.5,2")
+        wrong = ConfigError("--scales is invalid", found=repr(arguments.scales), expected="LOW,HIGH, such as 0.5,2")
         scales = numbers(arguments.scales, float, wrong)
         if len(scales) != 2:
             raise wrong
@@ -109,9 +111,11 @@ def _all(image: Any, template: Any, arguments: argparse.Namespace, out: Path) ->
         print_json({"copies": [copy.to_dict() for copy in found], "picture": str(out)})
         return
     if not found:
-        print(f"no copy reaches the score; {out} is the unchanged image. A lower --score finds less similar places")
+        print(
+            f"no copy reaches the minimum score, so {out} is the unchanged image. Lower --score to find weaker matches"
+        )
         return
     print("  #        x        y  scale   turn  score")
     for number, copy in enumerate(found, 1):
         print(f"{number:>3} {copy.x:>8.1f} {copy.y:>8.1f} {copy.scale:>6.2f} {copy.turn:>6.1f} {copy.score:>6.3f}")
-    print(f"x, y: centres in pixels; turn: degrees counter-clockwise; drawn in {out}")
+    print(f"x, y: centres in pixels; turn: rotation in degrees, counter-clockwise; saved to {out}")

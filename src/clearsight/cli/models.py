@@ -23,32 +23,36 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "name",
         metavar="NAME",
         nargs="?",
-        help="network to describe; timm/NAME is any network of timm (default: list all)",
+        help="network to describe; timm/NAME selects any network in timm (default: list all networks)",
     )
     parser.add_argument(
-        "--img-size", type=int, metavar="N", help="side of the input in pixels (default: the network's own)"
+        "--img-size", type=int, metavar="N", help="side length of the input in pixels (default: the network's own)"
     )
     parser.add_argument(
-        "--classes", type=int, metavar="N", help="number of classes (default: that of the published network)"
+        "--classes", type=int, metavar="N", help="number of classes (default: as in the published network)"
     )
     parser.add_argument(
-        "--channels", type=int, metavar="N", help="number of input channels, 1 for gray or 3 for colour (default: 3)"
+        "--channels",
+        type=int,
+        metavar="N",
+        help="number of input channels, 1 for greyscale or 3 for colour (default: as in the "
+        "published network; 3 for --layers)",
     )
     add_model_arg(parser)
     parser.add_argument(
         "--layers",
         metavar="LAYERS",
         action="append",
-        help="compute sizes and costs of a stack of layers such as 5x8,5x16,max2, "
-        "for --img-size and --channels (default: 3); may be given several times",
+        help="compute the sizes and costs of a stack of layers, such as 5x8,5x16,max2, for inputs of --img-size and "
+        "--channels; may be repeated (default: none)",
     )
     parser.add_argument(
         "--plot",
         metavar="FILE",
         nargs="?",
         const="models.svg",
-        help="draw published accuracy against cost, and the ImageNet challenge by year, as .svg, .png or .pdf "
-        "(default: models.svg)",
+        help="plot published accuracy against cost, and ImageNet challenge results by year, to an .svg, .png or .pdf "
+        "file (default: no plot; models.svg if given without a value)",
     )
 
 
@@ -57,14 +61,14 @@ def run(arguments: argparse.Namespace) -> None:
     model_args = arguments.model_arg or {}
     if arguments.layers:
         if arguments.name or arguments.plot or model_args or shape["classes"] is not None:
-            raise ConfigError("--layers only takes --img-size and --channels", fix="leave out the other options")
+            raise ConfigError("--layers only works with --img-size and --channels", fix="omit the other arguments")
         _calculate(arguments.layers, shape["img_size"], shape["channels"], arguments.json)
     elif arguments.name:
         if arguments.plot:
-            raise ConfigError("--plot draws all networks", fix="leave the name out")
+            raise ConfigError("--plot plots all networks, so it takes no name", fix="omit the name")
         _describe(arguments.name, shape, model_args, arguments.json)
     elif model_args or any(value is not None for value in shape.values()):
-        raise ConfigError("--img-size, --classes, --channels and --model-arg describe one network", fix="name it")
+        raise ConfigError("--img-size, --classes, --channels and --model-arg apply to a single network", fix="name it")
     elif arguments.plot:
         _plot(arguments.plot, arguments.json)
     else:
@@ -81,7 +85,7 @@ def _list(as_json: bool) -> None:
         return
     width = max(len(row.name) for row in rows) + 1
     print(
-        f"{'name':<{width}} {'year':>4} {'input':>5} {'parameters':>12} {'multiply-adds':>15} {'sees':>5} "
+        f"{'name':<{width}} {'year':>4} {'input':>5} {'parameters':>12} {'multiply-adds':>15} {'field':>5} "
         f"{'top 1':>6} {'top 5':>6}"
     )
     for row in rows:
@@ -90,10 +94,10 @@ def _list(as_json: bool) -> None:
             f"{row.receptive_field:>5} {_percent(row.top1):>6} {_percent(row.top5):>6}"
         )
     print(
-        "\ninput: side in pixels; sees: receptive field in pixels; top 1, top 5: published ImageNet accuracy in %,\n"
-        "as measured by each source: for the plain networks with ten "
-        "crops; seresnet50 and the ViTs use newer training recipes.\n"
-        "`clearsight models NAME` shows the layers; timm/NAME is any network of the timm library."
+        "\ninput: side in pixels; field: receptive field in pixels; top 1, top 5: published ImageNet accuracy in %,\n"
+        "as measured by each source, with ten crops for the plain networks. "
+        "seresnet50 and the ViTs use newer training recipes.\n"
+        "`clearsight models NAME` shows the layers; timm/NAME selects any network in the timm library."
     )
 
 
@@ -107,9 +111,7 @@ def _plot(file: str, as_json: bool) -> None:
     if as_json:
         print_json({"plot": str(path)})
     else:
-        print(
-            f"accuracy against cost of the networks with published accuracy, and the ImageNet challenge by year: {path}"
-        )
+        print(f"plot of published accuracy against cost, and of ImageNet challenge results by year: {path}")
 
 
 def _calculate(texts: list[str], img_size: int | None, channels: int | None, as_json: bool) -> None:
@@ -118,7 +120,7 @@ def _calculate(texts: list[str], img_size: int | None, channels: int | None, as_
 
     if img_size is None:
         raise ConfigError(
-            "the sizes of layers depend on the image", fix="add its side in pixels, such as --img-size 32"
+            "the sizes of layers depend on the image size", fix="add the image side in pixels, such as --img-size 32"
         )
     stacks = [layer_stack(text, img_size=img_size, channels=3 if channels is None else channels) for text in texts]
     if as_json:
@@ -133,7 +135,7 @@ def _calculate(texts: list[str], img_size: int | None, channels: int | None, as_
 
     for stack in stacks:
         print(f"{stack.text} on {stack.channels}x{stack.img_size}x{stack.img_size}: {totals(stack)}\n")
-        rows = [("layer", "output", "parameters", "operations per unit", "sees", "arithmetic")]
+        rows = [("layer", "output", "parameters", "operations per unit", "field", "arithmetic")]
         for layer in stack.layers:
             output = "x".join(map(str, layer.output))
             counts = f"{layer.parameters:,}", f"{layer.operations_per_unit:,}", f"{layer.receptive_field}"
@@ -144,12 +146,12 @@ def _calculate(texts: list[str], img_size: int | None, channels: int | None, as_
             print("  ".join([a.ljust(widths[0]), b.ljust(widths[1]), *cells, sums]))
         for number, layer in enumerate(stack.layers, 1):
             if layer.unfit:
-                print(f"layer {number}, {layer.text}: {layer.unfit} The last, incomplete step is left out.")
+                print(f"layer {number}, {layer.text}: {layer.unfit} The last, incomplete step is omitted.")
         print()
     if len(stacks) > 1:
         width = max(len(stack.text) for stack in stacks)
         print("\n".join(f"{stack.text:<{width}}  {totals(stack)}" for stack in stacks))
-    print("operations: two for each multiply-add; per unit: of all filters, for one position of each map.")
+    print("A multiply-add counts as two operations. Operations per unit: all filters, at one position of each map.")
 
 
 def _describe(name: str, shape: dict[str, int | None], model_args: dict[str, Any], as_json: bool) -> None:
@@ -170,13 +172,13 @@ def _describe(name: str, shape: dict[str, int | None], model_args: dict[str, Any
     b = max(len(layer.kind) for layer, _ in rows)
     c = max(len(output) for _, output in rows)
     print(
-        f"{'layer':<{a}}  {'kind':<{b}}  {'output':<{c}}  {'parameters':>11}  {'multiply-adds':>13}  sees  arithmetic"
+        f"{'layer':<{a}}  {'kind':<{b}}  {'output':<{c}}  {'parameters':>11}  {'multiply-adds':>13}  field  arithmetic"
     )
     for layer, output in rows:
         sees = "" if layer.receptive_field is None else layer.receptive_field
         print(
             f"{layer.name:<{a}}  {layer.kind:<{b}}  {output:<{c}}  {layer.parameters:>11,}  "
-            f"{layer.multiply_adds:>13,}  {sees:>4}  {layer.arithmetic}"
+            f"{layer.multiply_adds:>13,}  {sees:>5}  {layer.arithmetic}"
         )
     if not name.startswith("timm/"):
         from clearsight.models.zoo import entry

@@ -69,7 +69,7 @@ def _few(choices: Choices) -> str:
 def listed(arguments: argparse.Namespace) -> str | None:
     """What `--opt list` and its like ask for: the choices with a line on each; None when no option asks."""
     if getattr(arguments, "model", None) == "list":
-        return "`clearsight models` lists the networks; timm/NAME is any network of the timm library."
+        return "`clearsight models` lists the networks; timm/NAME selects any network in the timm library."
     for name, f in options_by_name().items():
         if getattr(arguments, name, None) == "list" and (choices := choices_of(f)):
             words = choices if isinstance(choices, Mapping) else dict.fromkeys(choices, "")
@@ -94,7 +94,7 @@ class _KeyValue(argparse.Action):
     ) -> None:
         key, equals, text = str(values).partition("=")
         if not equals or not key:
-            raise ConfigError(f"{option} {values!r} cannot be read", expected="KEY=VALUE, such as dropout=0.5")
+            raise ConfigError(f"{option} {values!r} is invalid", expected="KEY=VALUE, such as dropout=0.5")
         found = dict(getattr(namespace, self.dest) or {})
         found[key.replace("-", "_")] = plain_value(text)
         setattr(namespace, self.dest, found)
@@ -112,7 +112,7 @@ class _ClassShare(argparse.Action):
         except ValueError:
             share = None
         if not equals or not name or share is None:
-            raise ConfigError(f"{option} {values!r} cannot be read", expected="CLASS=X, such as defect=0.95")
+            raise ConfigError(f"{option} {values!r} is invalid", expected="CLASS=X, such as defect=0.95")
         setattr(namespace, self.dest, {**(getattr(namespace, self.dest) or {}), name: share})
 
 
@@ -139,9 +139,11 @@ def add_sample(parser: argparse.ArgumentParser, folder: str) -> None:
     parser.add_argument("data", metavar="DATA", nargs="?", help="labelled images (default: the test split of the run)")
     parser.add_argument("--images", type=int, default=500, metavar="N", help="maximum number of images (default: 500)")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="random seed (default: 0)")
-    parser.add_argument("--out", metavar="FOLDER", help=f"folder to write (default: {folder})")
+    parser.add_argument("--out", metavar="FOLDER", help=f"output folder (default: {folder})")
     parser.add_argument(
-        "--data-dir", metavar="FOLDER", help="folder with the files of a built-in data set (default: the cache)"
+        "--data-dir",
+        metavar="FOLDER",
+        help="folder that contains the files of a built-in data set (default: the cache)",
     )
 
 

@@ -30,30 +30,30 @@ OPTIONS = ("top", "coverage", "sets", "by_class", "group", "back_off")
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("run", metavar="RUN", help="folder of a trained model")
-    parser.add_argument("images", metavar="IMAGE", nargs="+", help="images or WAV files, or folders of them")
+    parser.add_argument("images", metavar="IMAGE", nargs="+", help="image or WAV files, or folders of them")
     parser.add_argument(
         "--top", type=int, metavar="N", help="number of classes or labels to show per image (default: 3)"
     )
     parser.add_argument(
         "--average", action="store_true",
-        help="average the outputs of all files of each IMAGE argument, such as a folder with the recordings of a "
-        "speaker, and print one prediction for it (default: one for each file)",
+        help="average the outputs over all files of each IMAGE argument, such as a folder with one speaker's "
+        "recordings, and print one prediction per argument (default: one per file)",
     )  # fmt: skip
     parser.add_argument(
         "--engine",
         choices=("auto", "torch", "openvino"),
         default="auto",
-        help="engine that runs the network (default: auto)",
+        help="inference engine (default: auto)",
     )
     parser.add_argument(
         "--coverage", type=float, metavar="X",
-        help="print prediction sets with this coverage, the probability that a set contains the true class, 0 to 1; "
-        "for numbers, that of the intervals (default: no sets)",
+        help="print prediction sets with this coverage (the probability that a set contains the true class), 0 to 1; "
+        "for regression, set the coverage of the intervals (default: no sets)",
     )  # fmt: skip
     parser.add_argument(
         "--sets", choices=("lac", "aps", "raps"),
-        help="method of the prediction sets: lac, smallest sets on average; aps, larger sets for harder images; raps, "
-        "aps with smaller sets (default: lac)",
+        help="method for prediction sets: lac (smallest sets on average), aps (larger sets for harder images) or raps "
+        "(like aps, but with smaller sets) (default: lac)",
     )  # fmt: skip
     parser.add_argument(
         "--by-class", action="store_const", const=True,
@@ -61,20 +61,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     parser.add_argument(
         "--group", metavar="COLUMN=VALUE",
-        help="guarantee the coverage of prediction sets within the group that all images belong to: a column of the "
-        "training table and its value, such as site=A (default: none)",
+        help="group that all images belong to, as a column of the training table and its value, such as site=A; "
+        "guarantees the coverage of prediction sets within this group (default: none)",
     )  # fmt: skip
     parser.add_argument(
         "--back-off", type=float, metavar="X",
-        help="minimum probability, 0.5 to 1; a model with a tree of classes predicts the deepest class or parent that "
-        "reaches it (default: 0.9)",
+        help="minimum probability, 0.5 to 1, for models with a class tree, which predict the deepest class or parent "
+        "that reaches it (default: 0.9)",
     )  # fmt: skip
 
 
 def run(arguments: argparse.Namespace) -> int:
     top = 3 if arguments.top is None else arguments.top
     if top < 1:
-        raise ConfigError(f"--top {top} must be 1 or more")
+        raise ConfigError(f"--top must be 1 or more, not {top}")
     paths = image_files(arguments.images)
     with terminal() as console:
         from clearsight.calibration.prediction_sets import Method
@@ -125,5 +125,5 @@ def run(arguments: argparse.Namespace) -> int:
 def _averaged(images: list[str], predictor: Predictor, given: list[str]) -> list[Any]:
     """A prediction for each argument, from the mean output of its files."""
     if given:
-        raise ConfigError(f"--average has no effect with {', '.join(given)}", fix="drop either")
+        raise ConfigError(f"--average cannot be combined with {', '.join(given)}", fix="drop one or the other")
     return [predictor.predict_average(image_files([one]), one) for one in images]

@@ -33,6 +33,6 @@ def refuse_run(data: str) -> None:
     """ConfigError where `audit`, the name that `robustness` had, is given the folder of a run."""
     if (Path(data).expanduser() / "model" / "card.json").is_file():
         raise ConfigError(
-            f"{data} is the folder of a run", expected="labelled images",
+            f"{data} is a run folder", expected="labelled images",
             fix=f"`audit RUN` was renamed to `clearsight robustness {shlex.quote(data)}`",
         )  # fmt: skip

@@ -18,11 +18,11 @@ from clearsight.errors import ConfigError
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_sample(parser, "RUN/robustness")
     parser.add_argument(
-        "--changes", metavar="NAME,...", help="changes of the images, a+b to combine several (default: all)"
+        "--changes", metavar="NAME,...", help="image changes to test; a+b combines a and b (default: all)"
     )
     parser.add_argument(
         "--turns", metavar="CLASS:DEGREES:CLASS,...",
-        help="rotation that turns one class into another, as CLASS:DEGREES:CLASS, counter-clockwise, such as 6:180:9 "
+        help="rotations in degrees, counter-clockwise, that turn one class into another, such as 6:180:9 "
         "(default: none)",
     )  # fmt: skip
 
@@ -53,7 +53,5 @@ def _turns(text: str | None) -> list[tuple[str, float, str]]:
             start, degrees, end = word.split(":")
             found.append((start.strip(), float(degrees), end.strip()))
         except ValueError:
-            raise ConfigError(
-                f"--turns {word} cannot be read", expected="CLASS:DEGREES:CLASS, such as 6:180:9"
-            ) from None
+            raise ConfigError(f"--turns {word} is invalid", expected="CLASS:DEGREES:CLASS, such as 6:180:9") from None
     return found

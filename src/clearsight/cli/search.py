@@ -14,16 +14,18 @@ from clearsight.console import terminal
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("run", metavar="RUN", help="folder of a trained model")
-    parser.add_argument("image", metavar="IMAGE", help="image to search for")
-    parser.add_argument("-k", type=int, default=10, metavar="N", help="number of images to find (default: 10)")
-    parser.add_argument("--index", metavar="FOLDER", help="folder of the index (default: RUN/index)")
+    parser.add_argument("image", metavar="IMAGE", help="query image")
+    parser.add_argument("-k", type=int, default=10, metavar="N", help="number of similar images to find (default: 10)")
+    parser.add_argument("--index", metavar="FOLDER", help="index folder (default: RUN/index)")
     parser.add_argument(
         "--out",
         metavar="FILE",
-        help="image file to write (default: IMAGE's name with .similar.png, in the working directory)",
+        help="output image file (default: the name of IMAGE with .similar.png, in the working directory)",
     )
     parser.add_argument(
-        "--data-dir", metavar="FOLDER", help="folder with the files of a built-in data set (default: the cache)"
+        "--data-dir",
+        metavar="FOLDER",
+        help="folder that contains the files of a built-in data set (default: the cache)",
     )
 
 
@@ -45,7 +47,7 @@ def run(arguments: argparse.Namespace) -> None:
         return
     print(found.text())
     print(
-        f"drawn in {picture}"
+        f"saved to {picture}"
         if picture
-        else "not drawn: the indexed images are missing or changed, or the index is outdated; build it again"
+        else "no picture saved: the indexed images are missing or have changed, or the index is outdated; rebuild it"
     )

@@ -30,13 +30,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--token", metavar="WORD",
-        help="token that clients must send (default: $CLEARSIGHT_TOKEN; with --host, a new one, which is printed)",
+        help="token that clients must send (default: $CLEARSIGHT_TOKEN; with --host, a new token that is printed)",
     )  # fmt: skip
     parser.add_argument(
         "--engine",
         choices=("auto", "torch", "openvino"),
         default="auto",
-        help="engine that runs the network (default: auto)",
+        help="inference engine (default: auto)",
     )
     group = parser.add_argument_group("limits")
     for f in fields(ServeConfig):
@@ -54,7 +54,9 @@ def run(arguments: argparse.Namespace) -> None:
         if arguments.json:
             print_json({"url": address.url, "run": arguments.run, "token": address.token})
         else:
-            print(f"serving {arguments.run} at {address.url}, documentation at {address.url}/docs; stop with Ctrl-C")
+            print(
+                f"serving {arguments.run} at {address.url}, documentation at {address.url}/docs. Press Ctrl-C to stop"
+            )
             if address.made:
                 print(f"token: {address.token}")
         sys.stdout.flush()
@@ -64,7 +66,7 @@ def run(arguments: argparse.Namespace) -> None:
         if not arguments.json:
             requests = f"{waiting} request{'s' * (waiting != 1)} in flight"
             print(
-                f"stopping; waiting for {requests}, Ctrl-C again stops immediately" if waiting else "stopping",
+                f"stopping; waiting for {requests}. Press Ctrl-C again to stop immediately" if waiting else "stopping",
                 flush=True,
             )
 

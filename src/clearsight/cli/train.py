@@ -54,7 +54,9 @@ def run(arguments: argparse.Namespace) -> None:
         data, about = run_origin(begun), TrainConfig.from_options(**run_options(begun))
     if data is None:
         raise ConfigError(
-            "train what?", expected="DATA: a folder, a file or the name of a built-in data set", fix="try `digits`"
+            "no data to train on",
+            expected="DATA: a folder, a file or the name of a built-in data set",
+            fix="try `digits`",
         )
     from clearsight.tasks import read
     from clearsight.tasks.evaluation import NEW
@@ -95,7 +97,7 @@ def _label_issues(run: Run, thing: str) -> str:
     """Label issues, in a line."""
     text = ""
     if run.label_issues and not run.label_issues.found:
-        text += "no label flagged as wrong, which does not prove that all are correct\n"
+        text += "no label is flagged as wrong, which does not prove that all labels are correct\n"
     elif run.label_issues:
         n, file = len(run.label_issues.found), os.path.relpath(run.folder / "label_issues.csv")
         words = run.predictor.bundle.task.words_used.issues.format(n=n, thing=thing, s="s" * (n > 1))

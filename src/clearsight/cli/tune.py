@@ -15,7 +15,7 @@ from clearsight.console import terminal
 from clearsight.errors import ConfigError
 from clearsight.train.config import TrainConfig
 from clearsight.train.option_field import seconds
-from clearsight.wording import percent
+from clearsight.wording import count, percent
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -30,7 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=int,
         default=30,
         metavar="N",
-        help="number of trials, including those of earlier searches with the same options (default: 30)",
+        help="total number of trials, including those of earlier searches with the same options (default: 30)",
     )
     add_config(parser)
 
@@ -43,12 +43,12 @@ def run(arguments: argparse.Namespace) -> None:
     config = TrainConfig.from_options(**options)
     if arguments.data is None:
         raise ConfigError(
-            "no data to search on",
+            "no data given",
             expected="DATA: a folder, a file or the name of a built-in data set",
             fix="try `digits`",
         )
     if arguments.trials < 1:
-        raise ConfigError(f"--trials {arguments.trials} must be 1 or more")
+        raise ConfigError(f"--trials must be 1 or more, not {arguments.trials}")
     from clearsight.tasks import read
     from clearsight.train.task_options import task_options
 
@@ -81,7 +81,8 @@ def run(arguments: argparse.Namespace) -> None:
     loss, right = scores_words(found.best)
     on = "validation" if found.folds == 1 else f"{found.folds} folds (mean and standard deviation)"
     print(
-        f"\nbest of {len(found.trials)}: {found.measures[0]} {loss}, {found.measures[1]} {right} on {on}\n"
+        f"\nbest of {count(len(found.trials), 'trial')}: {found.measures[0]} {loss}, "
+        f"{found.measures[1]} {right} on {on}\n"
         + "".join(f"  {percent(share, 0):>5}  {option}\n" for option, share in list(found.importance.items())[:5])
         + f"\n  report   {page}\n  next     {command}"
     )

@@ -30,7 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     parser.add_argument(
         "--layer", default="", metavar="NAME",
-        help="layer of maps, patches, inversion and units; `list` shows the names (default: several)",
+        help="layer for maps, patches, inversion and units; `list` shows the names (default: several layers)",
     )  # fmt: skip
     parser.add_argument(
         "--unit",
@@ -38,13 +38,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="N",
-        help="index of the unit in the layer; may be given several times (default: the strongest)",
+        help="index of the unit in the layer; may be repeated (default: the strongest units)",
     )
     parser.add_argument(
         "--class", dest="classes", action="append", default=[], metavar="CLASS",
-        help="class to visualise; may be given several times (default: all, or the most probable one for the image)",
+        help="class to visualise; may be repeated (default: all, or the most probable classes for the image)",
     )  # fmt: skip
-    parser.add_argument("--modes", type=int, default=3, metavar="N", help="number of images per class (default: 3)")
+    parser.add_argument(
+        "--modes", type=int, default=3, metavar="N", help="number of images to generate per class (default: 3)"
+    )
     parser.add_argument(
         "--steps",
         type=int,
@@ -55,11 +57,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--images", type=int, default=500, metavar="N", help="maximum number of images to search (default: 500)"
     )
-    parser.add_argument("--batch-size", type=int, default=16, metavar="N", help="batch size, in images (default: 16)")
-    parser.add_argument("--seed", type=int, default=0, metavar="N", help="random seed (default: 0)")
-    parser.add_argument("--out", metavar="FOLDER", help="folder to write (default: RUN/visualize)")
     parser.add_argument(
-        "--data-dir", metavar="FOLDER", help="folder with the files of a built-in data set (default: the cache)"
+        "--batch-size", type=int, default=16, metavar="N", help="number of images per batch (default: 16)"
+    )
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="random seed (default: 0)")
+    parser.add_argument("--out", metavar="FOLDER", help="output folder (default: RUN/visualize)")
+    parser.add_argument(
+        "--data-dir",
+        metavar="FOLDER",
+        help="folder that contains the files of a built-in data set (default: the cache)",
     )
 
 
@@ -105,9 +111,9 @@ def _list(arguments: argparse.Namespace) -> None:
         print_json({"layers": [row.to_dict() for row in rows]})
         return
     width = max(len(row.layer.short) for row in rows)
-    print(f"{'layer':<{width}}  {'units':>5}  {'map':>9}  {'sees':>5}  kind")
+    print(f"{'layer':<{width}}  {'units':>5}  {'map':>9}  {'field':>5}  kind")
     for row in rows:
         found = row.layer
         size = f"{found.height}x{found.width}"
         print(f"{found.short:<{width}}  {found.units:>5}  {size:>9}  {row.receptive_field or '':>5}  {found.kind}")
-    print("\nsees: side of the receptive field of a unit, in pixels")
+    print("\nfield: side of the receptive field of a unit, in pixels")

@@ -74,8 +74,8 @@ class Audit(Result):
 
     def text(self) -> str:
         """The counts of images, and what was found."""
-        held = f"with {self.targets}" if self.targets else f"in {len(self.classes)} classes"
-        lines = [f"{self.name}: {self.usable} of {self.images} images {held}"]
+        held = f"with {self.targets}" if self.targets else f"in {count(len(self.classes), 'class', 'classes')}"
+        lines = [f"{self.name}: {self.usable} of {self.images} images usable, {held}"]
         for part, counts in self.counts.items():
             if total := sum(counts.values()):
                 detail = ", ".join(f"{name} {n}" for name, n in list(counts.items())[:12])
@@ -125,13 +125,14 @@ def audit(dataset: Dataset, scan: Scan, pixels: CachedPixels, split: Split, set_
             Finding(
                 "unreadable",
                 "warning",
-                f"{count(len(set_aside), 'unreadable file')}, set aside",
-                "repair or replace them; each is listed by name",
+                f"{count(len(set_aside), 'unreadable file')} set aside",
+                "repair or replace the files that the audit lists as set aside",
                 {"files": [dataset.source.name(i) for i in sorted(set_aside)][:50]},
             )
         )
     findings += [
-        Finding("left-out", "warning", loss, "if it belongs to the data, move or rename it") for loss in dataset.losses
+        Finding("left-out", "warning", loss, "move, rename or repair what belongs in the data set")
+        for loss in dataset.losses
     ]
     known = np.sort(np.concatenate([split.train, split.val]))  # whose labels the audit may see
     findings += dataset.task.findings(dataset)
@@ -174,8 +175,8 @@ def _shapes(scan: Scan) -> list[Finding]:
     long = sum(1 for h in known if h.format != "WAV" and max(h.width, h.height) > 3 * min(h.width, h.height))
     found = []
     if tiny:
-        message = f"{count(tiny, 'image')} smaller than 8 pixels in width or height"
-        found.append(Finding("tiny-images", "warning", message, "check whether they can be classified at all"))
+        message = f"{count(tiny, 'image')} less than 8 pixels wide or high"
+        found.append(Finding("tiny-images", "warning", message, "check whether they are large enough to be classified"))
     if long:
         message = f"{count(long, 'image')} with an aspect ratio above 3:1"
         found.append(
@@ -250,9 +251,9 @@ def _balance(dataset: Dataset, known: NDArray[np.int64]) -> list[Finding]:
             Finding(
                 "imbalance",
                 "warning",
-                f"{thing} {names[most]!r} has {counts[most] / counts[least]:.0f} times the images of "
+                f"{thing} {names[most]!r} has {counts[most] / counts[least]:.0f} times as many images as "
                 f"{names[least]!r} ({counts[most]} and {counts[least]})",
-                f"evaluate with {score}, and collect more of the rare {thing}",
+                f"evaluate with {score}, and collect more images of the rare {thing}",
             )
         )
     tiny = {names[c]: int(n) for c, n in enumerate(counts) if 0 < n < 20}
@@ -264,7 +265,7 @@ def _balance(dataset: Dataset, known: NDArray[np.int64]) -> list[Finding]:
                 "warning",
                 f"{count(len(tiny), thing, things)} with fewer than 20 training images: {some}"
                 + (", ..." if len(tiny) > 5 else ""),
-                "add images; with fewer than 20, neither training nor evaluation is reliable",
+                f"add images; with fewer than 20 per {thing}, neither training nor evaluation is reliable",
                 {things: tiny},
             )
         )
@@ -293,9 +294,8 @@ def _exact_duplicates(dataset: Dataset, scan: Scan, split: Split) -> list[Findin
             Finding(
                 "duplicates-across-splits",
                 "warning",
-                f"{count(len(crossing), 'image')} with identical copies "
-                f"in several splits, which makes the test score too high",
-                "remove them from one of the splits",
+                f"{count(len(crossing), 'image')} with identical copies in several splits, which inflates the scores",
+                "keep the copies of an image in one split only",
                 {"groups": names(crossing)},
             )
         )
@@ -305,8 +305,8 @@ def _exact_duplicates(dataset: Dataset, scan: Scan, split: Split) -> list[Findin
             Finding(
                 "duplicates-with-two-labels",
                 "warning",
-                f"{count(len(contradicting), 'image')} with identical copies under different labels",
-                "decide which label is right",
+                f"{count(len(contradicting), 'image')} with identical copies that have different labels",
+                "correct the wrong labels",
                 {"groups": names(contradicting)},
             )
         )
@@ -353,8 +353,8 @@ def _near_duplicates(dataset: Dataset, scan: Scan, small: NDArray[np.uint16], sp
         Finding(
             "near-duplicates-across-splits",
             "warning",
-            f"{count(len(pairs), 'test image')} nearly identical to a development image",
-            "inspect the pairs in audit.json; keep frames of one film in one split (use a `group` column)",
+            f"{count(len(pairs), 'test image')} nearly identical to a training or validation image",
+            "inspect the pairs listed in audit.json; keep frames of a video in the same split with a `group` column",
             {
                 "pairs": [[dataset.source.name(i), dataset.source.name(j), round(s, 4)] for s, i, j in pairs[:50]],
                 "images": [dataset.source.name(i) for _, i, _ in pairs],
@@ -421,9 +421,10 @@ def _shortcuts(dataset: Dataset, scan: Scan, pixels: CachedPixels, known: NDArra
                 Finding(
                     "shortcut",
                     "warning",
-                    f"{what} alone predicts the {things} with an accuracy of {percent(score, 0)} (chance "
-                    f"{percent(chance, 0)}): the network may learn nothing else",
-                    f"make sure that {what} differs between the {things} in use too, or remove the difference",
+                    f"{what} alone predicts the {things} with a balanced accuracy of "
+                    f"{percent(score, 0)} (chance {percent(chance, 0)}): the network may learn nothing else",
+                    f"check that {what} also differs between the {things} in the images that the model is used on; "
+                    "if not, remove the difference from the data",
                     {"feature": what, "balanced_accuracy": score, "chance": chance},
                 )
             )

@@ -16,7 +16,7 @@ Shape = tuple[int, int, int]
 THIN = 4
 """Pixels a side up to which a reading of an array's axes gives way to one with larger images."""
 
-SHAPES = "(H, W), (H, W, C), (N, H, W), (N, H, W, C) or (N, C, H, W) with 1 or 3 channels, or 4 if channels are last"
+SHAPES = "(H, W), (H, W, C), (N, H, W), (N, H, W, C) or (N, C, H, W) with 1 or 3 channels, or 4 if they come last"
 RANGES = "uint8 (0 to 255), uint16 (0 to 65535) or floats in [0, 1]"
 
 
@@ -101,12 +101,12 @@ def read_array(
     """
     if array.ndim in (2, 3, 4) and not array.size:
         nothing = "images" if not len(array) else "pixels"
-        raise DataError(f"there are no {nothing}", found=f"an array of shape {array.shape}")
+        raise DataError(f"the array contains no {nothing}", found=f"an array of shape {array.shape}")
     if array.ndim == 3 and array.shape[2] == 2 and count is None and not name and not tensor:
         raise DataError(
-            "an array can be interpreted in 2 ways", found=f"shape {array.shape}, {array.dtype}",
+            "the array can be interpreted in 2 ways", found=f"shape {array.shape}, {array.dtype}",
             fix=f"write `PIL.Image.fromarray(images, 'LA')` for 1 gray image of height {len(array)} and width "
-            f"{array.shape[1]}, with alpha, or `list(images)` for {len(array)} gray image{'s' * (len(array) != 1)} of "
+            f"{array.shape[1]} with alpha, or `list(images)` for {len(array)} gray image{'s' * (len(array) != 1)} of "
             f"height {array.shape[1]} and width 2",
         )  # fmt: skip
     found = _possible(array, count, shape, tensor)
@@ -117,7 +117,7 @@ def read_array(
     if len(found) > 1:
         ways = [f"`{_written(array, reading, shape, tensor)}`" for reading in found]
         raise (ImageError if name else DataError)(
-            f"{name or ('a tensor' if tensor else 'an array')} can be interpreted in {len(found)} ways",
+            f"{name or ('the tensor' if tensor else 'the array')} can be interpreted in {len(found)} ways",
             found=f"shape {array.shape}, {array.dtype}: " + ", or ".join(reading.words for reading in found),
             fix="write " + ", or ".join(f"{way} for {r.words}" for way, r in zip(ways, found, strict=True)),
         )
@@ -152,17 +152,17 @@ def _raise_unreadable(array: NDArray[Any], count: int | None, tensor: bool, name
         raise differ(len(array), count)
     fix, transpose = None, "permute" if tensor else "transpose"
     if array.ndim == 4 and array.shape[1] == 4:
-        fix = f"put channels last: `images.{transpose}(0, 2, 3, 1)`"
+        fix = f"move the channels to the last axis: `images.{transpose}(0, 2, 3, 1)`"
     elif name and array.ndim == 4:
-        fix = "pass the images of a batch separately, or the batch alone, not in a list"
+        fix = "pass each image of the batch as a separate list item, or pass the batch itself, not in a list"
     elif tensor and array.ndim == 3:
         fix = "write `images[:, None]` for gray images (N, H, W)" + (
-            ", `images.permute(1, 2, 0)` for one RGBA image (4, H, W)" if len(array) == 4 else ""
+            ", or `images.permute(1, 2, 0)` for one RGBA image (4, H, W)" if len(array) == 4 else ""
         )
     elif array.ndim in (1, 2):
-        fix = "reshape rows of pixels: `images.reshape(N, H, W)`"
+        fix = "reshape flattened images: `images.reshape(N, H, W)`"
     raise (ImageError if name else DataError)(
-        f"{name} is not an image" if name else "the array contains no images",
+        f"{name} is not an image" if name else "the array cannot be read as images",
         found=f"shape {array.shape}, {array.dtype}",
         expected=f"{'(H, W), (H, W, C) or (C, H, W)' if name else SHAPES}; {RANGES}",
         fix=fix,
@@ -189,31 +189,35 @@ def _check_values(array: NDArray[Any], name: str, images: int, tensor: bool) -> 
         if bits == 16 and not name and 0 < array.max() <= 255:
             eight = f"images.{'to(torch' if tensor else 'astype(np'}.uint8)"
             raise DataError(
-                "16-bit pixels have only the values of 8-bit "
-                "ones", found=f"at most {array.max()}, where white is 65535",
-                fix=f"write `{eight}` if white is 255, or `list(images)`, or `[images]` for one, if the images are "
-                f"that dark",
+                "the values of 16-bit pixels do not exceed the 8-bit range",
+                found=f"a maximum of {array.max()}, where white is 65535",
+                fix=f"write `{eight}` if white is 255; if the images really are that dark, write `list(images)`, or "
+                "`[images]` for a single image",
             )  # fmt: skip
         return
     typed = "images.to(torch.{})".format if tensor else "images.astype(np.{})".format
     of = f"{name}: " if name else ""
     if kind == "b":
         raise error(
-            f"{of}the brightness of a mask of True and False is not defined", found=array.dtype, expected=RANGES,
+            f"{of}a Boolean array does not define the brightness of its pixels", found=array.dtype, expected=RANGES,
             fix=f"write `{typed('uint8')} * 255` if True is white",
         )  # fmt: skip
     if kind in "iu":
         low, high = int(array.min()), int(array.max())
         limits = [(name, white) for name, white in (("uint8", 255), ("uint16", 65535)) if high <= white]
-        ways = [f"`{typed(name)}` if they are 0 to {white}" for name, white in limits] if low >= 0 else []
-        ways += [f"`images / WHITE` with the value of white, such as `images / {max(high, 1)}`"] if low >= 0 else []
+        ways = [f"`{typed(name)}` if pixels range from 0 to {white}" for name, white in limits] if low >= 0 else []
+        ways += (
+            [f"`images / WHITE`, where WHITE is the value of white, such as `images / {max(high, 1)}`"]
+            if low >= 0
+            else []
+        )
         raise error(
-            f"{of}pixels of type {array.dtype} do not define which value is white",
+            f"{of}the value of white is unknown for pixels of type {array.dtype}",
             found=f"{array.dtype} from {low} to {high}", expected=RANGES,
-            fix="write " + ", or ".join(ways) if ways else "shift and scale them to floats in [0, 1]",
+            fix="write " + ", or ".join(ways) if ways else "shift and scale the pixels to floats in [0, 1]",
         )  # fmt: skip
     if kind != "f" or bits > 64:
-        raise error(f"{of}numbers of this type cannot be pixels", found=array.dtype, expected=RANGES)
+        raise error(f"{of}unsupported data type for pixels", found=array.dtype, expected=RANGES)
     low, high = array.min(), array.max()
     if low >= 0 and high <= 1:
         return
@@ -221,11 +225,11 @@ def _check_values(array: NDArray[Any], name: str, images: int, tensor: bool) -> 
         rows = array if images == len(array) else array[None]
         invalid = [i for i in range(len(rows)) if not np.isfinite(rows[i]).all()]
         raise error(
-            f"{of}{len(invalid)} of {images} images contain NaN or infinite values",
-            found=f"the first at index {invalid[0]}", fix="replace or leave out these images",
+            f"{of}NaN or infinite values in {len(invalid)} of {images} image{'s' * (images != 1)}",
+            found=f"the first at index {invalid[0]}", fix="replace or remove these images",
         )  # fmt: skip
     raise error(
-        f"{of}floating-point images are outside the range of pixels", found=f"{low:g} to {high:g}", expected="[0, 1]",
-        fix=f"write `images / 255`, or `{typed('uint8')}`, if they are 0 to 255" if low >= 0 else
+        f"{of}floating-point pixels are out of range", found=f"values from {low:g} to {high:g}", expected="[0, 1]",
+        fix=f"write `images / 255` or `{typed('uint8')}` if pixels range from 0 to 255" if low >= 0 else
         "pass the original pixels: the model scales and normalises them itself",
     )  # fmt: skip

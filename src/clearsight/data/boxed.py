@@ -110,8 +110,8 @@ class DetectionRecord:
 
 def _damaged(found: str) -> BundleError:
     return BundleError(
-        "the model's record of how it detects objects cannot be used", found=found,
-        expected="its background class, the sides of its crops and the shape of each class", fix="train again",
+        "the model's detection record is invalid", found=found,
+        expected="the background class, the range of crop sizes and the shape of each class", fix="train again",
     )  # fmt: skip
 
 
@@ -170,7 +170,7 @@ class BoxedImages:
         if BACKGROUND not in labels:
             raise DataError(
                 "no part of these images is free of objects",
-                found=f"boxes or crowds that fill {count(len(self.files), 'image')}",
+                found=f"boxes or crowd regions that fill {count(len(self.files), 'image')}",
                 expected="images with some background around the objects", fix="add images without objects",
             )  # fmt: skip
         image = np.array([i for i, _, _ in rows], np.int64)
@@ -256,8 +256,8 @@ class Crops:
         content = read_bytes(path)
         if expected and self._digest(content, i) != expected:
             raise DataError(
-                f"{self.files.name(k)} changed while the data set was being read", found="other bytes than before",
-                fix="run again when nothing writes to these files",
+                f"{self.files.name(k)} changed while the data set was being read", found="different content",
+                fix="make sure that no process writes to these files, then run again",
             )  # fmt: skip
         whole = _decoded(path, digest(content), self.files.name(k), form)
         left, top, side = self.squares[i].tolist()

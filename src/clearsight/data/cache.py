@@ -29,7 +29,7 @@ from clearsight.errors import ConfigError, OutputError
 Progress = Callable[[int, int], None]
 """Called with (done, total) as work goes on."""
 
-TAG = "Signature: 8a477f597d28d172789f06886806bc55\n# A cache of clearsight; its contents are recreated when needed.\n"
+TAG = "Signature: 8a477f597d28d172789f06886806bc55\n# Cache of clearsight. Its contents are recreated when needed.\n"
 """Contents of CACHEDIR.TAG [bford.info/cachedir]."""
 
 ABANDONED = 24 * 3600
@@ -53,7 +53,7 @@ def cache_limit() -> int:
     except ValueError:
         limit = -1
     if not 0 <= limit < 1e9:
-        raise ConfigError("CLEARSIGHT_CACHE_GB is not a number", found=repr(text), expected="a number of gigabytes")
+        raise ConfigError("CLEARSIGHT_CACHE_GB is invalid", found=repr(text), expected="a number of gigabytes")
     return int(limit * 1e9)
 
 
@@ -88,7 +88,7 @@ def entry(kind: str, key: str, build: Callable[[Path], None], expected_bytes: in
         with contextlib.suppress(OSError):
             os.utime(final)
         return final
-    with disk_errors(final.parent, "the cache", "set CLEARSIGHT_CACHE to a folder with free space"):
+    with disk_errors(final.parent, "the cache", "set CLEARSIGHT_CACHE to a writable folder with enough free space"):
         final.parent.mkdir(parents=True, exist_ok=True)
         if not (final.parent / "CACHEDIR.TAG").exists():
             (final.parent / "CACHEDIR.TAG").write_text(TAG)
@@ -96,10 +96,10 @@ def entry(kind: str, key: str, build: Callable[[Path], None], expected_bytes: in
         free = shutil.disk_usage(final.parent).free
         if expected_bytes > free:  # a memory-mapped file that outgrows the disk would kill the process with SIGBUS
             raise OutputError(
-                f"the cache in {final.parent} is full",
+                f"not enough disk space for the cache in {final.parent}",
                 found=f"{free / 1e9:.2f} GB free",
-                expected=f"{expected_bytes / 1e9:.2f} GB",
-                fix="free some space, or set CLEARSIGHT_CACHE to a folder with free space",
+                expected=f"at least {expected_bytes / 1e9:.2f} GB",
+                fix="free some space, or set CLEARSIGHT_CACHE to a folder on another disk",
             )
         temporary = Path(tempfile.mkdtemp(prefix=f"{key}.", suffix=".partial", dir=final.parent))
         try:

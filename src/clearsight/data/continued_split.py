@@ -82,9 +82,9 @@ def assign_added(
         pairs = ((train, val), *((development[of != k], development[of == k]) for k in others))
     _require_parts(labels, train, val, test, everything, classes, test_fraction is not None, strata)
     shares = ", ".join(
-        f"{len(np.intersect1d(new, rows)):,} to {name}" for name, rows in zip(RANK, (train, val, test), strict=True)
+        f"{len(np.intersect1d(new, rows)):,} in {name}" for name, rows in zip(RANK, (train, val, test), strict=True)
     )
-    rule = f"known images keep the part that they have in the run; {count(len(new), 'new image')}: {shares}"
+    rule = f"known images stay in the split they had in the run; {count(len(new), 'new image')}: {shares}"
     return Split(train, val, test, pairs, not validated, rule)
 
 
@@ -156,18 +156,18 @@ def _require_parts(
     lost = np.setdiff1d(labels[everything], labels[train])
     if len(lost) and not strata:
         raise DataError(
-            f"{count(len(lost), 'class', 'classes')} without a training image",
-            found=f"no image of {', '.join(repr(classes[i]) for i in lost[:5])} among those that may be learned from",
+            f"{count(len(lost), 'class', 'classes')} without training images",
+            found=f"no images of {', '.join(repr(classes[i]) for i in lost[:5])} that can be used for training",
             expected="training images of every class",
-            fix="add images of these classes, or leave them out",
+            fix="add images of these classes, or remove the classes",
         )
     gone = [
         name for name, rows, needed in (("validation", val, True), ("test", test, tested)) if needed and not len(rows)
     ]
     if gone or not len(train):
         raise DataError(
-            f"no {' and no '.join(gone or ['training'])} image is left",
-            found="the run's are gone, and no new ones take their place",
-            expected="images of every part",
-            fix="restore the images of the run, or train anew without --from",
+            f"no {' or '.join(gone or ['training'])} images are left",
+            found="that those of the run are missing, and no new images replace them",
+            expected="images in every split",
+            fix="restore the images of the run, or start a new run without --from",
         )

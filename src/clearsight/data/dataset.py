@@ -123,7 +123,7 @@ class Files:
                 raise _changed(self.name(i), error.found) from error
             raise
         if expected and digest(content) != expected:
-            raise _changed(self.name(i), "different bytes than before")
+            raise _changed(self.name(i), "different content")
         return decode(content, self.name(i), form, geometry)
 
 
@@ -137,7 +137,7 @@ class Array:
         shape = self.images.shape
         axes_fit = len(shape) == 3 or (len(shape) == 4 and shape[1] in (1, 3))
         if self.images.dtype not in (np.uint8, np.uint16) or not axes_fit:
-            raise ValueError(f"images of shape {shape}, {self.images.dtype}")
+            raise ValueError(f"unsupported images of shape {shape}, {self.images.dtype}")
 
     def __len__(self) -> int:
         return len(self.images)
@@ -389,5 +389,5 @@ def _changed(name: str, found: object) -> DataError:
     return DataError(
         f"{name} changed while the data set was being read",
         found=found,
-        fix="make sure that nothing writes to these files, then run again",
+        fix="make sure that no process writes to these files, then run again",
     )

@@ -35,6 +35,6 @@ def decode(content: bytes, name: str, form: PixelFormat, geometry: Geometry, max
             f"{name} is too long to decode",
             found=f"a spectrogram of {header.width * header.height / 1e6:.2g} million pixels",
             expected=f"at most {max_pixels / 1e6:.4g} million",
-            fix="cut it into parts",
+            fix="split it into shorter files",
         )
     return from_array(spectrogram(content, name), name, form, geometry)

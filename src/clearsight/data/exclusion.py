@@ -30,7 +30,7 @@ def without(data: Prepared, table: str) -> tuple[Prepared, str, str]:
     place = {data.dataset.source.name(i): i for i in range(len(data.dataset))}
     if unknown := [name for name in named if name not in place]:
         raise DataError(
-            f"{table} names {count(len(unknown), 'image')} that {data.dataset.name} does not contain",
+            f"{table} lists {count(len(unknown), 'image')} that {data.dataset.name} does not contain",
             found=", ".join(unknown[:3]),
             expected=f"names such as {next(iter(place))}",
         )
@@ -44,13 +44,13 @@ def without(data: Prepared, table: str) -> tuple[Prepared, str, str]:
     ]
     if gone or not all(map(len, parts)):
         raise DataError(
-            f"too few images are left to train on without those named in {table}",
-            found=f"no training image of {', '.join(map(repr, gone[:5]))}" if gone else "an empty split",
-            fix="name fewer images",
+            f"too few training images are left when those listed in {table} are left out",
+            found=f"no training images of {', '.join(map(repr, gone[:5]))}" if gone else "an empty split",
+            fix="list fewer images",
         )
     tested = len(np.intersect1d(rows, split.test))
-    why = f"named by {table}" + (f"; {tested} others in it are test images and are kept" if tested else "")
-    return replace(data, split=split), f"{len(rows) - tested} images", why
+    why = f"listed in {table}" + (f", without the {count(tested, 'test image')} listed there" if tested else "")
+    return replace(data, split=split), count(len(rows) - tested, "image"), why
 
 
 def other_class(dataset: Dataset, name: str) -> tuple[Dataset, Dataset]:
@@ -60,14 +60,16 @@ def other_class(dataset: Dataset, name: str) -> tuple[Dataset, Dataset]:
     """
     classes = dataset.classes
     if not dataset.task.needs_classes or dataset.values is not None:
-        raise ConfigError("--other requires one class per image", found=f"{dataset.task.name}")
+        raise ConfigError("--other requires data with one class per image", found=f"{dataset.task.name}")
     if name not in classes:
         raise ConfigError(
             f"--other {name}: unknown class", expected=f"one of {', '.join(classes[:10])}",
             fix=did_you_mean(name, classes),
         )  # fmt: skip
     if len(classes) < 3:
-        raise ConfigError(f"--other {name}: too few classes remain", found=", ".join(classes), expected="3 or more")
+        raise ConfigError(
+            f"--other {name}: too few classes in the data", found=", ".join(classes), expected="3 or more"
+        )
     gone = classes.index(name)
     left = np.array([k for k in range(len(classes)) if k != gone])
     rows = np.flatnonzero(dataset.labels != gone), np.flatnonzero(dataset.labels == gone)
@@ -87,7 +89,7 @@ def _names(path: Path) -> list[str]:
         raise DataError(f"--leave-out {path} cannot be read", found=str(error)[:160]) from error
     if named is None:
         raise DataError(
-            f"--leave-out {path} has no column {COLUMN}", found=", ".join(columns) or "no columns",
-            expected="a table with a header, such as label_issues.csv of a run",
+            f"--leave-out {path} has no column `{COLUMN}`", found=", ".join(columns) or "no columns",
+            expected="a table with a header row, such as the label_issues.csv of a run",
         )  # fmt: skip
     return named

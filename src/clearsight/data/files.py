@@ -50,14 +50,14 @@ def image_files(path: str | os.PathLike[Any]) -> list[str]:
     if place.is_dir():
         found = sorted(str(path) for path in files_below(place) if path.suffix.lower() in EXTENSIONS)
         if not found:
-            raise DataError(f"{printable(text)} contains no images", expected="files ending in .jpg, .png or the like")
+            raise DataError(f"{printable(text)} contains no images", expected="files ending in .jpg, .png or similar")
         return found
     if os.path.lexists(place) or not glob.has_magic(text):
         return [text]
     found = sorted(name for name in glob.glob(str(place), recursive=True) if not Path(name).is_dir())  # noqa: PTH207
     if not found:
         raise DataError(
-            f"no file matches the pattern {printable(text)}", fix="check the folder and the suffix of its files"
+            f"no file matches the pattern {printable(text)}", fix="check the folder name and the file suffix"
         )
     return found
 

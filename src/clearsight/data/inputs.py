@@ -106,7 +106,7 @@ class ImageInputs:
             DataError: there are none or several.
         """
         if len(self) != 1:
-            raise DataError("exactly one image is needed", found=f"{len(self):,} images", fix="pass one of them")
+            raise DataError("exactly one image is needed", found=f"{len(self):,} images", fix="pass a single image")
         return self
 
     def ready(self, shape: Shape, form: PixelFormat) -> NDArray[Any] | PixelView | None:
@@ -257,16 +257,17 @@ def _read(images: Any, count: int | None, shape: Shape | None) -> ImageInputs:
         return ImageInputs(read_array(array, count, shape, tensor=_is_tensor(images)))
     if array is not None and array.ndim != 1:
         raise DataError(
-            "an array of objects is not a list of images", found=f"shape {array.shape}, {array.dtype}",
-            expected="one axis, or numbers", fix="write `list(images)`, or `images.astype(np.uint8)` for pixels",
+            "an array of this type cannot be read as images", found=f"shape {array.shape}, {array.dtype}",
+            expected="a one-dimensional array, or a numeric data type",
+            fix="write `list(images)`, or `images.astype(np.uint8)` if the elements are pixels",
         )  # fmt: skip
     if array is not None:
         return _listed(array.tolist())
     table = hasattr(images, "columns") and hasattr(images, "iloc")
     if table or not isinstance(images, Iterable) or isinstance(images, Mapping | AbstractSet):
         raise DataError(
-            "these are not images", found=_described(images), expected=ACCEPTED,
-            fix="pass its column of paths or images, such as `frame['image_path']`" if table else None,
+            "the input cannot be read as images", found=_described(images), expected=ACCEPTED,
+            fix="pass the column of paths or images, such as `frame['image_path']`" if table else None,
         )  # fmt: skip
     return _listed(images)
 
@@ -334,7 +335,7 @@ def _kept(image: Image.Image, name: str) -> Any:
 
 def _not_empty(content: bytes, name: str, kind: str) -> bytes:
     if not content:
-        fix = "if it was read before, rewind it with `.seek(0)`" if kind == "an open file" else None
+        fix = "if the file has already been read, rewind it with `.seek(0)`" if kind == "an open file" else None
         raise ImageError(f"{name} is empty", found=f"{kind} without content", expected="an image", fix=fix)
     return content
 

@@ -118,11 +118,13 @@ def _stated(several: Sequence[Stated]) -> Stated:
     first = several[0]
     kinds = {(one.cells is None, frozenset(one.columns)) for one in several}
     if len(kinds) > 1:
-        ways = [f"columns {', '.join(one.columns)[:60]}" if one.cells is None else "a label each" for one in several]
+        ways = [
+            f"columns {', '.join(one.columns)[:60]}" if one.cells is None else "one label per image" for one in several
+        ]
         raise DataError(
-            "images can only be added to others that are labelled in the same way",
+            "added images must be labelled in the same way as the existing ones",
             found=f"{ways[-1]} in {several[-1].origin}, and {ways[0]} in {first.origin}",
-            expected=f"{ways[0]} for all",
+            expected=f"{ways[0]} in both",
         )
     cells = numbers = None
     if first.cells is not None:

@@ -121,7 +121,7 @@ def decode_image(
             array = _TURN[_orientation(image, content)](array)
         except Exception as error:  # Pillow's plug-ins raise many kinds for broken files
             raise ImageError(
-                f"{name} cannot be decoded", found=_reason(error), expected=f"a whole {kind} file"
+                f"{name} cannot be decoded", found=_reason(error), expected=f"a complete {kind} file"
             ) from error
     return _finish(array, form, geometry)
 
@@ -249,9 +249,7 @@ def decode_pillow(image: Image.Image, name: str, form: PixelFormat, geometry: Ge
             image.load()
         array = _TURN[_orientation(image)](_to_array(image, form))
     except Exception as error:  # as for files
-        raise ImageError(
-            f"{name} cannot be decoded", found=_reason(error), expected="a PIL image with all its pixels"
-        ) from error
+        raise ImageError(f"{name} cannot be decoded", found=_reason(error), expected="a complete PIL image") from error
     return _finish(array, form, geometry or Geometry(*array.shape[:2]))
 
 
@@ -309,7 +307,7 @@ def _open(content: bytes, name: str) -> Image.Image:
             f"{name} is too large to decode",
             found=_reason(error),
             expected=f"at most {MAX_PIXELS // 10**6} million pixels",
-            fix="scale it down first",
+            fix="downscale it first",
         ) from error
     except UnidentifiedImageError as error:
         start = content[:12]
@@ -317,7 +315,7 @@ def _open(content: bytes, name: str) -> Image.Image:
         raise ImageError(
             f"{name} is not an image",
             found="text" if text else f"a file that begins with {start!r}",
-            expected="BMP, GIF, JPEG, PNG, PPM, TIFF or WebP of 8 or 16 bits",
+            expected="BMP, GIF, JPEG, PNG, PPM, TIFF or WebP with 8 or 16 bits per channel",
         ) from error
     except Exception as error:  # a broken header can fail anywhere inside a plug-in
         raise ImageError(f"{name} cannot be opened", found=_reason(error)) from error
@@ -333,14 +331,14 @@ def _check_size(image: Image.Image, name: str, max_pixels: int) -> None:
             f"{name} is too large to decode",
             found=f"{width}x{height} = {width * height / 1e6:.0f} million pixels",
             expected=f"at most {max_pixels / 1e6:.4g} million, and {MAX_SIDE} per side",
-            fix="scale it down first",
+            fix="downscale it first",
         )
     if image.mode == "F":
         raise ImageError(
             f"{name} contains floating-point pixels, whose range is unknown",
             found="mode F",
             expected="8 or 16 bits per channel",
-            fix="convert it to a 16-bit PNG with a suitable range",
+            fix="rescale its pixels and convert it to a 16-bit PNG",
         )
 
 
@@ -455,7 +453,7 @@ def _to_array(image: Image.Image, form: PixelFormat) -> Pixels:
     if image.mode.startswith("I"):
         values = np.asarray(image)
         if values.min(initial=0) < 0 or values.max(initial=0) > 65535:
-            raise ValueError(f"integers from {values.min()} to {values.max()}, beyond 16 bits")
+            raise ValueError(f"integers from {values.min()} to {values.max()}, outside the 16-bit range")
         deep = values.astype(np.uint16)[:, :, None]
         clear = image.info.get("transparency")
         return np.where(deep == clear, np.uint16(65535), deep) if isinstance(clear, int) else deep

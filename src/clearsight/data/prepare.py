@@ -18,6 +18,7 @@ from clearsight.data.geometry import Geometry
 from clearsight.data.pixels import PixelFormat
 from clearsight.data.scan import Scan
 from clearsight.data.splits import Split, assign
+from clearsight.wording import count
 
 
 @dataclass(frozen=True)
@@ -103,7 +104,7 @@ def _without_known(split: Split, pixels: CachedPixels) -> Split:
     if not known.any():
         return split
     rule = (
-        f"{split.rule}; {known.sum()} test images have the same "
-        f"pixels as a training or validation image and are left out"
+        f"{split.rule}; left out of the test split: {count(int(known.sum()), 'image')} with the same pixels as a "
+        "training or validation image"
     )
     return replace(split, test=split.test[~known], rule=rule)

@@ -60,14 +60,14 @@ class Scan:
         """Counts of what the files hold, and the rules that apply to them, for the record."""
         known = [h for h in self.headers if h is not None]
         rules = {
-            "transparent pixels are laid over white": any(h.alpha for h in known),
+            "transparent pixels are composited over white": any(h.alpha for h in known),
             "all colour spaces are converted to RGB": any(
                 h.mode in ("P", "CMYK", "YCbCr", "LAB", "HSV") for h in known
             ),
-            "gray images are repeated to 3 channels": self.form.channels == 3 and any(h.gray for h in known),
-            "8-bit images are widened to 16 bits": self.form.bits == 16 and any(h.bits == 8 for h in known),
+            "gray images are expanded to 3 channels": self.form.channels == 3 and any(h.gray for h in known),
+            "8-bit images are converted to 16 bits": self.form.bits == 16 and any(h.bits == 8 for h in known),
             "EXIF orientation is applied": any(h.oriented for h in known),
-            "the first frame of an animation is used": any(h.frames > 1 for h in known),
+            "only the first frame of an animation is used": any(h.frames > 1 for h in known),
             RULE: self.sounds,
         }
         sides = np.array([(h.width, h.height) for h in known])
@@ -106,7 +106,7 @@ def scan(dataset: Dataset, progress: Progress | None = None) -> Scan:
                 progress(i + 1, n)
     if len(failed) == n:
         raise DataError(
-            f"none of the {n} files of {dataset.origin} is a readable image",
+            f"no image in {dataset.origin} can be read",
             found=next(iter(failed.values())),
         )
     return Scan(tuple(digests), tuple(headers), size, failed)

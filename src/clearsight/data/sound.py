@@ -43,8 +43,8 @@ FACTS: dict[str, Any] = {
 """What a bundle records of the rule."""
 
 RULE = (
-    f"sounds become log-mel spectrograms: channels averaged, resampled to {RATE:,} Hz, {BANDS} bands, one column every "
-    f"{1000 * HOP // RATE} ms, {-FLOOR:.0f} dB from black to white"
+    f"sounds are converted to log-mel spectrograms: channels averaged, resampled to {RATE:,} Hz, {BANDS} mel bands, "
+    f"hop length {1000 * HOP // RATE} ms, dynamic range {-FLOOR:.0f} dB"
 )
 
 RATES = (1000, 384_000)
@@ -140,9 +140,9 @@ def check_length(content: bytes, name: str, known: tuple[int, int]) -> None:
         ends = [f"{_seconds(n):.3g}" for n in sorted({shortest, longest})]
         raise ImageError(
             f"{name} is much {'longer' if columns > longest else 'shorter'} than the training sounds",
-            found=f"{_seconds(columns):.3g} seconds",
-            expected=f"about {' to '.join(ends)}",
-            fix="cut it into parts of that length" if columns > longest else "record a longer one",
+            found=f"{_seconds(columns):.3g} s",
+            expected=f"about {' to '.join(ends)} s",
+            fix="split it into parts of that length" if columns > longest else "record a longer one",
         )
 
 
@@ -177,22 +177,22 @@ def read_wave(content: bytes, name: str) -> Wave:
     streamed = content[4:8] == b"\xff\xff\xff\xff"  # written to a pipe, whose end was not known; or RF64
     if content[:4] == b"RIFF" and length > len(content) and not streamed:  # of which SciPy only warns
         raise ImageError(
-            f"{name} is truncated", found=f"{len(content):,} bytes", expected=f"{length:,}, as its header says"
+            f"{name} is truncated", found=f"{len(content):,} bytes", expected=f"{length:,} bytes, as its header states"
         )
     try:
         wave = Wave(*wavfile.read(io.BytesIO(content)))
     except Exception as error:  # of a damaged header SciPy raises whatever its arithmetic leads to
         raise ImageError(
-            f"{name} is a WAV file of an unsupported format",
+            f"{name} is a WAV file in an unsupported format",
             found=str(error) if isinstance(error, ValueError) else "a damaged header",
-            expected="PCM of at most 64 bits, or floats of 32 or 64",
+            expected="PCM with at most 64 bits, or 32-bit or 64-bit floats",
             fix="convert it, for instance with `ffmpeg -i FILE -c:a pcm_s16le OUT.wav`",
         ) from error
     if not RATES[0] <= wave.rate <= RATES[1]:
         raise ImageError(
-            f"{name} has an impossible sampling rate",
-            found=f"{wave.rate:,} samples a second",
-            expected=f"{RATES[0]:,} to {RATES[1]:,}",
+            f"{name} has an unsupported sampling rate",
+            found=f"{wave.rate:,} Hz",
+            expected=f"{RATES[0]:,} to {RATES[1]:,} Hz",
         )
     if not wave.values.size:
         raise ImageError(f"{name} contains no sound", found="0 samples")
@@ -200,8 +200,8 @@ def read_wave(content: bytes, name: str) -> Wave:
         raise ImageError(
             f"{name} is too long",
             found=f"{len(wave.values) / wave.rate / 60:.0f} minutes",
-            expected=f"at most {MAX_SIDE * HOP / RATE / 60:.0f}",
-            fix="cut it into parts",
+            expected=f"at most {MAX_SIDE * HOP / RATE / 60:.0f} minutes",
+            fix="split it into shorter files",
         )
     return wave
 
@@ -222,7 +222,7 @@ def spectrogram(content: bytes, name: str) -> NDArray[np.uint8]:
     wave = read_wave(content, name)
     sound = wave.samples()
     if not np.isfinite(sound).all():
-        raise ImageError(f"{name} contains samples that are not finite", found="NaN or infinity")
+        raise ImageError(f"{name} contains non-finite samples", found="NaN or infinity")
     up, down = wave.ratio
     if up != down:
         from scipy.signal import resample_poly

@@ -86,7 +86,7 @@ class SplitRecord:
             raise BundleError(
                 f"{folder / FILE} cannot be read",
                 found=f"columns {', '.join(columns)[:80]!a}" if columns else "an empty file",
-                expected=f"columns {', '.join(COLUMNS)}, and parts {', '.join(PARTS)}",
+                expected=f"columns {', '.join(COLUMNS)}, where part is one of {', '.join(PARTS)}",
                 fix="restore it from a backup, or train again",
             )
         return cls(*(tuple(row[k] for row in rows[1:]) for k in range(len(COLUMNS))))

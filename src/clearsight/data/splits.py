@@ -128,7 +128,7 @@ def assign(
     val = everything[given[everything] == "val"]
     if not len(test) and len(val):
         test, val = val, val[:0]
-        rules.append("val of the data is the test split")
+        rules.append("the val split of the data is used as the test split")
     rest = np.setdiff1d(everything, np.concatenate([test, val]))
     carve_test = not len(test) and test_fraction is not None
     needed = 1 + carve_test + (not len(val))
@@ -136,7 +136,7 @@ def assign(
     where = "train" if stated else "the data"
     if strata:
         alike = Units(np.zeros_like(labels), groups, duplicates)
-        require_sizes(alike, rest, ("distinct images",), needed, where)
+        require_sizes(alike, rest, ("all images",), needed, where)
         labels = _joined(units, rest, len(classes), needed)
         units = Units(labels, groups, duplicates)
     else:
@@ -146,23 +146,24 @@ def assign(
         test = units.fraction(rest, test_fraction, rng)
         require_classes_in_train(labels, np.setdiff1d(rest, test), rest, classes)
         rest = np.setdiff1d(rest, test)
-        whole = " in whole groups" if groups is not None else ""
+        whole = ", in whole groups" if groups is not None else ""
         share = len(test) / (len(test) + len(rest))
-        asked = f" ({percent(test_fraction, 0)} were meant; {_why_not_exactly(rest, groups, duplicates)})"
+        asked = f" (target {percent(test_fraction, 0)}; {_why_not_exactly(rest, groups, duplicates)})"
         meant = "" if abs(share - test_fraction) < 0.01 else asked
         rules.append(
-            f"{percent(share, 0)} of the images{meant}, drawn by class{whole} with seed {seed}, are the test split"
+            f"the test split is a stratified random sample of {percent(share, 0)} of the images{meant}{whole} "
+            f"(seed {seed})"
         )
     if len(val):
         pairs: tuple[tuple[Indices, Indices], ...] = ((rest, val),)
-        return Split(rest, val, test, pairs, False, "; ".join(rules) or "as given in the data")
+        return Split(rest, val, test, pairs, False, "; ".join(rules) or "the splits are given in the data")
     if folds and not units.grouped:
         _require_folds(int(units.count(rest, len(classes)).max()), folds)
     folds = folds or (10 if len(rest) >= 10 * MANY else 5)
     number = units.folds(rest, folds, rng)
     require_classes_in_train(labels, rest[number != 0], rest, classes)
     pairs = tuple((rest[number != k], rest[number == k]) for k in range(folds) if (number == k).any())
-    rules.append(f"validation is the first of {folds} folds of the rest")
+    rules.append(f"the validation split is the first of {folds} folds of the remaining images")
     return Split(pairs[0][0], pairs[0][1], test, pairs, True, "; ".join(rules))
 
 
@@ -173,7 +174,7 @@ def _why_not_exactly(among: Indices, groups: Indices | None, duplicates: Indices
     whole = {"groups": groups, "copies": duplicates}
     there = [name for name, of in whole.items() if of is not None and len(np.unique(of[among])) < len(among)]
     if there:
-        return f"{' and '.join(there)} stay whole"
+        return f"{' and '.join(there)} are kept together"
     return "each class contributes a whole number of images, at least one"
 
 
@@ -236,7 +237,7 @@ class Units:
                     "there are too few groups to split",
                     found=f"{n_groups} groups",
                     expected=f"at least {count}",
-                    fix="use fewer --folds, or a group column with more values",
+                    fix="use a smaller --folds, or a group column with more values",
                 )
             _, label = np.unique(self.labels[among], return_inverse=True)
             _require_folds(int(np.bincount(label).max()), count)
@@ -260,9 +261,9 @@ def _require_folds(largest: int, folds: int) -> None:
     if largest < folds:
         raise DataError(
             "every class has fewer images than there are folds",
-            found=f"{largest} images at most",
-            expected=f"at least {folds} in some class",
-            fix="use fewer --folds, or add images",
+            found=f"at most {count(largest, 'image')} per class",
+            expected=f"at least {folds} in one class",
+            fix="use a smaller --folds, or add images",
         )
 
 
@@ -288,17 +289,18 @@ def require_classes(labels: Indices, classes: Sequence[str]) -> None:
 def require_sizes(units: Units, among: Indices, classes: Sequence[str], needed: int, where: str) -> None:
     images = np.bincount(units.labels[among], minlength=len(classes))
     counts = units.count(among, len(classes))
-    what = "groups" if units.grouped else "different images"
+    what = "group" if units.grouped else "distinct image"
     small = [
-        f"{classes[i]!r} has {images[i]}" + (f" in {counts[i]} {what}" if counts[i] < images[i] else "")
+        f"{classes[i]!r} with {count(int(images[i]), 'image')}"
+        + (f" in {count(int(counts[i]), what)}" if counts[i] < images[i] else "")
         for i in range(len(classes))
         if counts[i] < needed
     ]
     if small:
         raise DataError(
-            f"{count(len(small), 'class', 'classes')} in {where} with too few readable images to split",
+            f"too few readable images to split {count(len(small), 'class', 'classes')} in {where}",
             found=", ".join(small[:5]) + (", ..." if len(small) > 5 else ""),
-            expected=f"at least {needed} {what if units.grouped else 'images'} per class",
+            expected=f"at least {needed} {'groups' if units.grouped else 'images'} per class",
             fix="add images, or remove or merge these classes",
         )
 
@@ -308,8 +310,8 @@ def require_classes_in_train(labels: Indices, train: Indices, among: Indices, cl
     lost = np.setdiff1d(labels[among], labels[train])
     if len(lost):
         raise DataError(
-            "the groups cannot be split with every class in the training part",
-            found=f"no training image of {', '.join(repr(classes[i]) for i in lost[:5])}",
-            expected="groups with a smaller part of each class",
-            fix="use another --seed, or define the splits in a `split` column",
+            "the groups cannot be split so that every class has training images",
+            found=f"no training images of {', '.join(repr(classes[i]) for i in lost[:5])}",
+            expected="groups that contain a smaller share of each class",
+            fix="try another --seed, or define the splits in a `split` column",
         )

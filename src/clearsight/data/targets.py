@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clearsight.errors import ConfigError, DataError, nearest
+from clearsight.wording import count
 
 IN_MEMORY = "arrays in memory"
 """The origin of data that was handed over in Python."""
@@ -77,11 +78,11 @@ class Stated:
         """One name for each image; DataError where there is no label, or an image has none."""
         if self.cells is None:
             raise DataError(
-                f"{self.origin} has no column of classes", found=", ".join(self.columns), expected="a column `label`"
+                f"{self.origin} has no class column", found=", ".join(self.columns), expected="a column `label`"
             )
         if blank := [i for i, cell in enumerate(self.cells) if not cell]:
             raise DataError(
-                f"{len(blank)} of {len(self.cells)} images in {self.origin} have no label",
+                f"labels are missing for {len(blank)} of {count(len(self.cells), 'image')} in {self.origin}",
                 found=f"the first at {self.place(blank[0])}",
             )
         return list(self.cells)
@@ -132,7 +133,7 @@ def number_in(text: str, column: str, origin: str, place: str) -> float:
             f"column {column!r} of {origin} mixes numbers and other values",
             found=f"{text!r} in {place}" if text else f"nothing in {place}",
             expected="a number for every image",
-            fix="put classes in a column `label`, and leave out columns that are not to be predicted",
+            fix="put class names in a column `label`, and remove columns that are not targets",
         ) from None
 
 
@@ -152,9 +153,10 @@ def require_finite(values: NDArray[np.floating], names: Sequence[str], origin: s
         return
     i, k = (int(x[0]) for x in np.nonzero(~np.isfinite(values)))
     raise DataError(
-        f"{int((~np.isfinite(values)).any(1).sum())} of {len(values)} targets in {origin} are not finite numbers",
+        f"non-finite targets for {int((~np.isfinite(values)).any(1).sum())} of {count(len(values), 'image')} in "
+        f"{origin}",
         found=f"{values[i, k]} in column {names[k]!r} of image {i + 1}",
-        fix="fill them in, or leave these images out",
+        fix="correct these targets, or remove the images",
     )
 
 
@@ -183,7 +185,7 @@ def class_index(target: Any, names: Sequence[str], words: tuple[str, str] = ("cl
     """
     word, many = words
     if isinstance(target, bool | np.bool_) or not isinstance(target, str | bytes | int | np.integer):
-        raise ConfigError(f"there is no such {word}", found=repr(target)[:60], expected="a name or an index")
+        raise ConfigError(f"invalid {word}", found=repr(target)[:60], expected="a name or an index")
     number = not isinstance(target, str | bytes)
     text = target if isinstance(target, str | bytes) else str(int(target))
     spelled = {class_name(text), str(text)}  # of labels that were bytes, the name is their `str`
@@ -193,9 +195,9 @@ def class_index(target: Any, names: Sequence[str], words: tuple[str, str] = ("cl
     indexed = 0 <= index < len(names)
     if number and indexed and named and named != [index]:
         raise ConfigError(
-            f"{index} means two {many}",
+            f"{index} is ambiguous",
             found=f"{word} {names[index]!r} at index {index}, and {word} {names[named[0]]!r} at index {named[0]}",
-            fix=f"name it as text: {names[index]!r} or {names[named[0]]!r}",
+            fix=f"pass the name as text: {names[index]!r} or {names[named[0]]!r}",
         )
     if named:
         return named[0]
@@ -203,6 +205,7 @@ def class_index(target: Any, names: Sequence[str], words: tuple[str, str] = ("cl
         return index
     if number or index >= 0:
         raise ConfigError(
-            f"unknown {word} {class_name(text)}", found=f"{len(names)} {many}, from 0 to {len(names) - 1}"
+            f"unknown {word} {class_name(text)}",
+            found=f"{count(len(names), word, many)}, with indices 0 to {len(names) - 1}",
         )
     raise ConfigError(f"unknown {word} {class_name(text)!r}", fix=nearest(class_name(text), names))

@@ -13,7 +13,7 @@ from typing import IO
 from clearsight.data.cache import cache_root
 from clearsight.disk import disk_errors
 
-FIX = "free some space, set CLEARSIGHT_CACHE to a folder with free space, or name a folder with out="
+FIX = "free some space, set CLEARSIGHT_CACHE to a folder with enough free space, or pass an output folder with out="
 
 
 class TemporaryFolder:

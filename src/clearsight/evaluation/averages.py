@@ -53,10 +53,10 @@ def averages(
     if not same.all():
         mixed = sorted({str(values[i]) for i in np.flatnonzero(~same)})
         raise DataError(
-            f"images of one {column} have different targets",
-            found=f"{count(len(mixed), 'value')} of {column}, the first {mixed[0]!r}",
-            expected=f"one target for each {column}",
-            fix="correct the labels, or average by another column",
+            f"images with the same {column} have different targets",
+            found=f"{count(len(mixed), 'affected value')} of {column}, the first being {mixed[0]!r}",
+            expected=f"one target per {column}",
+            fix="correct the labels, or average by a different column",
         )
     sums = np.zeros((len(places), *outputs.shape[1:]))
     np.add.at(sums, group, outputs)

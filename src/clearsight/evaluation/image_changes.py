@@ -116,18 +116,20 @@ def noise(images: torch.Tensor, amount: float, generator: torch.Generator) -> to
 
 
 CHANGES: dict[str, Change] = {
-    "smaller": Change("scale of the image within the frame", (0.9, 0.75, 0.6, 0.45, 0.3), scale, none=1.0),
-    "larger": Change("magnification, cropped to the frame", (1.1, 1.25, 1.5, 1.75, 2.0), scale, none=1.0),
-    "rotation": Change("degrees turned", (10.0, 30.0, 60.0, 90.0, 180.0), rotation),
+    "smaller": Change("image scale relative to the frame", (0.9, 0.75, 0.6, 0.45, 0.3), scale, none=1.0),
+    "larger": Change("magnification factor, cropped to the frame", (1.1, 1.25, 1.5, 1.75, 2.0), scale, none=1.0),
+    "rotation": Change("rotation angle in degrees", (10.0, 30.0, 60.0, 90.0, 180.0), rotation),
     "viewpoint": Change("viewing angle in degrees", (15.0, 30.0, 40.0, 50.0, 60.0), viewpoint),
     "deformation": Change(
-        "mean displacement of pixels, as a share of the side", (0.01, 0.02, 0.04, 0.06, 0.08), deformation
+        "RMS pixel displacement, as a share of the side length", (0.01, 0.02, 0.04, 0.06, 0.08), deformation
     ),
-    "occlusion": Change("share of the area covered", (0.05, 0.1, 0.2, 0.35, 0.5), occlusion),
+    "occlusion": Change("share of the image area covered", (0.05, 0.1, 0.2, 0.35, 0.5), occlusion),
     "background": Change("share of clutter in the background", (0.2, 0.4, 0.6, 0.8, 1.0), background),
-    "illumination": Change("remaining share of the brightness", (0.8, 0.6, 0.4, 0.25, 0.1), illumination, none=1.0),
-    "blur": Change("sigma, as a share of the shorter side", (0.01, 0.02, 0.03, 0.05, 0.08), blur),
-    "noise": Change("standard deviation, for pixels from 0 to 1", (0.03, 0.06, 0.12, 0.2, 0.3), noise),
+    "illumination": Change(
+        "brightness, as a share of the original", (0.8, 0.6, 0.4, 0.25, 0.1), illumination, none=1.0
+    ),
+    "blur": Change("Gaussian sigma, as a share of the shorter side", (0.01, 0.02, 0.03, 0.05, 0.08), blur),
+    "noise": Change("standard deviation, for pixel values from 0 to 1", (0.03, 0.06, 0.12, 0.2, 0.3), noise),
 }
 """The changes, in the order in which several are made."""
 

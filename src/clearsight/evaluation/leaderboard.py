@@ -108,9 +108,9 @@ class Standing:
         if best:
             return "best on validation"
         return (
-            f"significantly worse (p {self.p_best:.2g})"
+            f"significantly worse (p = {self.p_best:.2g})"
             if self.p_best < APART
-            else f"not significant (p {self.p_best:.2g})"
+            else f"no significant difference (p = {self.p_best:.2g})"
         )
 
 
@@ -139,7 +139,8 @@ class Leaderboard(Result):
         """The ranking, what was left out, and what to use."""
         width = max(len("model"), *(len(s.name) for s in self.standings))
         lines = [
-            f"    {'model':<{width}}  validation   test  95 % interval     training  one image     size  from the best"
+            f"    {'model':<{width}}  validation   test  95 % interval     training  per image     size  "
+            "against the best"
         ]
         for place, s in enumerate(self.standings, 1):
             low, high = s.test_interval
@@ -170,7 +171,7 @@ def rank_models(
     console = console or Silent()
     config = TrainConfig.from_options(**options)
     if images is not None and images < 20:
-        raise ConfigError(f"--images {images} must be 20 or more")
+        raise ConfigError(f"--images must be 20 or more, not {images}")
     dataset = read_exclusive(data, "compare", data_dir=config.data.data_dir)
     if images is not None:
         dataset = sampled(dataset, images, config.run.seed)
@@ -220,17 +221,19 @@ def _folder(config: TrainConfig, dataset: Dataset, names: list[str], images: int
     path = folder / "leaderboard.json"
     if path.is_file():
         then = {key: value for key, value in json.loads(read_within(folder, path.name)).items() if key != "versions"}
-        changed = [f"{key} {then.get(key)!r} then, {about[key]!r} now" for key in about if then.get(key) != about[key]]
+        changed = [
+            f"{key} was {then.get(key)!r} and is now {about[key]!r}" for key in about if then.get(key) != about[key]
+        ]
         if changed:
             raise CheckpointError(
                 f"options differ from those of the comparison in {folder}",
                 found="; ".join(changed),
-                fix="choose another --out, or delete it",
+                fix="choose another --out, or delete this folder",
             )
         return folder
     if folder.is_dir() and any(folder.iterdir()):
-        raise OutputError(f"{folder} is in use", found="a folder that is not empty", fix="choose another --out")
-    with disk_errors(folder, "the comparison", "choose another --out or free some space"):
+        raise OutputError(f"{folder} already exists", found="a non-empty folder", fix="choose another --out")
+    with disk_errors(folder, "the comparison", "choose another --out, or free some space"):
         folder.mkdir(parents=True, exist_ok=True)
     write_json(path, {**about, "versions": versions()})
     return folder
@@ -330,11 +333,11 @@ def _advice(ranked: Sequence[Standing], right: dict[str, NDArray[np.bool_]]) -> 
     times = best.image_seconds / fastest.image_seconds
     if times < WORTH:
         return best.name, "best on the validation images" + (
-            ", and no equally good model is much faster" if len(as_good) > 1 else ", by more than a standard error"
+            ", and no comparably good model is much faster" if len(as_good) > 1 else ", by more than one standard error"
         )
     return fastest.name, (
-        f"{times:.1f} times as fast as {best.name}, the best on the validation images, and no more than a standard "
-        f"error behind ({percent(best.val_accuracy)} against {percent(fastest.val_accuracy)})"
+        f"{times:.1f} times as fast as {best.name}, the best model on the validation images, and within one standard "
+        f"error of its accuracy ({percent(fastest.val_accuracy)} against {percent(best.val_accuracy)})"
     )
 
 

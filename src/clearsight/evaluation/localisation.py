@@ -91,7 +91,7 @@ def evaluate_boxes(
     for what, given in (("found", found), ("peaks", peaks), ("segments", segments)):
         if given is not None and len(given) != len(things):
             raise DataError(
-                f"{what} and known boxes belong to different images", found=f"{len(given)} and {len(things)} images"
+                f"`{what}` and `things` have different lengths", found=f"{len(given)} and {len(things)} images"
             )
     classes = sorted({label for image in things for _, label in image})
     each = {label: _precision(found, things, label, iou) for label in classes}

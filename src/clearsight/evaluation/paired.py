@@ -54,9 +54,9 @@ class Paired:
         """
         low, high = self.interval
         return (
-            f"{100 * self.difference:+.1f} points ({100 * low:+.1f} to {100 * high:+.1f}), {self.gained} won, "
-            f"{self.lost} lost, p = {self.p_value:.2g}"
-            + ("; biased, as some of these images were used in training" if self.knows else "")
+            f"{100 * self.difference:+.1f} points ({100 * low:+.1f} to {100 * high:+.1f}), {self.gained} newly "
+            f"correct, {self.lost} newly wrong, p = {self.p_value:.2g}"
+            + ("; biased because some of these images were used in training" if self.knows else "")
         )
 
 
@@ -95,7 +95,7 @@ class ModelComparison(Result, Sequence[Paired]):
             Text of several lines.
         """
         width = max(len(row.name) for row in self)
-        lines = [f"{'':<{width}}  accuracy  log loss  against the single model"]
+        lines = [f"{'':<{width}}  accuracy  log loss  compared with the single model"]
         for number, row in enumerate(self):
             words = row.words() if number else ""
             lines.append(f"{row.name:<{width}}  {percent(row.accuracy):>9}  {row.log_loss:8.3f}  {words}".rstrip())

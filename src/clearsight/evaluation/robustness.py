@@ -28,7 +28,7 @@ from clearsight.metrics import wilson_interval
 from clearsight.predictor import Images, Predictor
 from clearsight.result import Result
 from clearsight.train.features import derived_logits
-from clearsight.wording import percent
+from clearsight.wording import count, percent
 
 Floats = NDArray[np.float32]
 
@@ -112,16 +112,20 @@ class RobustnessReport(Result):
     def text(self) -> str:
         """A line for each change: accuracy at its five steps, and the step at which the model fails."""
         width = max(len(name) for name in ("accuracy at step", *self.rows))
-        lines = [f"{self.images:,} images, accuracy {percent(self.accuracy)} unchanged\n"]
+        lines = [f"accuracy {percent(self.accuracy)} on {count(self.images, 'unchanged image')}\n"]
         lines.append(f"  {'accuracy at step':<{width}}      1      2      3      4      5  fails at")
         for name, steps in self.rows.items():
             shares = " ".join(f"{percent(s.accuracy):>7}" for s in steps)
             fails, worst = self.fails[name], steps[-1].confusion
-            text = f"; at step 5 most often {worst[0]} predicted as {worst[1]}" if worst and worst[2] > 2 else ""
+            text = (
+                f"; most frequent mistake at step 5: {worst[0]} predicted as {worst[1]}"
+                if worst and worst[2] > 2
+                else ""
+            )
             amount = "" if fails is None or "+" in name else f" ({steps[fails - 1].amount:g})"
             verdict = "never" if fails is None else f"step {fails}{amount}{text}"
             lines.append(f"  {name:<{width}} {shares}  {verdict}")
-        lines += [f"  {s.edit}: {percent(s.changed)} of {s.images:,} images" for s in self.sensitivity]
+        lines += [f"  {s.edit}: {percent(s.changed)} of {count(s.images, 'image')}" for s in self.sensitivity]
         return "\n".join(lines)
 
 
@@ -162,11 +166,13 @@ def measure_robustness(
         if word not in CHANGES:
             raise ConfigError(f"unknown change {word!r}", expected=", ".join(CHANGES), fix=did_you_mean(word, CHANGES))
     if not parts:
-        raise ConfigError("the list of changes is empty", expected=", ".join(CHANGES), fix="omit it for all")
+        raise ConfigError(
+            "the list of changes is empty", expected=", ".join(CHANGES), fix="omit the list to test all changes"
+        )
     if doubled := next((name for name, words in parts.items() if len(set(words)) < len(words)), None):
-        raise ConfigError(f"{doubled!r} names a change twice", fix="name each change once")
+        raise ConfigError(f"{doubled!r} contains a change twice", fix="list each change once")
     if wrong := next((degrees for _, degrees, _ in turns if not math.isfinite(degrees)), None):
-        raise ConfigError(f"a rotation by {wrong} degrees", expected="a number of degrees, such as 180 or -90")
+        raise ConfigError(f"invalid rotation angle {wrong}", expected="a finite number of degrees, such as 180 or -90")
     inputs = predictor.inputs(images)
     called = list(inputs.names if names is None else names)
     if not called:
@@ -341,7 +347,7 @@ def _sensitivity(
         edit: str, rows: NDArray[np.int64], made: Callable[[torch.Tensor], torch.Tensor], goal: int | None
     ) -> None:
         if not len(rows):
-            console.say(f"{edit}: left out, as no image for it is predicted correctly")
+            console.say(f"{edit}: skipped, because none of the images for this test is predicted correctly")
             return
         edited = made(x[torch.from_numpy(rows)]).numpy()
         predicted = predictor.predict_proba(edited).argmax(1)
@@ -356,8 +362,8 @@ def _sensitivity(
 
     found: list[Sensitivity] = []
     right = np.flatnonzero(before == truth)
-    tried("object removed: prediction changes", right, painted_out, None)
+    tried("object removed (prediction changed)", right, painted_out, None)
     for start, degrees, end in turns:
-        name = f"{predictor.classes[start]} turned by {degrees:g} degrees: {predictor.classes[end]}"
+        name = f"{predictor.classes[start]} rotated by {degrees:g} degrees (predicted as {predictor.classes[end]})"
         tried(name, right[truth[right] == start], partial(_all_turned, degrees=degrees), end)
     return tuple(found)

@@ -51,7 +51,7 @@ class ScoreChange:
             )
         return (
             f"{percent(self.before)} -> {percent(self.after)}, {100 * self.difference:+.1f} points "
-            f"({100 * low:+.1f} to {100 * high:+.1f}), {self.gained} gained, {self.lost} lost"
+            f"({100 * low:+.1f} to {100 * high:+.1f}), {self.gained} newly correct, {self.lost} newly wrong"
         )
 
 
@@ -91,7 +91,7 @@ class RunComparison:
     def scope(self) -> str:
         """On which images this rests."""
         if self.overall is None:
-            return f"not compared: none of the {count(self.tested, 'test image')} of {self.run} can be"
+            return f"not compared: none of the {count(self.tested, 'test image')} of {self.run} can be used"
         of = "the" if self.overall.n == self.tested else f"{self.overall.n:,} of the"
         return f"{self.score} on {of} {count(self.tested, 'test image')} of {self.run}"
 

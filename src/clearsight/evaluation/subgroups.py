@@ -60,7 +60,7 @@ def column_of(metadata: Mapping[str, NDArray[np.str_]], by: str) -> NDArray[np.s
     if by not in metadata:
         raise ConfigError(
             f"the data has no column {by!r} to group by",
-            found=", ".join(metadata) or "no columns besides image and label",
+            found=", ".join(metadata) or "no columns other than image and label",
             expected="a column of the table that lists the images",
             fix=did_you_mean(by, metadata),
         )

@@ -26,6 +26,7 @@ from clearsight.tasks.panel import (
 )
 from clearsight.train.features import model_output
 from clearsight.train.label_issues import LabelIssues
+from clearsight.wording import count
 
 SAMPLE = 200
 """Test images that are changed for the entry on robustness."""
@@ -105,8 +106,11 @@ def _without_duplicates(entry: PanelEntry, test: Evaluation, without: Evaluation
     if entry.name != "accuracy":
         return entry
     other = next(e for e in without.promises() if e.name == "accuracy")
-    text = f"{other.words} on {without.n:,} images, without {test.n - without.n:,} near duplicates of training images"
-    return replace(other, words=f"{text}; with them {entry.words}")
+    text = (
+        f"{other.words} on {count(without.n, 'image')}, excluding {count(test.n - without.n, 'near duplicate')} of "
+        "training images"
+    )
+    return replace(other, words=f"{text}; including them, {entry.words}")
 
 
 def _some(images: Any, rows: NDArray[np.int64]) -> Any:

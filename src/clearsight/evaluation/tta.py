@@ -13,11 +13,11 @@ Floats = NDArray[np.float32]
 View = Callable[[Floats], Floats]
 
 AUGMENTATIONS = {
-    "mirror": "the image and its left-right flip",
-    "flips": "the image, its left-right and top-bottom flips, and both",
-    "turns": "the image, and rotations by 90, 180 and 270 degrees (square images)",
-    "shifts": "the image, and shifts by a sixteenth to each of four sides",
-    "ten": "the shifts, and the left-right flip of each [Krizhevsky et al. 2012]",
+    "mirror": "the image and its horizontal flip",
+    "flips": "the image, its horizontal flip, its vertical flip, and both flips combined",
+    "turns": "the image and its rotations by 90, 180 and 270 degrees (square images only)",
+    "shifts": "the image and its shifts by 1/16 of the side length in each of the four directions",
+    "ten": "the five versions of shifts and the horizontal flip of each [Krizhevsky et al. 2012]",
 }
 
 
@@ -63,7 +63,10 @@ def _after(view: View) -> View:
 def _turned(quarters: int) -> View:
     def turn(x: Floats) -> Floats:
         if x.shape[2] != x.shape[3] and quarters % 2:
-            raise ConfigError(f"images of {x.shape[2]}x{x.shape[3]} cannot be rotated by 90 degrees", fix="use flips")
+            raise ConfigError(
+                f"images of {x.shape[2]}x{x.shape[3]} pixels are not square and cannot be rotated by 90 degrees",
+                fix="use --tta flips",
+            )
         return np.rot90(x, quarters, axes=(2, 3))
 
     return turn

@@ -107,7 +107,7 @@ def detection_scores(
     """
     objects = [one for one in known if not one.crowd]
     if not objects:
-        raise DataError("there is no object to detect in these images", found=count(len(sizes), "image"))
+        raise DataError("none of the images has an annotated object", found=count(len(sizes), "image"))
     classes = sorted({one.label for one in objects})
     masked = all(one.mask is not None for one in known) and all(one.mask is not None for one in found)
     boxes, masks = (
@@ -131,7 +131,7 @@ def _average_precision(
         from pycocotools.cocoeval import COCOeval
     except ImportError as error:
         raise DataError(
-            "average precision of detections needs pycocotools, which is not installed",
+            "computing the average precision of detections requires pycocotools, which is not installed",
             fix="install it with `pip install 'clearsight[detection]'`",
         ) from error
     images = [{"id": i, "width": int(w), "height": int(h)} for i, (w, h) in enumerate(sizes, 1)]

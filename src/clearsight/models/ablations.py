@@ -17,13 +17,13 @@ ABLATIONS = {
     "residual": "shortcuts around blocks, on or off",
     "norm": "batch normalisation, on or off",
     "norm_position": "batch normalisation before or after the activation",
-    "activation": "the nonlinearity between layers, by name",
-    "se": "a squeeze-and-excitation gate (ratio 16) in every block",
-    "padding_mode": "padding of convolutions at the border: zeros, reflect or replicate",
-    "kernel": "side of the filters in pixels",
-    "downsample": "whether maps shrink by the stride of a convolution or by pooling",
-    "dropout": "share of units dropped in training",
-    "dropconnect": "share of weights dropped in training",
+    "activation": "activation function between layers, by name",
+    "se": "squeeze-and-excitation gates in all blocks (ratio 16), on or off",
+    "padding_mode": "border padding of convolutions: zeros, reflect or replicate",
+    "kernel": "side length of the filters in pixels",
+    "downsample": "downsampling by strided convolution or by pooling",
+    "dropout": "share of units dropped during training",
+    "dropconnect": "share of weights dropped during training",
 }
 
 ACTIVATIONS = ("relu", "leaky_relu", "elu", "silu", "gelu", "relu6", "sigmoid", "tanh")
@@ -33,12 +33,12 @@ SHARE = (
     lambda v: isinstance(v, int | float) and not isinstance(v, bool) and 0 <= v < 1,
     "a share in [0, 1)",
 )
-COUNT = (lambda v: _whole(v) and v >= 1, "a whole number of 1 or more")
+COUNT = (lambda v: _whole(v) and v >= 1, "a positive integer")
 COUNTS = (
     lambda v: isinstance(v, tuple | list) and len(v) > 0 and all(_whole(n) and n >= 1 for n in v),
-    "one or more whole numbers of 1 or more",
+    "one or more positive integers",
 )
-_ODD = (lambda v: _whole(v) and v >= 1 and v % 2 == 1, "an odd whole number, so that the padding can be even")
+_ODD = (lambda v: _whole(v) and v >= 1 and v % 2 == 1, "a positive odd integer, so that the padding can be symmetric")
 
 
 def _whole(value: object) -> bool:
@@ -73,7 +73,7 @@ RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "shortcut": _one_of("A", "B"),
     "slope": (
         lambda v: isinstance(v, int | float) and not isinstance(v, bool) and 0 < v < 1,
-        "a slope between 0 and 1, such as 0.01 or 0.1",
+        "a number between 0 and 1, such as 0.01 or 0.1",
     ),
     "stem": _one_of("7x7", "3x3"),
     "table": TRUTH,
@@ -103,15 +103,15 @@ class Design:
             good, expected = {**RULES, **self.rules}[field.name]
             if not (good(value) or (value is None and field.default is None)):
                 raise ModelError(
-                    f"the network's option {field.name!r} has an invalid value",
+                    f"the network option {field.name!r} has an invalid value",
                     found=repr(value),
                     expected=expected,
                 )
         if getattr(self, "slope", SLOPE) != SLOPE and getattr(self, "activation", "") != "leaky_relu":
             raise ModelError(
-                "slope is an option of activation=leaky_relu, and the activation is another",
+                "slope applies only to activation=leaky_relu",
                 found=f"activation={getattr(self, 'activation', None)!r}",
-                fix="add activation=leaky_relu, or leave slope out",
+                fix="set activation=leaky_relu, or omit slope",
             )
 
 
@@ -141,7 +141,7 @@ class ConvDesign(Design):
         if self.norm_position == "after" and not self.norm:
             raise ModelError(
                 "norm_position='after' contradicts norm=False",
-                fix="switch normalisation on with norm=True, or leave norm_position out",
+                fix="enable normalisation with norm=True, or omit norm_position",
             )
 
     def scaled(self, published: int, base: int, *, multiple: int = 1) -> int:

@@ -102,12 +102,12 @@ def anatomy(
     """
     if isinstance(network, nn.Module):
         if img_size is None:
-            raise ModelError("the anatomy of a module needs the image size", fix="pass img_size=")
+            raise ModelError("the anatomy of a module needs the image size", fix="pass img_size")
         if model_args or classes is not None:
             raise ModelError(
                 "options have no effect on a module that is already built",
                 found=", ".join(sorted(model_args) + ["classes"] * (classes is not None)),
-                fix="pass these options with a name",
+                fix="omit these options, or pass the name of a network instead of a module",
             )
         return _dissect(network, type(network).__name__, img_size, channels or 3)
     ours = not network.startswith(PREFIX)

@@ -34,22 +34,22 @@ def output_size(size: int, filter_side: int, *, stride: int = 1, padding: int = 
         raise ModelError("unknown rounding mode", found=repr(rounding), expected="none, down or up")
     if min(size, filter_side, stride) < 1 or padding < 0:
         raise ModelError(
-            "a layer's sizes must be positive",
+            "layer sizes must be positive, and padding must not be negative",
             found=f"input {size}, filter {filter_side}, stride {stride}, padding {padding}",
         )
     formula = size_formula(size, filter_side, stride=stride, padding=padding)
     steps = size - filter_side + 2 * padding
     if steps < 0:
         raise ModelError(
-            f"{formula} is below 1: {filter_side} filter pixels do not fit into {size + 2 * padding}",
-            fix=f"use at least {filter_side - 2 * padding} pixels of input, a smaller filter or more padding",
+            f"{formula} is below 1: a filter of {filter_side} pixels does not fit into {size + 2 * padding}",
+            fix=f"use an input of at least {filter_side - 2 * padding} pixels, a smaller filter or more padding",
         )
     exact = steps / stride + 1
     if rounding == "none" and steps % stride:
         fitting = [s for s in range(1, steps + 1) if steps % s == 0 and abs(s - stride) <= 3]
         sizes = size - steps % stride, size + stride - steps % stride
         raise ModelError(
-            f"{formula} is not a whole number: {steps} pixels cannot be crossed in steps of {stride}",
+            f"{formula} is not an integer: {steps} pixels are not divisible by a stride of {stride}",
             found=f"{exact:g}",
             fix=f"use an input of {sizes[0]} or {sizes[1]} pixels"
             + (f", or a stride of {' or '.join(map(str, fitting))}" if fitting else ""),
@@ -65,7 +65,7 @@ def same_padding(filter_side: int) -> int:
     """The padding that keeps the size at stride 1, z = (P - 1)/2; ModelError for an even filter."""
     if filter_side % 2 == 0:
         raise ModelError(
-            f"({filter_side}-1)/2 is not a whole number: with an even filter, no symmetric padding keeps the size",
+            f"({filter_side}-1)/2 is not an integer: with an even filter, no symmetric padding keeps the size",
             fix=f"use a filter of {filter_side - 1} or {filter_side + 1} pixels",
         )
     return (filter_side - 1) // 2

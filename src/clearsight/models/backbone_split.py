@@ -83,7 +83,7 @@ def cut(probe: Probe, at: str) -> tuple[Lower, Upper]:
                 known[node] = above.node_copy(node, known.__getitem__)
     except KeyError as error:
         raise ModelError(
-            f"{probe.spec['name']} cannot be cut at {at!r}", found=f"{error} connects layers across the cut"
+            f"{probe.spec['name']} cannot be cut at {at!r}", found=f"{error} connects layers on both sides of the cut"
         ) from error
     return Lower(probe.input, fx.GraphModule(probe.backbone, below)), Upper(fx.GraphModule(probe.backbone, above))
 
@@ -100,7 +100,9 @@ def up_to(backbone: nn.Module, layer: str, shape: tuple[int, int, int]) -> tuple
     order = _Begun(backbone, layer)
     run_without_data(order, backbone, image, type(backbone).__name__)
     if not order.ended:
-        raise ModelError(f"the layer {layer!r} is never executed, so there is nothing above it", fix="name another")
+        raise ModelError(
+            f"the layer {layer!r} is never executed, so the layers before it are undefined", fix="choose another layer"
+        )
     return tuple(name for name, _ in backbone.named_parameters() if name.rpartition(".")[0] in order.names)
 
 

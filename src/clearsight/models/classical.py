@@ -29,16 +29,17 @@ from clearsight.classical.local import LOCAL, at_points, on_grid
 from clearsight.errors import DataError, ModelError, nearest
 from clearsight.models.base import Component, ModelNetwork, register_kind
 from clearsight.models.heads import build_head
+from clearsight.wording import count
 
 Floats = NDArray[np.float32]
 
 CLASSIFIERS: dict[str, str] = {
     "softmax": "logistic regression",
-    "svm": "linear support vector machine, squared hinge loss",
+    "svm": "linear support vector machine with squared hinge loss",
     "perceptron": "Rosenblatt's rule",
-    "rbf": "support vector machine with the radial basis kernel",
-    "nystroem": "the same kernel on some landmarks, for many images",
-    "intersection": "support vector machine with the histogram-intersection kernel, for bags and pyramids",
+    "rbf": "support vector machine with an RBF kernel",
+    "nystroem": "support vector machine with a Nyström approximation of the RBF kernel, for many images",
+    "intersection": "support vector machine with a histogram-intersection kernel, for bow and pyramid",
     "knn": "nearest neighbours",
     "forest": "random forest",
     "boosting": "gradient-boosted trees",
@@ -50,13 +51,13 @@ DESCRIPTORS: dict[str, str] = {
     "colours": "the two most frequent colours",
     "hog": "histograms of oriented gradients",
     "lbp": "local binary patterns",
-    "glcm": "co-occurrence of gray levels",
+    "glcm": "grey-level co-occurrence matrices",
     "gabor": "Gabor filters",
-    "hu": "Hu's moments of the shape",
+    "hu": "Hu moments of the shape",
     "bow": "bag of visual words",
-    "pyramid": "visual words in a spatial pyramid",
+    "pyramid": "spatial pyramid of visual words",
     "fisher": "Fisher vectors",
-    "features": "features of a pretrained or trained network",
+    "features": "features of a pretrained network or of a trained model",
 }
 
 
@@ -142,7 +143,7 @@ class Local(Descriptor):
                 f"unknown local descriptor {local!r}", expected=", ".join(LOCAL), fix=nearest(local, LOCAL)
             )
         if at not in ("grid", "points"):
-            raise ModelError(f"unknown location of local descriptors {at!r}", expected="at=grid or at=points")
+            raise ModelError(f"unknown location for local descriptors {at!r}", expected="at=grid or at=points")
         self.local, self.at, self.step, self.cell, self.levels = local, at, step, cell, levels
 
     @property
@@ -168,7 +169,7 @@ class Local(Descriptor):
         if not self.on_grid and len(found) < least:
             raise DataError(
                 f"the training images have too few key points to learn {least} {what}",
-                found=f"{len(found)} key points in total",
+                found=f"{count(len(found), 'key point')} in total",
                 fix=f"use --model-arg at=grid, or fewer {what}",
             )
         return found
@@ -310,7 +311,7 @@ def check_classical(name: str, options: dict[str, Any]) -> tuple[str, str]:
     for word, known, what in ((descriptor, DESCRIPTORS, "descriptor"), (classifier, CLASSIFIERS, "classifier")):
         if word not in known:
             raise ModelError(
-                f"unknown {what} {word!r} in the model {name!r}",
+                f"unknown {what} {word!r} in the model name {name!r}",
                 expected="DESCRIPTOR+CLASSIFIER, such as hog+svm",
                 fix=nearest(word, known),
             )
@@ -350,13 +351,13 @@ def build_descriptor(descriptor: str, options: dict[str, Any]) -> Descriptor:
         ):
             raise ModelError(
                 f"the descriptor {descriptor} cannot be built with these options", found=f"{name} {value!r}",
-                expected=f"something like {defaults[name]!r}",
+                expected=f"a value such as {defaults[name]!r}",
             )  # fmt: skip
         if isinstance(value, int | float) and value <= 0:
             raise ModelError(
                 f"the descriptor {descriptor} cannot be built with these options",
                 found=f"{name} {value}",
-                expected="above 0",
+                expected="a number above 0",
             )
     if descriptor in PLAIN:
         function, grayscale = PLAIN[descriptor]
@@ -395,5 +396,5 @@ class Classical(ModelNetwork):
             "a classical model has no layers to visualise",
             found=str(self.spec["name"]),
             expected="a network",
-            fix="`clearsight explain --method occlusion` (or lime, shap) explains its predictions",
+            fix="use `clearsight explain --method occlusion` (or lime or shap) to explain its predictions",
         )

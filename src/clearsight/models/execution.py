@@ -61,8 +61,8 @@ def device_of(name: str) -> str:
     available = torch.cuda.is_available()
     if name == "cuda" and not available:
         raise ConfigError(
-            "--device cuda finds no GPU",
-            fix="use --device cpu, or check the driver and that this PyTorch is built for CUDA",
+            "no GPU is available for --device cuda",
+            fix="use --device cpu, or check that the driver works and that PyTorch is built with CUDA support",
         )
     return "cuda" if name == "cuda" or (name == "auto" and available) else "cpu"
 
@@ -170,7 +170,7 @@ def engine_for(
     if name == "auto":
         name = engine_name(network, shape, images, device)
     if name == "openvino" and not traceable(network):
-        raise ConfigError("classical models only run in PyTorch", fix="use the engine auto or torch")
+        raise ConfigError("classical models run only in PyTorch", fix="use the auto or torch engine")
     return OpenVinoEngine(network, shape, hint) if name == "openvino" else TorchEngine(network, device)
 
 

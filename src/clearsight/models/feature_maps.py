@@ -145,7 +145,9 @@ def output_at(network: nn.Module, layer: str, x: torch.Tensor) -> torch.Tensor:
     with suppress(_ReachedError), forward_hooks([(name, network.get_submodule(name))], stop):
         without_tta(network)(x)
     if not seen:
-        raise ModelError(f"the layer {short_name(name)!r} has no output that can be visualised", fix="name another")
+        raise ModelError(
+            f"the layer {short_name(name)!r} has no output that can be visualised", fix="choose another layer"
+        )
     return seen[0]
 
 
@@ -156,7 +158,7 @@ def maps_at(network: nn.Module, layer: str, x: torch.Tensor) -> torch.Tensor:
         raise ModelError(
             f"the layer {short_name(layer)!r} has no feature maps",
             found=f"{'x'.join(map(str, output.shape[1:]))} values per image",
-            fix="name an earlier layer",
+            fix="choose an earlier layer",
         )
     return as_maps(output)
 

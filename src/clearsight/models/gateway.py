@@ -27,10 +27,10 @@ Rule = tuple[Callable[[Any], bool], str]
 
 _WORD: Rule = (
     lambda v: isinstance(v, str) and re.fullmatch(r"[A-Za-z0-9_]+", v) is not None,
-    "a word of letters, digits and _",
+    "a word of letters, digits and underscores",
 )
 _POSITIVE: Rule = (lambda v: type(v) in (int, float) and 0 < v < float("inf"), "a number above 0")
-_COUNTS: Rule = (lambda v: COUNT[0](v) or COUNTS[0](v), "a whole number of 1 or more, or several")
+_COUNTS: Rule = (lambda v: COUNT[0](v) or COUNTS[0](v), "one or more positive integers")
 
 ARGUMENTS: dict[str, Rule] = {
     **dict.fromkeys(
@@ -62,12 +62,14 @@ def check_arguments(name: str, model_args: Mapping[str, Any]) -> None:
     for key, value in model_args.items():
         if key not in ARGUMENTS:
             raise ConfigError(
-                f"{name} cannot be built with {key!r}", expected=", ".join(sorted(ARGUMENTS)),
+                f"{name} cannot be built with the option {key!r}", expected=", ".join(sorted(ARGUMENTS)),
                 fix=did_you_mean(str(key), ARGUMENTS),
             )  # fmt: skip
         good, expected = ARGUMENTS[key]
         if not good(value):
-            raise ConfigError(f"{name} cannot be built with such a {key!r}", found=repr(value)[:100], expected=expected)
+            raise ConfigError(
+                f"{name} cannot be built with this value of {key!r}", found=repr(value)[:100], expected=expected
+            )
 
 
 def timm_name(name: str) -> str:
@@ -78,7 +80,7 @@ def timm_name(name: str) -> str:
     if not NAME.fullmatch(inner):
         raise ModelError(
             f"{inner!r} is not the name of a network in timm", expected="a name such as resnet18 or resnet18.a1_in1k",
-            fix="networks are built by name, never loaded from an address or a folder",
+            fix="networks are built by name, never loaded from a URL or a folder",
         )  # fmt: skip
     if not timm.is_model(inner.split(".")[0]):
         raise ModelError(f"timm has no network {inner!r}", fix=nearest(inner, timm.list_models()))

@@ -143,13 +143,13 @@ def initialise(
         return InitChoice(rule, {})
     names = [name.strip() for name in rule.removeprefix(BEST_OF).split(",") if name.strip()]
     if not names:
-        raise ModelError(f"{rule!r} is not an initialisation", expected=f"{BEST_OF}xavier,he,orthogonal")
+        raise ModelError(f"{rule!r} is not an initialisation", expected=f"a list such as {BEST_OF}xavier,he,orthogonal")
     methods = {name: _method(name) for name in names}
     data = list(batches or ())
     if not data:
         raise ModelError(
-            f"{rule!r} compares losses and needs images",
-            fix="pass batches=[(images, classes), ...], or name one initialisation",
+            f"{rule!r} compares losses, so it needs images",
+            fix="pass batches=[(images, classes), ...], or choose a single initialisation",
         )
     own = copy.deepcopy(network.state_dict())
     losses: dict[str, float] = {}
@@ -175,7 +175,7 @@ def _method(name: str) -> Callable[[torch.Tensor], None]:
     gain = _number(word)
     if not 0 < gain < math.inf:
         raise ModelError(
-            f"the gain of initialisation {name!r} is invalid", found=repr(word),
+            f"the gain of the initialisation {name!r} is invalid", found=repr(word),
             expected="a number above 0 that multiplies the weights", fix=f"write {plain}:0.1",
         )  # fmt: skip
 

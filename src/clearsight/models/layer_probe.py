@@ -100,7 +100,7 @@ def layer_output(network: nn.Module, layer: str, x: torch.Tensor) -> torch.Tenso
     with capture(network, [layer]) as seen:
         network(x)
     if not isinstance(maps := seen.get(layer), torch.Tensor):
-        raise ModelError(f"the layer {layer!r} has no feature maps", fix="name another")
+        raise ModelError(f"the layer {layer!r} has no feature maps", fix="choose another layer")
     return maps.flatten(2).mean(2) if maps.ndim == 4 else maps.mean(1) if maps.ndim == 3 else maps
 
 

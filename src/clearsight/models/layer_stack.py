@@ -100,9 +100,9 @@ def layer_stack(text: str, *, img_size: int, channels: int = 3) -> LayerStack:
     for what, number in (("img_size", img_size), ("channels", channels)):
         if number < 1:
             raise ModelError(
-                "a stack of layers needs an image size",
+                "the input size of a stack of layers is invalid",
                 found=f"{what} {number}",
-                expected="a whole number of 1 or more",
+                expected="a positive integer",
             )
     written = [word.strip() for word in text.split(",")]
     modules: list[nn.Module] = []
@@ -146,7 +146,7 @@ def _numbers(word: str, number: int) -> tuple[int, int, int, int]:
     found = _LAYER.fullmatch(word)
     values = {key: int(value) for key, value in found.groupdict().items() if value and key != "pool"} if found else {}
     if not values or any(values.get(key) == 0 for key in ("side", "filters", "window", "stride")):
-        raise ModelError(f"layer {number} cannot be read", found=repr(word), expected=WRITTEN)
+        raise ModelError(f"layer {number} is invalid", found=repr(word), expected=WRITTEN)
     window = values.get("side") or values["window"]
     stride = values.get("stride", 1 if "filters" in values else window)
     return window, stride, values.get("padding", 0), values.get("filters", 0)
@@ -157,7 +157,7 @@ def _pooling(kind: Any, window: int, stride: int, padding: int, which: str) -> n
         raise ModelError(
             f"{which}: a pooling window would contain only padding",
             found=f"padding {padding}",
-            expected=f"at most half the window, {window // 2}",
+            expected=f"padding of at most half the window, {window // 2}",
         )
     module: nn.Module = kind(window, stride, padding)
     return module

@@ -160,7 +160,7 @@ def _out_of_reach(name: str, file: str, address: str, error: Exception) -> Model
         f"the published weights of {name} cannot be downloaded",
         found=f"{type(error).__name__}: {reason}",
         expected=f"the file {file}",
-        fix=f"download {address} on a machine with a connection and save it as {cache_folder() / file}, "
+        fix=f"download {address} on a machine with internet access and save it as {cache_folder() / file}, "
         "or train without published weights",
     )
 
@@ -188,7 +188,7 @@ def check_fit(
         given |= {key: tensor for key, tensor in own.items() if key.startswith(heads)}
     optional = "num_batches_tracked"  # counters that older files lack
     faults = [f"{key} is missing" for key in own if key not in given and not key.endswith(optional)]
-    faults += [f"{key} is unknown to the network" for key in given if key not in own]
+    faults += [f"{key} does not exist in the network" for key in given if key not in own]
     differing = [key for key in given if key in own and given[key].shape != own[key].shape]
     faults += [f"{key} is {_shape(given[key])} but must be {_shape(own[key])}" for key in differing]
     if not faults:
@@ -197,10 +197,10 @@ def check_fit(
     raise ModelError(
         f"the weights do not fit {name}",
         found="; ".join(faults[:6]) + (f"; and {len(faults) - 6} more" if len(faults) > 6 else ""),
-        expected="a tensor of the same name and shape for each tensor of the network",
-        fix="the weights are for another number of classes: replace_head=True keeps the network's own last layer"
+        expected="a tensor with the same name and shape for each tensor of the network",
+        fix="the weights are for a different number of classes; pass replace_head=True to keep the network's last layer"
         if len(of_head) == len(faults)
-        else "build the network with the options the weights were trained with",
+        else "build the network with the options that the weights were trained with",
     )
 
 

@@ -48,7 +48,7 @@ class Entry:
 
 
 ENTRIES: dict[str, Entry] = {}
-NOTHING_THERE = "it has no such part"
+NOTHING_THERE = "the network has no such part"
 
 
 def register(

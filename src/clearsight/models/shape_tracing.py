@@ -129,7 +129,7 @@ def run_without_data(follower: Follower, network: nn.Module, image: torch.Tensor
         except RuntimeError as error:
             channels, height, width = image.shape[1:]
             raise ModelError(
-                f"{name} cannot take such images",
+                f"{name} cannot process images of this shape",
                 found=f"{channels} channels of {height}x{width} pixels: {str(error).splitlines()[0]}",
             ) from error
 
@@ -301,7 +301,7 @@ def _conv2d(
     n = [output_size(sizes[i], span[i], stride=s[i], padding=z[i], rounding="down") for i in (0, 1)]
     filters, per_group = weight.shape[:2]
     if x.shape[1] != per_group * groups:
-        raise RuntimeError(f"{x.shape[1]} input channels, but filters for {per_group * groups}")
+        raise RuntimeError(f"the input has {x.shape[1]} channels, but the filters expect {per_group * groups}")
     adds = filters * per_group * prod(p) * prod(n)
     grouped = f"/{groups}" if groups > 1 else ""
     weights = f"{p[0]}*{p[1]}*{per_group * groups}{grouped}"
@@ -328,7 +328,7 @@ def _sizes(sizes: Any, span: Any, stride: Any, padding: Any, outputs: Any) -> st
 def _linear(trace: Trace, x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None = None) -> Measured:
     outputs, inputs = weight.shape
     if x.shape[-1] != inputs:
-        raise RuntimeError(f"{x.shape[-1]} input values, but a dense layer for {inputs}")
+        raise RuntimeError(f"the input has {x.shape[-1]} values, but the dense layer expects {inputs}")
     rows = x.numel() // x.shape[0] // inputs
     adds = inputs * outputs * rows
     each = f"({inputs} + 1)*{outputs}" if bias is not None else f"{inputs}*{outputs}"
@@ -401,7 +401,7 @@ def _pad(trace: Trace, x: torch.Tensor, pad: Sequence[int], mode: str = "constan
 
 def _adaptive_avg_pool2d(trace: Trace, x: torch.Tensor, output_size: Any) -> Measured:
     n = pair(output_size)
-    trace.note(0, f"pooled to {n[0]}x{n[1]} from any size")
+    trace.note(0, f"adaptive pooling to {n[0]}x{n[1]}")
     unchanged = tuple(x.shape[2:]) == n and n != (1, 1)
     return x.new_empty(*x.shape[:2], *n), trace.view(x) if unchanged else trace.everywhere(x, n[0])
 
@@ -420,7 +420,7 @@ def _matmul(trace: Trace, a: torch.Tensor, b: torch.Tensor) -> Measured:
     output = torch.matmul(a, b)
     adds = output.numel() // output.shape[0] * a.shape[-1]
     sums = output.numel() // output.shape[0]
-    trace.note(adds, f"{sums:,} sums of {a.shape[-1]} products = {adds:,} multiply-adds")
+    trace.note(adds, f"{sums:,} dot products of length {a.shape[-1]} = {adds:,} multiply-adds")
     return output, _seen_all(trace)
 
 
@@ -430,7 +430,7 @@ def _attention(trace: Trace, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, 
     adds = heads * tokens * others * (values + v.shape[-1])
     trace.note(
         adds,
-        f"{heads} heads * {tokens}*{others} pairs of tokens * ({values} + {v.shape[-1]}) = {adds:,} multiply-adds",
+        f"{heads} heads * {tokens}*{others} token pairs * ({values} + {v.shape[-1]}) = {adds:,} multiply-adds",
     )
     return q.new_empty(*q.shape[:-1], v.shape[-1]), _seen_all(trace)
 

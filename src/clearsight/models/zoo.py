@@ -54,10 +54,10 @@ def entry(name: str) -> Entry:
     if name in ENTRIES:
         return ENTRIES[name]
     if name in DESCRIPTORS:
-        raise ModelError(f"{name!r} is a descriptor and needs a classifier", fix=f"such as {name}+svm")
+        raise ModelError(f"{name!r} is a descriptor and needs a classifier", fix=f"add a classifier, as in {name}+svm")
     raise ModelError(
         f"unknown network {name!r}",
-        fix=nearest(name, ENTRIES) + " `clearsight models` lists all; timm/NAME builds a network of timm",
+        fix=nearest(name, ENTRIES) + " `clearsight models` lists all networks; timm/NAME selects any network in timm",
     )
 
 
@@ -99,9 +99,7 @@ def build_model(
             an image too small for the network, or published weights that cannot be had or do not fit.
     """
     if pretrained and init is not None:
-        raise ModelError(
-            f"init={init!r} would overwrite the published weights", fix="choose one of init and pretrained"
-        )
+        raise ModelError(f"init={init!r} would overwrite the published weights", fix="use either init or pretrained")
     network = _build(name, classes, channels, img_size, model_args)
     if pretrained:
         load_published(network, name, classes=classes, channels=channels, aux=bool(model_args.get("aux")))
@@ -137,9 +135,7 @@ def build_recorded(name: Any, *, classes: int, channels: int, img_size: int | No
 def _build(name: str, classes: int, channels: int, img_size: int | None, model_args: dict[str, Any]) -> nn.Module:
     for what, number in {"classes": classes, "channels": channels, "img_size": img_size}.items():
         if not (isinstance(number, int) and number >= 1) and not (what == "img_size" and number is None):
-            raise ModelError(
-                f"{name} cannot be built", found=f"{what} {number!r}", expected="a whole number of 1 or more"
-            )
+            raise ModelError(f"{name} cannot be built", found=f"{what} {number!r}", expected="a positive integer")
     if name.startswith(PREFIX):
         return build_timm(name, classes=classes, channels=channels, img_size=img_size, model_args=model_args)
     return _build_ours(entry(name), classes, channels, img_size, model_args)
@@ -171,9 +167,9 @@ def _check_reflection(known: Entry, classes: int, channels: int, img_size: int, 
             trial(torch.empty(1, channels, img_size, img_size))
     except RuntimeError as error:
         raise ModelError(
-            f"{known.name} cannot reflect the border of such small maps",
-            found=f"{img_size}x{img_size} pixels",
-            fix="use a larger --img-size, or padding_mode replicate",
+            f"the feature maps of {known.name} are too small for reflection padding",
+            found=f"images of {img_size}x{img_size} pixels",
+            fix="use a larger --img-size, or padding_mode=replicate",
         ) from error
 
 
@@ -207,7 +203,7 @@ def weight_facts(name: str) -> Weights:
     if weights is None:
         raise ModelError(
             f"no weights are published for {name}",
-            fix=f"use --no-pretrained, or --model {DEFAULT_BACKBONE} or timm/NAME",
+            fix=f"use --no-pretrained, --model {DEFAULT_BACKBONE} or --model timm/NAME",
         )
     return weights
 
@@ -258,9 +254,9 @@ def load_published(network: nn.Module, name: str, *, classes: int, channels: int
     """
     if channels != 3:
         raise ModelError(
-            f"the published weights of {name} take three channels",
+            f"the published weights of {name} expect three channels",
             found=f"channels={channels}",
-            fix="use channels=3 and repeat a gray channel three times, or pretrained=False",
+            fix="use channels=3 and repeat a grey channel three times, or set pretrained=False",
         )
     form = published_form(name, aux=aux)
     head = last_dense(network)[0] + ".weight"

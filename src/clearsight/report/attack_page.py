@@ -14,7 +14,7 @@ from clearsight.report.components.pictures import data_uri
 from clearsight.report.components.svg import Frame, chart, element, label, line, polyline, ticks
 from clearsight.report.figures import new_figure, whiskers
 from clearsight.report.renderer import Renderer
-from clearsight.wording import percent, probability
+from clearsight.wording import count, percent, probability
 
 WIDTH = 640
 MAGNIFIED = 10
@@ -39,7 +39,7 @@ class AttackRenderer(Renderer[AttackReport]):
         return {
             "found": found,
             "single": _single(self.result),
-            "measure": "the largest change of any pixel"
+            "measure": "the maximum change of any pixel value"
             if found.norm == "linf"
             else "the Euclidean norm of the change",
             "plot": robust_chart(found),
@@ -69,7 +69,8 @@ class AttackRenderer(Renderer[AttackReport]):
             else [],
             "caught": ""
             if fooling is None or fooling.is_ood is None
-            else f"{int(fooling.is_ood[fooling.fooled].sum())} of the {int(fooling.fooled.sum())} that fool it",
+            else f"{int(fooling.is_ood[fooling.fooled].sum())} of {count(int(fooling.fooled.sum()), 'image')} "
+            f"with a probability of at least {percent(fooling.confidence, 0)}",
         }
 
     def figure(self) -> Any:
@@ -103,8 +104,8 @@ def _examples(found: AttackCurve) -> list[dict[str, Any]]:
                 (data_uri(pixels), f"{e.image}, {what}")
                 for pixels, what in (
                     (e.pixels, "before the attack"),
-                    (0.5 + MAGNIFIED * (e.attacked - e.pixels), "the change"),
-                    (e.attacked, "attacked"),
+                    (0.5 + MAGNIFIED * (e.attacked - e.pixels), "the change caused by the attack"),
+                    (e.attacked, "after the attack"),
                 )
             ],
         }
@@ -112,7 +113,7 @@ def _examples(found: AttackCurve) -> list[dict[str, Any]]:
     ]
 
 
-MEASURES = {"linf": "the largest change of any pixel", "l2": "the Euclidean norm of the change"}
+MEASURES = {"linf": "the maximum change of any pixel value", "l2": "the Euclidean norm of the change"}
 
 
 def robust_chart(found: AttackCurve) -> Markup:
@@ -126,7 +127,7 @@ def robust_chart(found: AttackCurve) -> Markup:
         x = frame.x(place)
         low, high = frame.y(p.interval[0]), frame.y(p.interval[1])
         drawn.append(line(x, low, x, high, "whisker"))
-        words = f"epsilon {p.epsilon:g}: {percent(p.accuracy)} right"
+        words = f"epsilon {p.epsilon:g}: accuracy {percent(p.accuracy)}"
         drawn.append(element("circle", element("title", words), cx=x, cy=frame.y(p.accuracy), r=4, class_="dot val"))
     drawn.append(
         polyline([(frame.x(i), frame.y(p.accuracy)) for i, p in zip(places, found.points, strict=True)], "curve val")

@@ -30,7 +30,7 @@ class AuditRenderer(SectionsRenderer[Audit]):
         return (
             Tile("Images", f"{found.usable:,}", unreadable, alarming=bool(found.set_aside)),
             Tile("Classes", f"{len(found.classes):,}", found.targets or "one class per image"),
-            Tile("Warnings", str(warnings), "listed below, with what to do", alarming=bool(warnings)),
+            Tile("Warnings", str(warnings), "listed below with suggested fixes", alarming=bool(warnings)),
         )
 
     def caveats(self) -> Sequence[Any]:
@@ -51,7 +51,7 @@ class AuditRenderer(SectionsRenderer[Audit]):
         if found.set_aside:
             aside = tuple((name, Cell(why)) for name, why in list(found.set_aside.items())[:CLASSES])
             table = Table(("File", Column("Reason", "words")), aside, sortable=False)
-            yield Section("unreadable", "Files that cannot be read", (table,))
+            yield Section("unreadable", "Unreadable files", (table,))
 
     def figure(self) -> Any:
         """Images of each class outside the test split."""

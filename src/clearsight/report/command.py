@@ -13,9 +13,9 @@ def run_commands(run: Path) -> dict[str, str]:
     folder = shlex.quote(str(run))
     python = f'import clearsight\n\nmodel = clearsight.load({str(run)!r})\nmodel.predict(["IMAGE"])'
     return {
-        "Predict a new image": f"clearsight predict {folder} IMAGE",
-        "Evaluate it again, or on other data": f"clearsight evaluate {folder} [DATA]",
-        "Use it in Python": python,
+        "Make a prediction for a new image": f"clearsight predict {folder} IMAGE",
+        "Evaluate the model again or on other data": f"clearsight evaluate {folder} [DATA]",
+        "Use the model in Python": python,
     }
 
 

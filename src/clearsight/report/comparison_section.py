@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from clearsight.evaluation.run_comparison import RunComparison, ScoreChange
 from clearsight.tasks.sections import Column, Section, Table, Text
-from clearsight.wording import percent
+from clearsight.wording import count, percent
 
-TITLE = "Against the run it continues"
+TITLE = "Comparison with the earlier run"
 
 
 def comparison_section(found: RunComparison) -> Section:
@@ -14,12 +14,13 @@ def comparison_section(found: RunComparison) -> Section:
     ident = "from"
     changes = found.changes
     data = (
-        f"`{found.run}` was continued with {changes['new']:,} new images; {changes['relabelled']:,} of its images have "
-        f"another label and {changes['gone']:,} are gone."
+        f"This run continues `{found.run}`. Changes to the data since then: {count(changes['new'], 'new image')}, "
+        f"{changes['relabelled']:,} relabelled and {changes['gone']:,} removed."
     )
     if found.overall is None:
         return Section(ident, TITLE, (Text(data), Text(f"{found.scope[0].upper()}{found.scope[1:]}.")))
-    words = f"{found.scope[0].upper()}{found.scope[1:]}: **{found.overall.words(found.share)}** (95 % interval)."
+    words = f"{found.scope[0].upper()}{found.scope[1:]}: **{found.overall.words(found.share)}**. "
+    words += "The range is the 95 % interval."
     pieces: tuple[Text | Table, ...] = (Text(data), Text(words))
     if found.classes:
         columns = (
@@ -35,9 +36,9 @@ def comparison_section(found: RunComparison) -> Section:
         )
         rows = tuple(_row(found.title_of(row.name), row, found.share) for row in found.classes)
         caption = (
-            "Both models are asked about the same images, and evaluated by their labels of now. Gained: images that "
-            "only the new model is right about; lost: only the old one. p is corrected for the number of classes "
-            "[Holm 1979]."
+            "Both models are evaluated on the same images with their current labels. Gained: images that only the new "
+            "model predicts correctly. Lost: images that only the old model predicts correctly. The p-values are "
+            "corrected for the number of classes [Holm 1979]."
         )
         pieces = (*pieces, Table(columns, rows, caption))
     return Section(ident, TITLE, pieces)

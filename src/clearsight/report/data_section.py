@@ -28,11 +28,11 @@ SET_ASIDE_LINES = 200
 
 PART_NAMES = {"train": "training", "val": "validation", "test": "test"}
 PART_ROLES = {
-    "train": "the images it was trained on",
+    "train": "images the model was trained on",
     "val": "images for model selection and calibration",
-    "test": "held-out images for a single evaluation at the end",
+    "test": "held-out images, used once for the final evaluation",
 }
-FITS = {"squash": ", whole image, stretched", "pad": ", whole image with a border", "crop": ", its centre"}
+FITS = {"squash": ", stretched to fit", "pad": ", padded to keep the aspect ratio", "crop": ", centre crop"}
 
 
 Row = dict[str, Any]
@@ -96,7 +96,7 @@ def _facts(prepared: Prepared) -> Iterator[tuple[str, str]]:
     audit, form, geometry = prepared.audit, prepared.form, prepared.geometry
     pixels: dict[str, Any] = audit.pixels
     unusable = audit.images - audit.usable
-    yield "Images", f"{audit.images:,}" + (f", {unusable:,} of them set aside" if unusable else "")
+    yield "Images", f"{audit.images:,}" + (f" ({unusable:,} set aside)" if unusable else "")
     yield prepared.dataset.task.words_used.names[1].capitalize(), f"{len(prepared.dataset.names):,}"
     if pixels["width"][0] == pixels["width"][2] and pixels["height"][0] == pixels["height"][2]:
         yield "Size", f"{pixels['width'][0]:,}\u00a0×\u00a0{pixels['height'][0]:,} pixels, all images"
@@ -108,12 +108,12 @@ def _facts(prepared: Prepared) -> Iterator[tuple[str, str]]:
         yield "Files", ", ".join(f"{n:,} {name}" for name, n in pixels["formats"].items())
     fitting = "" if prepared.scan.all_square else FITS[geometry.resize_mode]
     yield "Network input", f"{geometry.width}\u00a0×\u00a0{geometry.height} pixels{fitting}"
-    yield "Read from", audit.origin
+    yield "Source", audit.origin
 
 
 def _extent(low_median_high: list[int]) -> str:
     low, median, high = low_median_high
-    return f"{low:,} pixels" if low == high else f"{low:,} to {high:,} pixels, typically {median:,}"
+    return f"{low:,} pixels" if low == high else f"{low:,} to {high:,} pixels, median {median:,}"
 
 
 def _class_counts(prepared: Prepared) -> Iterator[Row]:

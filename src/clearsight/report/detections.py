@@ -54,7 +54,7 @@ def located_sheet(found: Located) -> NDArray[np.float64]:
 def caption(found: Located) -> str:
     """What was found, in a line."""
     if not found.found:
-        nothing = "nothing found" if not found.labels else f"no {', '.join(found.labels)} found"
+        nothing = "nothing found" if not found.labels else f"no {' or '.join(found.labels)} found"
         return f"{nothing} ({found.method})"
     counts = {label: sum(f.label == label for f in found.found) for label in found.labels}
     words = [f"{label} x {n}" if n > 1 else label for label, n in counts.items() if n]

@@ -44,14 +44,15 @@ def doctor_section(diagnosis: Diagnosis | None) -> DoctorSection | None:
 def _summary(diagnosis: Diagnosis) -> str:
     if diagnosis.healthy:
         return (
-            f"Signals, gradients, updates, losses and loading times "
-            f"were monitored during training: {diagnosis.summary}."
+            f"Activations, gradients, updates, losses and loading times "
+            f"were monitored during training. Result: {diagnosis.summary}."
         )
     faults = sum(v.severity == "fault" for v in diagnosis.verdicts)
     warnings = len(diagnosis.verdicts) - faults
     parts = [count(n, thing) for n, thing in ((faults, "fault"), (warnings, "warning")) if n]
     return (
-        f"Signals, gradients, updates, losses and loading times were monitored during training: {' and '.join(parts)}."
+        "Activations, gradients, updates, losses and loading times were monitored during training. "
+        f"Result: {' and '.join(parts)}."
     )
 
 
@@ -69,20 +70,20 @@ def _card(verdict: Verdict) -> Card:
 
 def _facts(diagnosis: Diagnosis) -> list[tuple[str, str]]:
     facts = diagnosis.facts
-    found = [("Steps", f"{facts['steps']:,.0f}, of which {facts['steps_looked_at']:.0f} were examined closely")]
+    found = [("Steps", f"{facts['steps']:,.0f} ({facts['steps_looked_at']:.0f} examined in detail)")]
     if _known(facts["end_loss"]):
         found.append(
             (
                 "Loss",
-                f"{_number(facts['end_loss'])} at the end; the loss of chance is {_number(facts['loss_of_chance'])}",
+                f"{_number(facts['end_loss'])} at the end; {_number(facts['loss_of_chance'])} at chance level",
             )
         )
     if _known(facts["update_to_weight"]):
         found.append(
-            ("Update relative to weights", f"{_number(facts['update_to_weight'])} per step; typically about 0.001")
+            ("Update-to-weight ratio", f"{_number(facts['update_to_weight'])} per step; about 0.001 is typical")
         )
     if _known(facts["wait_share"]):
-        found.append(("Waiting for images", percent(facts["wait_share"])))
+        found.append(("Time spent waiting for images", percent(facts["wait_share"])))
     return found
 
 

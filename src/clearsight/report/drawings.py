@@ -106,5 +106,7 @@ def save_picture(pixels: NDArray[Any], path: Path) -> Path:
         try:
             image.save(path)
         except ValueError as error:
-            raise OutputError(f"{path.name} cannot be drawn", expected="a name ending in .png or .jpg") from error
+            raise OutputError(
+                f"the picture cannot be saved as {path.name}", expected="a file name ending in .png or .jpg"
+            ) from error
     return path

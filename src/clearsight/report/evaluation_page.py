@@ -74,11 +74,11 @@ class SubgroupsRenderer(SectionsRenderer[SubgroupTable]):
 def _subgroups(table: SubgroupTable) -> Table:
     """A row for each value of a column of metadata."""
     worst = table.worst
-    words = "With 95 % intervals." + (
-        f" Left out: {count(table.few, 'value')} with fewer than {table.least} images." if table.few else ""
+    words = "Intervals are at the 95 % level." + (
+        f" Not shown: {count(table.few, 'value')} with fewer than {table.least} images." if table.few else ""
     )
     if worst is not None and len(table.rows) > 1:
-        words = f"The lowest is that of **{worst.value}**: {table.score_name.lower()} {shown(worst.score)}. {words}"
+        words = f"Lowest {table.score_name.lower()}: **{worst.value}**, {shown(worst.score)}. {words}"
     return Table(
         (table.by, "Images", table.score_name, "Calibration error", "Coverage", "OOD false alarms"),
         tuple(

@@ -14,6 +14,7 @@ from clearsight.derivatives.gradient_correlation import KINDS, GradientCorrelati
 from clearsight.report.components.svg import Frame, chart, element, label, polyline
 from clearsight.report.figures import GRAY, new_figure
 from clearsight.report.renderer import Renderer
+from clearsight.wording import count
 
 SHOWN = 4
 """Curves with a colour of their own in one chart."""
@@ -39,7 +40,10 @@ class GradientCorrelationRenderer(Renderer[GradientCorrelation]):
             "inputs": found.inputs,
             "points": found.points,
             "charts": charts,
-            "paths": [(f"{row.kind}, {row.depth} layers", _path(f"path-{i}", row)) for i, row in enumerate(found.rows)],
+            "paths": [
+                (f"{row.kind}, {count(row.depth, 'layer')}", _path(f"path-{i}", row))
+                for i, row in enumerate(found.rows)
+            ],
             "dense": found.rows[0].kind in KINDS,
             "lags": lags,
             "rows": [
@@ -64,8 +68,8 @@ class GradientCorrelationRenderer(Renderer[GradientCorrelation]):
         for name, noise in (("white noise", found.white), ("Brownian path", found.brownian)):
             axes.plot(noise, "--", color=GRAY, label=name)
         for row in found.rows:
-            axes.plot(row.autocorrelation, label=f"{row.kind}, {row.depth} layers")
-        axes.set(xlabel="lag, in points on the line", ylabel="autocorrelation of gradients")
+            axes.plot(row.autocorrelation, label=f"{row.kind}, {count(row.depth, 'layer')}")
+        axes.set(xlabel="lag, in points along the line", ylabel="autocorrelation of gradients")
         axes.legend(fontsize="small")
         return figure
 
@@ -76,19 +80,21 @@ def _correlations(ident: str, rows: Sequence[Row], found: GradientCorrelation) -
     frame = Frame(40, 52, 294, 220, (0, lags), (-0.25, 1.0))
     x_ticks = list(range(0, lags + 1, max(1, lags // 5)))
     drawn = frame.axes(x_ticks, [-0.25, 0, 0.25, 0.5, 0.75, 1], lambda v: f"{v:g}", lambda v: f"{v:g}")
-    drawn.append(label("lag, in points on the line", frame.left + frame.width / 2, frame.bottom + 36, class_="name"))
+    drawn.append(label("lag, in points along the line", frame.left + frame.width / 2, frame.bottom + 36, class_="name"))
     for name, values in (("white noise", found.white), ("Brownian", found.brownian)):
         drawn.append(polyline(_points(frame, values), "diagonal noise"))
         drawn.append(label(name, frame.right, frame.y(float(values[-1])) - 6, "end", "note"))
     same = len({row.kind for row in rows}) == 1
     for place, row in enumerate(rows):
         style = f"curve c{place % SHOWN}"
-        words = f"{row.depth} layers" if same else row.kind
+        words = count(row.depth, "layer") if same else row.kind
         drawn.append(element("g", element("title", words), polyline(_points(frame, row.autocorrelation), style)))
         x, y = frame.left + 150 * (place % 2), 12 + 18 * (place // 2 % 2)
         drawn.append(polyline([(x, y), (x + 22, y)], style))
         drawn.append(label(words, x + 28, y + 4, "start", "name"))
-    description = "; ".join(f"{row.kind}, {row.depth} layers: {row.autocorrelation[1]:.2f} at lag 1" for row in rows)
+    description = "; ".join(
+        f"{row.kind}, {count(row.depth, 'layer')}: {row.autocorrelation[1]:.2f} at lag 1" for row in rows
+    )
     return chart(ident, 350, frame.bottom + 44, "Autocorrelation of gradients", description, *drawn)
 
 
@@ -102,7 +108,7 @@ def _path(ident: str, row: Row) -> Markup:
     frame = Frame(2, 4, 236, 92, (0, len(row.gradients) - 1), (-top, top))
     drawn = [polyline([(frame.left, frame.y(0)), (frame.right, frame.y(0))], "axis")]
     drawn.append(polyline([(frame.x(i), frame.y(float(g))) for i, g in enumerate(row.gradients)], "curve path"))
-    return chart(ident, 240, 100, f"Gradients along the line, {row.kind}, {row.depth} layers", "", *drawn)
+    return chart(ident, 240, 100, f"Gradients along the line, {row.kind}, {count(row.depth, 'layer')}", "", *drawn)
 
 
 def _with_error(value: float, error: float) -> str:

@@ -68,7 +68,7 @@ class PredictionsRenderer(CardsRenderer[Predictions]):
         if flagged:
             words += f", of which {flagged:,} {'is' if flagged == 1 else 'are'} flagged as unknown"
         if len(cards) < len(self.result):
-            words += f"; the first {len(cards)} are shown, `to_frame()` contains all"
+            words += f"; the first {len(cards)} are shown, and `to_frame()` returns all of them"
         words = " ".join(map(sentence, [words, *self.result.about_sets()]))
         return Cards(cards, words, "No images.", wrong=False)
 
@@ -88,5 +88,5 @@ class LabelIssuesRenderer(CardsRenderer[LabelIssues]):
         cards = issue_cards(self.result)
         if len(cards.cards) == len(self.result.found):
             return cards
-        words = f"The first {len(cards.cards)} of {len(self.result.found):,}; `found` contains all."
+        words = f"The first {len(cards.cards)} of {len(self.result.found):,} are shown; `found` contains all of them."
         return Cards(cards.cards, words, cards.none)

@@ -58,7 +58,7 @@ def label_issues_section(fitted: Fitted) -> LabelIssuesSection | None:
         {
             "pictures": [picture(fitted.prepared, i, SIDE, name) for i, name in zip(c.indices, c.images, strict=True)],
             "words": f"{c.images[0]}: {c.labels[0]}; {c.images[1]}: {c.labels[1]}"
-            + (" (same pixels)" if c.exact else " (nearly the same)"),
+            + (" (identical pixels)" if c.exact else " (near duplicates)"),
         }
         for c in issues.conflicts[:SHOWN]
     )
@@ -88,12 +88,14 @@ def label_issues_sheet(prepared: Prepared, issues: LabelIssues) -> NDArray[np.fl
         rows.append(
             Row(
                 f"{count(len(issues.found), 'label')} that may be wrong"
-                + (f", the first {len(some)}" if len(some) < len(issues.found) else ""),
+                + (f" (first {len(some)} shown)" if len(some) < len(issues.found) else ""),
                 [
-                    Tile(_colours(prepared, s.index), (s.label, f"rather {s.suggested}" + _wrong(s, ", {}"), s.image))
+                    Tile(
+                        _colours(prepared, s.index), (s.label, f"suggested: {s.suggested}" + _wrong(s, ", {}"), s.image)
+                    )
                     for s in some
                 ],
-                "label; more probable class, and the probability that the label is wrong; image",
+                "below each image: label; suggested class and probability that the label is wrong; file name",
             )
         )
     if issues.conflicts:
@@ -102,7 +104,7 @@ def label_issues_sheet(prepared: Prepared, issues: LabelIssues) -> NDArray[np.fl
             for c in issues.conflicts[: ON_SHEET // 2]
             for i, label, name in zip(c.indices, c.labels, c.images, strict=True)
         ]
-        rows.append(Row("Duplicates with different labels", tiles, "pairs, next to each other"))
+        rows.append(Row("Duplicates with different labels", tiles, "the images of a pair are side by side"))
     return tile_sheet(rows, side=SIDE)
 
 

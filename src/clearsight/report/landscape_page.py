@@ -18,7 +18,7 @@ from clearsight.report.components.pictures import image_uri
 from clearsight.report.components.svg import Frame, chart, element, label, line, polyline
 from clearsight.report.figures import new_figure
 from clearsight.report.renderer import Renderer
-from clearsight.wording import percent
+from clearsight.wording import count, percent
 
 Floats = NDArray[np.float64]
 
@@ -68,15 +68,16 @@ def _model(number: int, one: Landscape, levels: Floats, decades: tuple[int, int]
     """What the page shows of one model."""
     return {
         "name": one.name,
-        "which": "the weights of its head, on frozen features" if one.weights == "head" else "all its weights",
+        "which": "those of the head, on frozen features" if one.weights == "head" else "all weights of the model",
         "seen": one.weights == "head" and one.rates is None,
         "parameters": f"{one.parameters:,}",
-        "loss": one.loss + (f", logits over {one.temperature:.2g}" if one.temperature != 1 else ""),
+        "loss": one.loss
+        + (f", logits divided by a temperature of {one.temperature:.2g}" if one.temperature != 1 else ""),
         "cosine": f"{one.cosine:.3f}",
         "line": line_chart(f"line-{number}", one, decades),
         "planes": [
             (
-                f"{word}, {part.images:,} images",
+                f"{word}, {count(part.images, 'image')}",
                 plane_chart(f"plane-{number}-{word}", one.steps, part.plane_loss, levels, word),
             )
             for word, part in (("training", one.train), ("validation", one.val))
@@ -139,7 +140,8 @@ def line_chart(ident: str, one: Landscape, decades: tuple[int, int]) -> Markup:
         drawn.append(polyline(points, f"curve {style}"))
         drawn += frame.key(place, name, style)
         description.append(
-            f"{name}: {part.line_loss[0]:.3g} at -1, {part.loss:.3g} at the weights, {part.line_loss[-1]:.3g} at 1"
+            f"{name}: {part.line_loss[0]:.3g} at -1, {part.loss:.3g} at the model's weights, "
+            f"{part.line_loss[-1]:.3g} at 1"
         )
     drawn.append(label("distance, in filter norms", frame.left + 144, frame.bottom + 36, class_="name"))
     return chart(ident, 350, frame.bottom + 44, f"Loss along a line, {one.name}", "; ".join(description), *drawn)
@@ -155,7 +157,7 @@ def plane_chart(ident: str, steps: Floats, loss: Floats, levels: Floats, word: s
     drawn.append(element("image", href=uri, preserveAspectRatio="none", **place))
     drawn.append(element("circle", cx=frame.x(0), cy=frame.y(0), r=4, class_="here"))
     middle = len(steps) // 2
-    description = f"{word}: {loss[middle, middle]:.3g} at the weights, at most {np.nanmax(loss):.3g}"
+    description = f"{word}: {loss[middle, middle]:.3g} at the model's weights, maximum {np.nanmax(loss):.3g}"
     return chart(ident, 340, frame.bottom + 24, f"Loss over a plane, {word}", description, *drawn)
 
 
@@ -185,7 +187,7 @@ def scale_bar(levels: Floats) -> Markup:
         drawn.append(element("rect", x=20 + 40 * number, y=2, width=40.5, height=14, fill=fill))
     for number in range(0, BANDS + 1, 2):
         drawn.append(label(_short(10 ** float(levels[number])), 20 + 40 * number, 32))
-    words = f"colours from a loss of {10 ** levels[0]:.2g} to {10 ** levels[-1]:.2g}"
+    words = f"colours for losses from {10 ** levels[0]:.2g} to {10 ** levels[-1]:.2g}"
     return chart("scale", 40 + 40 * BANDS, 38, "Loss by colour", words, *drawn)
 
 

@@ -12,7 +12,7 @@ from clearsight.report.components.charts import interval_bar
 from clearsight.report.components.svg import Frame, chart, element, label, ticks
 from clearsight.report.figures import interval_bars
 from clearsight.report.renderer import Renderer
-from clearsight.wording import percent, short_duration, size_words
+from clearsight.wording import count, percent, short_duration, size_words
 
 WIDTH = 720
 
@@ -44,8 +44,8 @@ class LeaderboardRenderer(Renderer[Leaderboard]):
         images = ", ".join(f"{n:,} {part}" for part, n in found.images.items())
         return {
             "name": found.name,
-            "summary": f"{len(rows)} models on one split ({images} images), ranked on the validation images. The test "
-            "images were used once, after all training.",
+            "summary": f"{count(len(rows), 'model')} trained on the same split ({images} images), ranked by "
+            "validation accuracy. The test images were used once, after all training.",
             "advice": found.advice,
             "why": found.why,
             "plot": leaderboard_chart(found.standings, found.advice),

@@ -36,7 +36,9 @@ def plot_networks(rows: Sequence[Point], path: Path) -> Path:
     file's name ends in none of .svg, .png, .pdf, or when it cannot be written.
     """
     if path.suffix.lower() not in SUFFIXES:
-        raise OutputError(f"{path.name} cannot be drawn", expected=f"a name ending in {', '.join(SUFFIXES)}")
+        raise OutputError(
+            f"the plot cannot be saved as {path.name}", expected=f"a file name ending in {' or '.join(SUFFIXES)}"
+        )
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -67,9 +69,9 @@ def plot_networks(rows: Sequence[Point], path: Path) -> Path:
     )
     axes.set(
         xscale="log",
-        xlabel="billion multiply-adds per image",
+        xlabel="multiply-adds per image, billions",
         ylabel="published ImageNet top-1 accuracy, %",
-        title="Accuracy against cost: discs grow with the number of parameters, the line is the Pareto front",
+        title="Accuracy against cost (disc area: number of parameters; dotted line: Pareto front)",
     )
     axes.title.set_fontsize(10)
     axes.grid(alpha=0.2, which="both")
@@ -79,7 +81,7 @@ def plot_networks(rows: Sequence[Point], path: Path) -> Path:
     legend = axes.legend(loc="lower right", frameon=False, fontsize=8)
     for handle in legend.legend_handles:
         handle.set_sizes([40])
-    with disk_errors(path, "the plot", "choose another name or free some space"):
+    with disk_errors(path, "the plot", "choose another file name or free some space"):
         figure.savefig(path, dpi=150)
     return path
 
@@ -109,9 +111,9 @@ def _draw_challenge(axes: Any) -> None:
         f"a trained person, {HUMAN_TOP5_ERROR:g} %", (len(CHALLENGE) - 0.55, HUMAN_TOP5_ERROR), (0, 3), color="C3",
         textcoords="offset points", fontsize=8,
     )  # fmt: skip
-    axes.set_ylabel("top-5 error of the ensemble entered, %")
+    axes.set_ylabel("top-5 error of the submitted ensemble, %")
     axes.set_title(
-        "The ImageNet challenge: the error falls with the number of layers (AlexNet's 9 include the softmax)",
+        "The ImageNet challenge: the error decreases with depth (AlexNet's 9 layers include the softmax)",
         fontsize=10,
     )
     axes.margins(y=0.18)

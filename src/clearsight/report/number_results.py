@@ -43,7 +43,7 @@ class TextRenderer(SectionsRenderer[Result]):
 class ModelComparisonRenderer(SectionsRenderer[ModelComparison]):
     """Each model against the first."""
 
-    page, numbers, title = "models.html", "models.json", "Models compared"
+    page, numbers, title = "models.html", "models.json", "Model comparison"
 
     def sections(self) -> Sequence[Section]:
         rows = tuple(
@@ -61,9 +61,9 @@ class ModelComparisonRenderer(SectionsRenderer[ModelComparison]):
             Column("95 % interval", "interval"),
             "Accuracy",
             "Log loss",
-            Column("Compared with the first", "words"),
+            Column("Compared with the first model", "words"),
         )
-        return (Section("models", "On the same images", (Table(columns, rows),)),)
+        return (Section("models", "Scores on the same images", (Table(columns, rows),)),)
 
     def figure(self) -> Any:
         """Accuracy with its interval."""
@@ -81,12 +81,14 @@ def _span(interval: tuple[float, float]) -> str:
 class IndexRenderer(SectionsRenderer[IndexResult]):
     """Size and scores of an index."""
 
-    page, numbers, title = "retrieval.html", "retrieval.json", "Index of images"
+    page, numbers, title = "retrieval.html", "retrieval.json", "Image index"
 
     def tiles(self) -> Sequence[Tile]:
         found, scores = self.result, self.result.scores
         size = Tile(
-            "Images", f"{len(found.index):,}", f"{found.index.card.width} numbers each, {size_words(found.bytes)}"
+            "Images",
+            f"{len(found.index):,}",
+            f"{found.index.card.width}-dimensional vectors, {size_words(found.bytes)}",
         )
         if scores is None:
             return (size,)
@@ -97,7 +99,7 @@ class IndexRenderer(SectionsRenderer[IndexResult]):
                 percent(scores.precision),
                 f"for {scores.queries:,} queries with {scores.k} neighbours each",
             ),
-            Tile("Recall", percent(scores.recall), "of the images of the query's class are among the neighbours"),
+            Tile("Recall", percent(scores.recall), "of all images of the query's class are among the neighbours"),
             Tile("mAP", percent(scores.mean_average_precision), "mean average precision"),
         )
 

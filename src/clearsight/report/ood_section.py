@@ -13,12 +13,12 @@ from clearsight.train.fit import Fitted
 from clearsight.wording import count, listed, percent
 
 SCORE_WORDS = {
-    "combined": "all of these combined, each by how rare it is among known images",
-    "knn": "how far its features are from those of training images",
-    "mahalanobis": "the same distance, in units of the spread within classes",
-    "max-softmax": "how small the largest probability is",
-    "pixels": "how unusual contrast, sharpness and colours are",
-    "other": "how similar its features are to those of images without a class",
+    "combined": "the scores below, combined by their p-values among known images",
+    "knn": "distance of the features from those of the nearest training images",
+    "mahalanobis": "the same distance, normalised by the within-class covariance",
+    "max-softmax": "minus the logarithm of the largest probability",
+    "pixels": "how unusual the contrast, sharpness and colours are",
+    "other": "similarity of the features to those of images without a class",
 }
 
 FLAGGED = 8
@@ -55,9 +55,10 @@ def ood_section(fitted: Fitted, check: OODCheck | None, words: str) -> OODSectio
     left_out = detector.left_out
     names = ("combined", *detector.tails)
     return OODSection(
-        f"An image is flagged as unknown if its OOD score is higher than that of all but {percent(check.allowed)} of "
-        f"{count(len(detector.reference), 'held-out image')}. Of {count(check.n, 'test image')}, which are all "
-        f"from the same data, {percent(check.false_alarms)} were flagged. {_raised(check.allowed)}"
+        f"An image is flagged as unknown if its OOD score is higher than those of all but {percent(check.allowed)} of "
+        f"{count(len(detector.reference), 'held-out image')}. The test images all come from the same data, so every "
+        f"flag is a false alarm: {percent(check.false_alarms)} of {count(check.n, 'test image')} were flagged. "
+        f"{_raised(check.allowed)}"
         f"{_measured(left_out.classes, left_out.why)}",
         tuple(
             {
@@ -86,22 +87,22 @@ def _measured(groups: tuple[tuple[str, ...], ...], why: str) -> str:
     words = "; ".join(listed(list(group)) for group in groups)
     return (
         f"AUROC is the probability that an image of a left-out class has a higher score than one of a known "
-        f"class: 0.5 is chance, 1 is perfect. It was measured by {why}: {words}."
+        f"class: 0.5 is chance level, 1 is perfect. It was measured with {why}: {words}."
     )
 
 
 def _sets(check: SetsCheck, n: int, names: tuple[str, str]) -> Row:
     words = (
-        f"A prediction set contains the true {names[0]} with a stated probability (split conformal prediction). Stated "
-        f"{percent(check.stated)}; on the test images coverage is {percent(check.coverage)} (95 % interval "
-        f"{' to '.join(map(percent, check.coverage_interval))}), with {check.mean_size:.2f} {names[1]} per set on "
-        "average."
+        f"A prediction set contains the true {names[0]} with a given probability, the coverage (split conformal "
+        f"prediction). The target coverage is {percent(check.stated)}. On the test images, coverage is "
+        f"{percent(check.coverage)} (95 % interval {' to '.join(map(percent, check.coverage_interval))}), with "
+        f"{check.mean_size:.2f} {names[1]} per set on average."
     )
     if check.empty:
         words += (
-            f" {percent(check.empty)} of the sets are empty, as no {names[0]} is probable enough: if the "
-            f"accuracy is above the stated coverage, the coverage can only be met by leaving out the least confident "
-            f"predictions. Set a higher one with `predict --coverage`."
+            f" {percent(check.empty)} of the sets are empty because no {names[0]} is probable enough. If the accuracy "
+            f"is above the target coverage, the target can be met only by leaving out the least confident "
+            f"predictions. To avoid empty sets, set a higher coverage with `predict --coverage`."
         )
     sizes = [
         (f"sets of {count(size, *names)}" if size else "empty sets", percent(number / n))
@@ -117,6 +118,6 @@ def _raised(allowed: float) -> str:
         return ""
     most, usual = percent(2 * FALSE_ALARMS), percent(FALSE_ALARMS)
     return (
-        f"The threshold is higher than the usual {usual}, which "
+        f"The threshold is higher than usual: one that allows {usual} false alarms "
         f"would flag more than {most} of slightly changed images. "
     )

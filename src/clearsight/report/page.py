@@ -114,19 +114,19 @@ def _sections(parts: ReportParts) -> Iterator[Section]:
 
 def _made_in(fitted: Fitted) -> Tile:
     images = count(fitted.prepared.audit.images, fitted.bundle.thing)
-    return Tile("Trained in", duration(fitted.whole_seconds), f"with the model {fitted.recipe.model}, from {images}")
+    return Tile("Training time", duration(fitted.whole_seconds), f"model {fitted.recipe.model}, {images}")
 
 
 def _speed(fitted: Fitted) -> Iterator[tuple[str, str]]:
-    works = {"classical": "descriptors of", "scratch": "training on", "probe": "features of"}
-    work = "training on" if fitted.tuned else works[fitted.recipe.kind]
+    works = {"classical": "computing descriptors", "scratch": "training", "probe": "computing features"}
+    work = "training" if fitted.tuned else works[fitted.recipe.kind]
     yield "Training time", duration(fitted.whole_seconds)
-    yield "Rate", f"{work} {fitted.images_per_second:,.0f} images per second"
+    yield "Throughput", f"{fitted.images_per_second:,.0f} images per second ({work})"
     if fitted.recipe.kind == "classical":
         numbers = sum(t.numel() for t in fitted.bundle.network.state_dict().values())
-        yield "Size of the model", f"{large(numbers)} numbers"
+        yield "Model size", f"{large(numbers)} stored values"
     else:
         weights = sum(p.numel() for p in fitted.bundle.network.parameters())
-        yield "Size of the network", f"{large(weights)} weights"
+        yield "Network size", f"{large(weights)} parameters"
     cores = os.cpu_count() or 1
-    yield "Machine", f"{platform.system()} {platform.machine()}, {count(cores, 'processor core')}"
+    yield "Machine", f"{platform.system()} {platform.machine()}, {count(cores, 'CPU core')}"

@@ -111,10 +111,10 @@ def _words(how: AugmentationConfig) -> str:
     names = [name for name in how.augment.split("+") if name != "none"]
     done = [f"{name} ({AUGMENTATIONS[name]})" for name in names]
     if how.mixup:
-        done.append("mixup (blended with another image, labels mixed in the same proportion)")
+        done.append("mixup (blended with another image, with labels mixed in the same proportion)")
     if how.cutmix:
-        done.append("cutmix (a part of another image pasted in, labels mixed in the same proportion)")
+        done.append("cutmix (a part of another image pasted in, with labels mixed in the same proportion)")
     return (
-        f"Every time an image was used in training, it was changed at random: {', then '.join(done)}. "
-        "The left column shows training images; each row shows changed versions."
+        f"Each time an image was used in training, it was augmented at random: {', then '.join(done)}. "
+        "The left column shows the original training images; the other columns show augmented versions of them."
     )

@@ -23,16 +23,16 @@ CANDIDATES = 12
 """Candidates shown at once; the others are folded away."""
 
 QUESTIONS = {
-    "network": "Which network?",
-    "resize mode": "How are images resized to the network's input?",
-    "epochs": "How long is training?",
+    "network": "Which network is used?",
+    "resize mode": "How are images resized to the input size of the network?",
+    "epochs": "For how many epochs is the network trained?",
     "stop": "When does training stop?",
     "head": "Which features and which head are used?",
     "folds agree": "How much do the scores differ between heads fitted on different folds?",
-    "networks of the folds agree": "How much do the scores differ between the networks of the folds?",
+    "networks of the folds agree": "How much do the scores differ between networks trained on different folds?",
     "detector": "How are anomalies detected?",
-    "threshold": "Above which score is an image an anomaly?",
-    "fine-tuning": "Are the pretrained layers also trained?",
+    "threshold": "Above which score is an image considered an anomaly?",
+    "fine-tuning": "Are the pretrained layers fine-tuned?",
 }
 
 
@@ -94,25 +94,27 @@ def _summary(fitted: Fitted) -> str:
     if own := fitted.bundle.task.words_used.recipe:
         return own.format(size=size, model=name)
     if fitted.recipe.kind == "scratch":
-        return f"A network ({name}) was trained from random weights, only on these images, scaled to {size}."
+        return f"A network ({name}) was trained from scratch on these images only, scaled to {size}."
     if fitted.recipe.kind == "classical":
         descriptor, _, classifier = name.partition("+")
         chosen = ", ".join(f"{key} {value}" for key, value in fitted.recipe.model_args.items())
         settings = f" ({chosen})" if chosen else ""
         return (
-            f"Each image, scaled to {size}, was described by features,  {DESCRIPTORS[descriptor]}{settings}, "
-            f"and a classifier was fitted to them: {CLASSIFIERS[classifier]}. No layers were trained."
+            f"Each image was scaled to {size} and converted to features: {DESCRIPTORS[descriptor]}{settings}. "
+            f"A classifier was then fitted to these features: {CLASSIFIERS[classifier]}. No layers were trained."
         )
     words = (
-        f"A network ({name}), pretrained on ImageNet (a million photos of everyday objects), computes features "
-        f"of each image, scaled to {size}. Only the head, the last step from "
-        f"features to predictions, was chosen and fitted on these images."
+        f"A network ({name}) pretrained on ImageNet (a million photos of everyday objects) computes features "
+        f"of each image, scaled to {size}. Only the head, which maps features to predictions, "
+        f"was selected and fitted on these images."
     )
     if fitted.tuned:
         cut = next((d.choice for d in fitted.decisions if d.what == "frozen"), None)
         kept = {d.what for d in fitted.decisions if d.choice.startswith("kept")}
         upper, everything = "training the upper blocks" in kept, "training all layers" in kept
-        part = "all its weights were" if everything or not upper else f"its weights, except those {cut}, were"
+        part = (
+            "all weights of the network were" if everything or not upper else f"the weights, except those {cut}, were"
+        )
         words += f" Then {part} fine-tuned on these images."
     members = fitted.bundle.network.member_networks
     return f"{words} {_members(members, beside=any(d.choice == BOTH for d in fitted.decisions))}" if members else words
@@ -125,7 +127,7 @@ def _members(members: Sequence[ModelNetwork], *, beside: bool) -> str:
     if not trained:
         who = "the fine-tuned network"
     before = "the network before fine-tuning and " if beside else ""
-    return f"The model is an ensemble of {before}{who}: their probabilities are averaged."
+    return f"The model is an ensemble of {before}{who}. The predicted probabilities are averaged."
 
 
 def _charts(history: Sequence[Epoch], titles: tuple[str, str]) -> tuple[Markup, Markup]:
@@ -154,7 +156,7 @@ def _curve_words(fitted: Fitted) -> str:
     best = _best(history).epoch
     if fitted.recipe.kind == "probe" and not fitted.tuned:
         return (
-            "These curves show fine-tuning that was discarded, because the validation score did not improve. "
+            "These curves show a fine-tuning run that was discarded because the validation score did not improve. "
             f"Its best epoch was {best}."
         )
     return (

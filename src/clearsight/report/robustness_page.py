@@ -17,7 +17,7 @@ from clearsight.report.components.svg import Frame, chart, element, label, line,
 from clearsight.report.figures import new_figure, whiskers
 from clearsight.report.render import environment
 from clearsight.report.renderer import Renderer
-from clearsight.wording import percent
+from clearsight.wording import count, percent, points
 
 CLUSTERS = 8
 
@@ -116,10 +116,12 @@ def _verdict(card: RobustnessReport, change: str) -> dict[str, Any]:
     amount = f" ({steps[fails - 1].amount:g})" if fails and change in CHANGES else ""
     return {
         "name": change,
-        "words": CHANGES[change].words if change in CHANGES else "all of these, each at the same step",
+        "words": CHANGES[change].words if change in CHANGES else "all of these changes together, each at the same step",
         "fails": f"fails at step {fails} of 5{amount}" if fails else "passes all steps",
         "failed": fails is not None,
-        "confusion": f"at the last step, most often {worst[0]} predicted as {worst[1]} ({worst[2]})" if worst else "",
+        "confusion": f"at the last step: {worst[0]} predicted as {worst[1]} ({count(worst[2], 'image')})"
+        if worst
+        else "",
     }
 
 
@@ -129,7 +131,7 @@ def _facts(card: RobustnessReport) -> dict[str, Any]:
         "images": f"{card.images:,}",
         "accuracy": percent(card.accuracy),
         "interval": f"{percent(card.interval[0])} to {percent(card.interval[1])}",
-        "lost": percent(LOST),
+        "lost": points(LOST),
         "sensitivity": [
             {
                 "edit": s.edit,
@@ -155,11 +157,11 @@ def change_chart(ident: str, card: RobustnessReport, change: str) -> Markup:
     for amount, (value, (low, high)) in zip(amounts, accuracy, strict=True):
         x = frame.x(amount)
         drawn.append(line(x, frame.y(low), x, frame.y(high), "whisker"))
-        words = f"{amount:g}: {percent(value)} right"
+        words = f"{amount:g}: accuracy {percent(value)}"
         drawn.append(element("circle", element("title", words), cx=x, cy=frame.y(value), r=3.5, class_="dot val"))
     places = [frame.x(amount) for amount in amounts]
     drawn.append(polyline([(x, frame.y(v)) for x, (v, _) in zip(places, accuracy, strict=True)], "curve val"))
     same = [1.0, *(s.consistency for s in steps)]
     drawn.append(polyline([(x, frame.y(v)) for x, v in zip(places, same, strict=True)], "curve train"))
-    description = "; ".join(f"{s.amount:g}: {percent(s.accuracy)} right" for s in steps)
+    description = "; ".join(f"{s.amount:g}: accuracy {percent(s.accuracy)}" for s in steps)
     return chart(ident, 366, frame.bottom + 42, f"Accuracy under {change}", description, *drawn)

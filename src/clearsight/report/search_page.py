@@ -10,7 +10,7 @@ from clearsight.diagnosis.command import option_flags
 from clearsight.report.components.charts import share_bar
 from clearsight.report.render import write_page
 from clearsight.train.search import Search, Trial
-from clearsight.wording import percent, points
+from clearsight.wording import count, percent, points
 
 
 def best_command(search: Search, origin: str) -> str:
@@ -51,8 +51,8 @@ def write_search_page(path: Path, search: Search, *, name: str, origin: str) -> 
         path,
         "search.html",
         name=name,
-        summary=f"{len(search.trials)} trials, {cut} of them pruned, scored on {scored_on}; the test images were not "
-        f"used. Trial {best.number} has the lowest {search.measures[0]}, {loss}, and the {search.measures[1]} {right}"
+        summary=f"{count(len(search.trials), 'trial')} ({cut} pruned), scored on {scored_on}; the test images were not "
+        f"used. Trial {best.number} is the best, with {search.measures[0]} {loss} and {search.measures[1]} {right}"
         + (" (mean and standard deviation over the folds)." if best.deviations() else "."),
         command=best_command(search, origin),
         importance=[(option, percent(share, 0), share_bar([("right", share)])) for option, share in shares],

@@ -28,9 +28,9 @@ from clearsight.report.visualization_sheets import (
 TITLES = {
     "filters": "First-layer weights",
     "maps": "Feature maps",
-    "patches": "Patches that activate a unit most",
+    "patches": "Patches with the largest activations",
     "classes": "Class images",
-    "inversion": "Inversion of features",
+    "inversion": "Feature inversion",
     "gates": "Squeeze-and-excitation gates",
 }
 

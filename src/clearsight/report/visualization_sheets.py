@@ -51,11 +51,11 @@ def filter_sheet(found: Filters) -> NDArray[np.float64]:
     count, _, height, width = found.weights.shape
     kind = "class templates" if found.classes else "filters"
     what = "each scaled by its largest weight, shown below it"
-    key = "gray is zero, colours are those of the channels" if colour else "red is positive, blue is negative"
+    key = "gray is zero and colours are those of the channels" if colour else "red is positive and blue is negative"
     side = 128 if found.classes else 72
     name = f"{found.layer}: {count} {kind} of {height}x{width}"
     if len(tiles) < count:
-        name += f", the first {len(tiles)} of them"
+        name += f" (first {len(tiles)} shown)"
     return tile_sheet([Row(name, tiles, f"{key}; {what}")], side=side)
 
 
@@ -73,18 +73,18 @@ def map_sheet(found: Sequence[FeatureMaps], pixels: Floats, deep: bool) -> NDArr
             rows.append(_dense_row(layer, both))
             continue
         tiles = [
-            Tile(signed(values) if both else bright(values), (f"{unit}", f"to {_number(np.abs(values).max())}"))
+            Tile(signed(values) if both else bright(values), (f"{unit}", f"peak {_number(np.abs(values).max())}"))
             for unit, values in zip(layer.units, layer.values, strict=True)
         ]
         size = f"{layer.layer.height}x{layer.layer.width}"
-        silent = f", {layer.silent} are constant" if layer.silent else ""
-        key = "red above zero, blue below" if both else "dark is zero"
+        silent = f", {layer.silent} constant" if layer.silent else ""
+        key = "red is positive and blue is negative" if both else "dark is zero"
         few = f"the {len(tiles)} with the largest variation" if len(tiles) < layer.total else "all"
         rows.append(
             Row(
                 f"{layer.layer.short}: {layer.total} maps of {size}",
                 tiles,
-                f"{few}{silent}; {key}, each scaled by its maximum",
+                f"{few}{silent}; {key}; each scaled by its peak value",
             )
         )
     return tile_sheet(rows, side=128 if len(found) == 1 else 104)
@@ -99,7 +99,7 @@ def _dense_row(found: FeatureMaps, both: bool) -> Row:
     cells.flat[: len(values)] = values
     colours = signed(cells, top) if both else bright(cells, 0.0, top)
     colours[np.isnan(cells)] = 1.0
-    key = "red above zero, blue below" if both else "dark is zero"
+    key = "red is positive and blue is negative" if both else "dark is zero"
     if found.names:
         tiles = [
             Tile(
@@ -111,9 +111,9 @@ def _dense_row(found: FeatureMaps, both: bool) -> Row:
         large = colours.repeat(CELL, 0).repeat(CELL, 1)
         large[CELL - 1 :: CELL] = large[:, CELL - 1 :: CELL] = 1.0
         tiles = [Tile(large, exact=True)]
-    silent = f", {found.silent} of them zero" if found.silent else ""
+    silent = f", {found.silent} of them equal to zero" if found.silent else ""
     few = f"the {len(values)} largest of {found.total}" if len(values) < found.total else f"all {found.total}"
-    line = f", {columns} in a line" if len(values) > columns else ""
+    line = f", {columns} per line" if len(values) > columns else ""
     span = f"from {_number(float(values.min()))} to {_number(float(values.max()))}" if len(values) else "none"
     return Row(f"{found.layer.short}: {found.total} units", tiles, f"{few}{line}, {span}{silent}; {key}")
 
@@ -125,8 +125,7 @@ def patch_sheet(found: ExcitingPatches, deep: bool) -> NDArray[np.float64]:
     for unit in found.units:
         tiles = [_patch_tile(p, deep) for p in unit.patches]
         words = (
-            f"receptive field {height}x{width} pixels; its largest "
-            f"activation per image is {_number(unit.mean)} on average"
+            f"receptive field {height}x{width} pixels; mean of the largest activation per image: {_number(unit.mean)}"
         )
         rows.append(Row(f"{found.layer.short}, unit {unit.unit}", tiles, words))
     return tile_sheet(rows, side=128)
@@ -172,9 +171,9 @@ def inversion_sheet(found: Sequence[Inversion], pixels: Floats, deep: bool) -> N
     tiles = [Tile(shown(pixels, deep), ("the image",))]
     for i in found:
         alike = "" if i.correlation is None else f"correlation {i.correlation:.2f}"
-        words = (i.layer, f"error {i.error:.2f}, noise {i.error_before:.2f}", alike)
+        words = (i.layer, f"error {i.error:.2f} (noise: {i.error_before:.2f})", alike)
         tiles.append(Tile(shown(i.pixels, deep, pixels), words))
-    return tile_sheet([Row("reconstructed from each layer", tiles)], side=224)
+    return tile_sheet([Row("reconstruction from each layer", tiles)], side=224)
 
 
 def gate_sheet(found: ClassGates, width: int = 1160) -> NDArray[np.float64]:
@@ -193,11 +192,9 @@ def gate_sheet(found: ClassGates, width: int = 1160) -> NDArray[np.float64]:
     for block in found.blocks:
         channels = block.mean.shape[1]
         cut = len(classes) < len(found.classes)
-        some = f", the first {len(classes)} of {len(found.classes)} classes" if cut else ""
+        some = f" (first {len(classes)} of {len(found.classes)} classes)" if cut else ""
         pen.text((10, top), f"{block.block}: {channels} gates{some}", fill=INK, font=large)
-        words = (
-            f"differ by {block.spread:.3f} from class to class, by {block.within:.3f} from image to image of a class"
-        )
+        words = f"standard deviation: {block.spread:.3f} between classes, {block.within:.3f} between images of a class"
         pen.text((10, top + 24), words, fill=SOFT, font=small)
         ordered = block.mean[: len(classes), np.argsort(block.mean.mean(0), kind="stable")]
         strip = _picture(bright(ordered, 0.0, 1.0)).resize(

@@ -61,7 +61,7 @@ class Changes:
 
     def text(self, names: tuple[str, str]) -> str:
         """All of it in one line. names: what to call one of what is predicted, and several."""
-        parts = [count(self.new, "new image"), f"{self.relabelled:,} with another label", f"{self.gone:,} gone"]
+        parts = [count(self.new, "new image"), f"{self.relabelled:,} relabelled", f"{self.gone:,} removed"]
         return ", ".join(parts) + "".join(
             f"; {word} {names[len(some) > 1]}: {_some(some)}" for word, some in self._names()
         )
@@ -111,7 +111,7 @@ def continuation(data: Any, config: TrainConfig, given: Mapping[str, Any], conso
     config = inherited(folder, given)
     if config.data.task not in (AUTO, bundle.task.name):
         raise ConfigError(
-            f"--from {folder}: the run is of another task", found=f"--task {config.data.task}",
+            f"--from {folder}: the run was trained for another task", found=f"--task {config.data.task}",
             expected=bundle.task.name, fix="leave out --task, or --from",
         )  # fmt: skip
     record = bundle.split
@@ -132,11 +132,9 @@ def continuation(data: Any, config: TrainConfig, given: Mapping[str, Any], conso
     config = _with_new_names(config, changes.renamed)
     same = all(name not in given or given[name] == run_options(folder).get(name) for name in NETWORK_OPTIONS)
     previous = _previous(folder, bundle, changes, config) if same else None
-    console.say(f"continuing {folder}: {changes.text(bundle.task.words_used.names)}")
+    console.say(f"continuing from {folder}: {changes.text(bundle.task.words_used.names)}")
     if previous is None:
-        console.say(
-            "the options ask for another network or other pixels: training starts anew, on the split of the run"
-        )
+        console.say("the options change the network or the pixels: a new network is trained on the split of the run")
     return Continuation(folder, config, dataset, Predictor(bundle), previous, changes)
 
 
@@ -151,17 +149,17 @@ def _finished(folder: Path) -> Bundle:
     """The model of a finished run that knows its images; BundleError for any other folder."""
     if not (folder / "metrics.json").is_file() or not (folder / "config.json").is_file():
         raise BundleError(
-            f"--from {folder} is no finished run",
-            found="no such folder" if not folder.is_dir() else "no metrics.json and config.json",
+            f"--from {folder} is not a finished run",
+            found="no such folder" if not folder.is_dir() else "no metrics.json or no config.json",
             expected="a folder written by `clearsight train`",
             fix=going_on(folder) if folder.is_dir() else None,
         )
     bundle = Bundle.load(folder)
     if bundle.split is None:
         raise BundleError(
-            f"--from {folder}: the run does not know its images", found="no split.csv",
-            expected="split.csv, by which its images are recognised",
-            fix="restore it from a copy, or train anew on all images without --from",
+            f"--from {folder}: the run has no record of its images", found="no split.csv",
+            expected="split.csv, which identifies the images of the run",
+            fix="restore it from a backup, or train on all images without --from",
         )  # fmt: skip
     return bundle
 
@@ -171,10 +169,10 @@ def _require_task(bundle: Bundle, listing: Listing, folder: Path, *, explicit: b
     found = claiming(listing.stated)
     if not explicit and found is not None and found.name != bundle.task.name:
         raise DataError(
-            f"{listing.stated.origin} is for another task than the run {folder}",
+            f"{listing.stated.origin} is for a different task than the run {folder}",
             found=f"{found.words_used.data} ({found.name})",
             expected=f"{bundle.task.words_used.data} ({bundle.task.name})",
-            fix="name data with such labels, or train without --from",
+            fix="pass data labelled for the task of the run, or train without --from",
         )
 
 
@@ -184,7 +182,7 @@ def _read(bundle: Bundle, listing: Listing, config: TrainConfig, folder: Path) -
         return read(listing, task=bundle.task.name, options=task_options(config))
     except DataError as error:
         raise DataError(
-            f"the data does not suit the run {folder}, which predicts {bundle.task.words_used.data}: {error.happened}",
+            f"the data does not fit the run {folder}, which requires {bundle.task.words_used.data}: {error.happened}",
             found=error.found, expected=error.expected, fix=error.fix,
         ) from error  # fmt: skip
 
@@ -209,11 +207,11 @@ def _is_whole(folder: Path, record: SplitRecord, listing: Listing, contents: Seq
     if 0 < found < NEARLY_ALL * all_known:
         command = shlex.join(["clearsight", "train", listing.stated.origin, "--from", str(folder)])
         raise ConfigError(
-            f"{listing.stated.origin} may be images to add to those of the run, or all of its data",
-            found=f"{found:,} of the run's {count(all_known, 'image')}",
+            f"it is unclear whether {listing.stated.origin} adds images to those of the run or replaces them",
+            found=f"{found:,} of the run's {count(all_known, 'image')} in it",
             expected="none of them, or nearly all",
-            fix=f"say which: `{command} --old-images` adds its images to those of the run, `{command} --no-old-images` "
-            "leaves out images that it does not hold",
+            fix=f"use `{command} --old-images` to add its images to those of the run, or `{command} --no-old-images` "
+            "to leave out the images of the run that it does not contain",
         )
     return found > 0
 
@@ -224,13 +222,13 @@ def _own(
     """The images of the run that are not among others, and their contents; BundleError where some are gone."""
     record = bundle.split
     assert record is not None
-    way_out = "restore them, or give all images as DATA with --no-old-images"
+    way_out = "restore them, or pass all images as DATA with --no-old-images"
     try:
         named, earlier = own_data(bundle), own_added_to(bundle)
     except BundleError as error:
         images = count(sum(record.count(name) for name in KEPT), "image")
         raise BundleError(
-            f"the {images} of the run {folder} are not where they were", found=error.found, expected=error.expected,
+            f"the {images} of the run {folder} cannot be found", found=error.found, expected=error.expected,
             fix=way_out,
         ) from error  # fmt: skip
     where = next(filter(None, (recorded_data_dir(folder, one) for one in (*earlier, named))), None)
@@ -244,9 +242,9 @@ def _own(
     )
     if missing > 0:
         raise BundleError(
-            f"{count(missing, 'image')} of the run {folder} {'is' if missing == 1 else 'are'} gone or changed",
-            found=f"{len(set(contents) - {''}):,} images in {named}",
-            expected="all images that the run has learned from", fix=way_out,
+            f"{count(missing, 'image')} of the run {folder} {'is' if missing == 1 else 'are'} missing or changed",
+            found=f"{count(len(set(contents) - {''}), 'image')} in {named}",
+            expected="all images that the run has used", fix=way_out,
         )  # fmt: skip
     kept = known & ~np.isin(np.array(contents), list(others))
     if config.data.other is not None and listing.stated.cells is not None:  # images of no class are not recorded
@@ -326,14 +324,14 @@ def _previous(folder: Path, bundle: Bundle, changes: Changes, config: TrainConfi
         why = changes.text(bundle.task.words_used.names)
         recipe = Recipe(
             about["kind"], about["model"], about["model_args"], bundle.geometry.height,
-            (Decision("continued from", str(folder), why), Decision("network", about["model"], "that of the run")),
+            (Decision("continued from", str(folder), why), Decision("network", about["model"], "same as in the run")),
         )  # fmt: skip
         epochs = training.get("epochs")
         tuned = bool(about["tuned"])
     except (KeyError, TypeError, AttributeError) as error:
         raise BundleError(
-            f"{folder / 'config.json'} does not say how the run was made", found=f"no {error}",
-            fix="restore it from a copy, or train anew without --from",
+            f"{folder / 'config.json'} does not record how the run was trained", found=f"no {error}",
+            fix="restore it from a backup, or train without --from",
         ) from error  # fmt: skip
     again = run_options(folder).get("from_run") is not None  # whose epochs are a share already
     further = max(1, (epochs or FIRST_EPOCHS) // (1 if again else SHARE))

@@ -40,8 +40,8 @@ def run_folder(config: TrainConfig, name: str, home: Path) -> Iterator[Path]:
             folder, fresh = Path(str(out)), False
             if not (folder / "checkpoints").resolve().is_relative_to(folder.resolve()):
                 raise CheckpointError(
-                    f"{folder / 'checkpoints'} is a symbolic link that leaves the run's folder",
-                    expected="a folder in the run",
+                    f"{folder / 'checkpoints'} is a symbolic link that points outside the run's folder",
+                    expected="a folder in the run's folder",
                     fix="if you trust it, replace the link with a copy of the folder",
                 )  # fmt: skip
         elif out is not None:
@@ -49,10 +49,12 @@ def run_folder(config: TrainConfig, name: str, home: Path) -> Iterator[Path]:
             if _is_unfinished(folder) and (folder / "checkpoints").is_dir():
                 raise OutputError(
                     f"{folder} contains an unfinished run",
-                    fix="add --resume to continue it, choose another --out, or delete it",
+                    fix="add --resume to continue it, choose another --out, or delete the folder",
                 )
             if folder.is_dir() and any(folder.iterdir()) and not _is_unfinished(folder):
-                raise OutputError(f"{folder} is in use", found="a folder that is not empty", fix="choose another --out")
+                raise OutputError(
+                    f"{folder} already exists", found="a folder that is not empty", fix="choose another --out"
+                )
             fresh = not folder.exists()
             folder.mkdir(parents=True, exist_ok=True)
         else:
@@ -80,28 +82,28 @@ def resumed(config: TrainConfig, given: dict[str, Any], origin: str) -> TrainCon
         folder = Path(config.run.out).expanduser()
         if not _is_unfinished(folder):
             state = "a finished run" if (folder / "metrics.json").exists() else "no run"
-            raise OutputError(f"{folder} cannot be resumed", found=state, fix="drop --resume to start a run")
+            raise OutputError(f"{folder} cannot be resumed", found=state, fix="start a new run without --resume")
     else:
         runs = [f for f in Path("runs").glob("*") if _is_unfinished(f) and _about(f).get("data") == origin]
         if not runs:
             raise OutputError(
-                f"there is no unfinished run of {Path(origin).name} in runs/", fix="drop --resume to start one"
+                f"there is no unfinished run on {Path(origin).name} in runs/", fix="start a new run without --resume"
             )
         folder = max(runs, key=lambda f: (f / "config.json").stat().st_mtime)
     about = _about(folder)
     then = {option: value for stage in about["options"].values() for option, value in stage.items()}
     now = config.options()
     changed = [
-        f"{flag(option)} {then.get(option)!r} then, {now[option]!r} now"
+        f"{flag(option)} was {then.get(option)!r} and is now {now[option]!r}"
         for option in given
         if option not in ("out", "resume", "checkpoint_every") and now[option] != then.get(option)
     ]
     if about["data"] != origin:
-        changed.insert(0, f"data was {about['data']}, is now {origin}")
+        changed.insert(0, f"the data was {about['data']} and is now {origin}")
     if changed:
         raise CheckpointError(
             f"options differ from those of the run to resume, {folder}", found="; ".join(changed),
-            fix="leave these options out",
+            fix="omit these options",
         )  # fmt: skip
     return TrainConfig.from_options(**{**then, **given, "out": str(folder), "resume": True})
 
@@ -111,9 +113,9 @@ def require_targets(config: TrainConfig, dataset: Dataset) -> None:
     folder, now = Path(str(config.run.out)), targets_digest(dataset)
     if _about(folder).get("targets", now) != now:
         raise CheckpointError(
-            f"{folder} cannot be resumed: the data has other images or labels than when it was started",
-            found=f"other labels, or images in another order, in {dataset.origin}", expected="the original labels",
-            fix="restore them, or start a new run: drop --resume",
+            f"{folder} cannot be resumed: the images or labels have changed since it was started",
+            found=f"different labels, or a different order of images, in {dataset.origin}",
+            expected="the original images and labels", fix="restore them, or start a new run without --resume",
         )  # fmt: skip
 
 

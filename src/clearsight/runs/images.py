@@ -33,7 +33,7 @@ from clearsight.tasks.image_counts import ImageCounts
 Indices = NDArray[np.int64]
 Mask = NDArray[np.bool_]
 
-WHAT = "the images this model was trained on"
+WHAT = "the images the model was trained on"
 
 
 @dataclass(frozen=True)
@@ -111,7 +111,7 @@ def held_out(
     known = known_images(bundle, model, data, console=console, data_dir=data_dir)
     dataset, part = known.dataset, known.part
     if data is None and known.record is None:
-        raise BundleError("this model has no record of its test split", fix="name the images to evaluate: RUN DATA")
+        raise BundleError("the model has no record of its test split", fix="pass the images to evaluate: RUN DATA")
     truth = bundle.task.aligned(dataset)
     labels = truth if bundle.task.needs_classes else dataset.labels
     usable = known.readable & (dataset.labels >= 0)
@@ -159,14 +159,15 @@ def _nothing_left(bundle: Bundle, dataset: Dataset, counts: ImageCounts, own: bo
     """Why there is nothing to evaluate a model on."""
     if own:
         return BundleError(
-            "the images are no longer those the model was trained on", found=f"others in {dataset.origin}",
-            fix="to use the present content, name the data: RUN DATA",
+            "the data no longer contains the images the model was trained on",
+            found=f"different images in {dataset.origin}",
+            fix="to use the images as they are now, pass the data explicitly: RUN DATA",
         )  # fmt: skip
     return DataError(
-        f"there is no {bundle.thing} left to evaluate",
+        f"no {bundle.thing}s are left to evaluate",
         found=f"{counts.given} given; " + ("; ".join(counts.lines(bundle.thing)) or "none in the test split"),
         expected=f"labelled {bundle.thing}s that were not used in training",
-        fix="name other data" + (", or add --include-training" if counts.training or counts.validation else ""),
+        fix="pass other data" + (", or add --include-training" if counts.training or counts.validation else ""),
     )
 
 
@@ -206,9 +207,9 @@ def own_images(bundle: Bundle, model: ModelSource, *, console: Console, data_dir
     known = known_images(bundle, model, console=console, data_dir=data_dir)
     if not len(known.rows("train", "val")):
         raise BundleError(
-            "the images are no longer those the model was trained on",
-            found=f"others in {known.dataset.origin}" if known.record else "no record of its split",
-            fix="to use the present content, name the data: RUN DATA",
+            "the data no longer contains the images the model was trained on",
+            found=f"different images in {known.dataset.origin}" if known.record else "no record of its split",
+            fix="to use the images as they are now, pass the data explicitly: RUN DATA",
         )
     return known
 
@@ -311,7 +312,7 @@ def own_data(bundle: Bundle) -> str:
     """What a model was trained on; BundleError where it does not say, or the images are gone."""
     origin = bundle.data.get("origin")
     if not origin:
-        raise BundleError("this model has no record of its training data", fix="name the data")
+        raise BundleError("the model has no record of its training data", fix="pass the data explicitly: RUN DATA")
     return recorded_place(origin, WHAT)
 
 

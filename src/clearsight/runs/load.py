@@ -67,7 +67,7 @@ def load_predictor(folder: str | os.PathLike[str], *, engine: str = "auto", devi
                 data={"name": "ImageNet-1k"},
             )
             return Predictor(bundle, engine=engine, device=device)
-        hint = f"{name} has no published weights; train it first" if name in model_names() else ""
+        hint = f"no weights are published for {name}; train it first" if name in model_names() else ""
         close = get_close_matches(name, [n for n in model_names() if published(n)], n=1)
         raise BundleError(
             f"{name} does not exist", expected="a trained model's folder",

@@ -78,7 +78,7 @@ class Looker:
         """What this model does not have, and why."""
         found = self.folder.missing()
         if self.worker.index is None:
-            found["search"] = "This model has no index. Run `clearsight index RUN` and serve again."
+            found["search"] = "This model has no index. Run `clearsight index RUN` and restart the server."
         return found | {name: str(error) for name, error in self._refused().items()}
 
     def unsuited(self) -> list[str]:
@@ -185,10 +185,10 @@ class Looker:
             try:
                 return await turns.take(work, seconds, left)
             except TimeoutError:
-                raise too_slow("the answer", seconds, "use fewer steps, or raise --explain-timeout") from None
+                raise too_slow("the response", seconds, "use fewer steps or raise --explain-timeout") from None
             except OverflowError:
                 self.worker.metrics.refused.labels("looks").inc()
-                raise overloaded("other network requests are waiting", 2) from None
+                raise overloaded("too many analysis requests are waiting", 2) from None
 
     @cached_property
     def _shared_copy(self) -> Predictor:

@@ -41,21 +41,22 @@ from clearsight.tasks.predict_options import COVERAGE, PredictOptions, check_eff
 PICTURES = 50
 """Most images that are drawn beside what a search finds."""
 
-Top = Annotated[int | None, Query(ge=1, description="classes or labels to list per image (default: all)")]
+Top = Annotated[int | None, Query(ge=1, description="number of classes or labels to list per image (default: all)")]
 Coverage = Annotated[
-    float, Query(gt=0, lt=1, description="share of prediction sets or intervals that contain the truth")
+    float, Query(gt=0, lt=1, description="share of prediction sets or intervals that contain the true value")
 ]
-Sets = Annotated[Literal["lac", "aps", "raps"], Query(description="method of prediction sets")]
-ByClass = Annotated[bool, Query(description="guarantee the coverage within each class")]
+Sets = Annotated[Literal["lac", "aps", "raps"], Query(description="method for prediction sets")]
+ByClass = Annotated[bool, Query(description="guarantee the coverage for each class separately")]
 Group = Annotated[
     str | None,
     Query(
-        description="COLUMN=VALUE of the training table that all images "
-        "share: guarantees the coverage within that group"
+        description="COLUMN=VALUE of the training table that applies to all "
+        "images: guarantee the coverage within this group"
     ),
 ]
 BackOff = Annotated[
-    float, Query(gt=0.5, lt=1, description="in a tree of classes, minimum probability of the predicted class or parent")
+    float,
+    Query(gt=0.5, lt=1, description="for a tree of classes: minimum probability of the predicted class or parent"),
 ]
 Count = Annotated[int, Query(ge=1, le=1000, description="number of images to return")]
 
@@ -97,8 +98,8 @@ def build_app(
     app = FastAPI(
         title="Clearsight", version=__version__, lifespan=lifespan, docs_url=None, redoc_url=None,
         dependencies=[Depends(known_options)],
-        description="Predict the classes, labels or numbers of images or sounds, or whether they are anomalies, with "
-        "probabilities and OOD status.",
+        description="Predict classes, labels, numbers or anomalies for images or sounds, with probabilities and "
+        "OOD status.",
     )  # fmt: skip
     app.add_middleware(Guard, config=config, metrics=metrics, token=token, local=local)
     _add_routes(app, worker, looker)
@@ -134,7 +135,7 @@ def _add_predict(app: FastAPI, worker: Worker, images_of: Images) -> None:
     task, predictions = bundle.task, predictions_body(prediction_schema(type(bundle.task)))
 
     @app.post(
-        "/v1/predict", response_model=predictions, openapi_extra=body(), summary="Predict images",
+        "/v1/predict", response_model=predictions, openapi_extra=body(), summary="Make predictions for images",
         responses=problems(401, 403, 408, 413, 415, 422, 429, 503), tags=["model"],
     )  # fmt: skip
     async def predict(
@@ -145,8 +146,10 @@ def _add_predict(app: FastAPI, worker: Worker, images_of: Images) -> None:
         by_class: ByClass = False,
         group: Group = None,
         back_off: BackOff = PredictOptions.back_off,
-        picture: Annotated[bool, Query(description="add each image as the network sees it, as a PNG data URI")] = False,
-        words: Annotated[bool, Query(description="add each prediction in words")] = False,
+        picture: Annotated[
+            bool, Query(description="include each image, as the network sees it, as a PNG data URI")
+        ] = False,
+        words: Annotated[bool, Query(description="include each prediction in words")] = False,
     ) -> Response:
         """The prediction for each image; its form is that of the model's task.
 
@@ -184,26 +187,25 @@ def _add_explain(app: FastAPI, worker: Worker, images_of: Images) -> None:
 
     @app.post(
         "/v1/explain", response_model=schemas.ExplanationBody, openapi_extra=body(),
-        summary="Explain a prediction by a heatmap",
+        summary="Explain a prediction with a heatmap",
         responses=problems(401, 403, 408, 413, 415, 422, 429, 503), tags=["model"],
     )  # fmt: skip
     async def explain(
         request: Request,
         method: Annotated[
-            str | None, Query(description=f"one of {', '.join(METHOD_WORDS)}; `GET /v1/model` lists the model's")
+            str | None,
+            Query(description=f"one of {', '.join(METHOD_WORDS)}; `GET /v1/model` lists those the model supports"),
         ] = None,
         target: Annotated[
             str | None, Query(description="class, label or number to explain (default: the prediction)")
         ] = None,
         samples: Annotated[
-            int | None, Query(ge=2, le=MAX_SAMPLES, description="number of copies, steps or coalitions")
+            int | None, Query(ge=2, le=MAX_SAMPLES, description="number of noisy copies, steps or coalitions")
         ] = None,
-        faithfulness: Annotated[
-            bool, Query(description="also measure the faithfulness of the map, which takes longer")
-        ] = False,
-        picture: Annotated[bool, Query(description="add the map over the image, as a PNG data URI")] = True,
-        apart: Annotated[bool, Query(description="add the image and the map as two PNG data URIs")] = False,
-        heat: Annotated[bool, Query(description="add the map as numbers")] = False,
+        faithfulness: Annotated[bool, Query(description="also measure the faithfulness of the map (slower)")] = False,
+        picture: Annotated[bool, Query(description="include the map overlaid on the image, as a PNG data URI")] = True,
+        apart: Annotated[bool, Query(description="include the image and the map as two PNG data URIs")] = False,
+        heat: Annotated[bool, Query(description="include the map as numbers")] = False,
     ) -> Response:
         """A heatmap of the prediction for one image, and on request its faithfulness. Few run at once."""
         image = one_image(await images_of(request, 2))
@@ -224,12 +226,14 @@ def _add_search(app: FastAPI, worker: Worker, looker: Looker, images_of: Images)
     async def search(
         request: Request,
         k: Count = 10,
-        pictures: Annotated[bool, Query(description="add each image as a small PNG data URI; for k up to 50")] = False,
+        pictures: Annotated[
+            bool, Query(description="include a thumbnail of each image as a PNG data URI (for k up to 50)")
+        ] = False,
     ) -> Response:
         """The images of the model's index most similar to one."""
         if worker.index is None:
             raise RefusedError(
-                404, BundleError("this model has no index", fix="run `clearsight index RUN` and serve again")
+                404, BundleError("this model has no index", fix="run `clearsight index RUN` and restart the server")
             )
         image = one_image(await images_of(request, 2))
         found = await worker.search(image, k)
@@ -300,9 +304,9 @@ def _add_errors(app: FastAPI) -> None:
 
     async def by_status(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
-        happened = {404: "nothing exists at this address", 405: "this address does not support the method"}
+        happened = {404: "this address does not exist", 405: "this address does not support the request method"}
         error_found = ClearsightError(
-            happened.get(error.status_code, "the request cannot be answered"), fix="see /docs"
+            happened.get(error.status_code, "the request cannot be processed"), fix="see /docs"
         )
         return problem_response(error.status_code, error_found, request.state.request_id, headers=error.headers)
 

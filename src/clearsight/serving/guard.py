@@ -95,7 +95,7 @@ class Guard:
             event("defect", level=40, error=error, request_id=identity)
             if not status:
                 sorry = ClearsightError(
-                    "internal error of the server", fix=f"report it to the operator with the number {identity}"
+                    "internal server error", fix=f"report it to the server's operator with the request ID {identity}"
                 )
                 await problem_response(500, sorry, identity)(scope, receive, respond)
         finally:
@@ -109,14 +109,15 @@ class Guard:
         if self.local and _host(headers.get("host", "")) not in LOCAL:
             raise RefusedError(
                 403,
-                ConfigError("this server accepts requests from its own machine only", expected="localhost as Host",
-                            fix="to serve other machines, start it with --host"),
+                ConfigError("this server accepts requests from its own machine only",
+                            expected="localhost in the Host header",
+                            fix="to serve other machines, start the server with --host"),
             )  # fmt: skip
         origin = headers.get("origin")
         if origin is not None and origin.partition("://")[2] != headers.get("host", ""):
             raise RefusedError(
                 403,
-                ConfigError("the request comes from a web page of another origin", expected="this server's own pages"),
+                ConfigError("the request comes from a web page of another origin", expected="a page of this server"),
             )
         path = scope["path"]
         if self.token is None or not (path.startswith("/v1/") or path == "/metrics"):
@@ -125,7 +126,7 @@ class Guard:
         if kind.lower() != "bearer" or not hmac.compare_digest(word.strip().encode(), self.token.encode()):
             raise RefusedError(
                 401,
-                ConfigError("a token is needed", found="no token, or a wrong one",
+                ConfigError("a token is required", found="no token or a wrong one",
                             expected="the header Authorization: Bearer TOKEN"),
                 headers={"WWW-Authenticate": "Bearer"},
             )  # fmt: skip

@@ -97,4 +97,4 @@ class _Reader:
 
 
 def _unexpected(found: str) -> DataError:
-    return DataError("the JSON is not as expected", found=found, expected='{"images": ["BASE64", ...]}')
+    return DataError("the JSON does not have the expected form", found=found, expected='{"images": ["BASE64", ...]}')

@@ -72,7 +72,7 @@ def serve(
     """
     _require_packages()
     if not 0 <= port <= 65535:
-        raise ConfigError(f"--port {port} must be in [0, 65535]")
+        raise ConfigError(f"--port must be in [0, 65535], not {port}")
     config = config or ServeConfig()
     token = token or os.environ.get("CLEARSIGHT_TOKEN") or None
     _check_token(token)
@@ -109,9 +109,9 @@ def _require_packages() -> None:
     missing = [name for name in PACKAGES if find_spec(name) is None]
     if missing:
         raise ConfigError(
-            "serving needs packages that are not installed",
+            "serving requires packages that are not installed",
             found=f"no {', '.join(missing)}",
-            fix="pip install 'clearsight[serve]'",
+            fix="run pip install 'clearsight[serve]'",
         )
 
 
@@ -122,7 +122,7 @@ def _check_token(token: str | None) -> None:
         raise ConfigError(
             "the token is too short or contains invalid characters",
             expected=f"{LEAST_TOKEN} or more ASCII characters without spaces",
-            fix="omit it to use a new token",
+            fix="omit it to have a token generated",
         )
 
 

@@ -16,26 +16,26 @@ class Metrics:
             "clearsight_requests_total", "Requests answered", ("route", "method", "status"), registry=self.registry
         )
         self.seconds = Histogram(
-            "clearsight_request_seconds", "Time of a request, from its headers to the response", ("route",),
+            "clearsight_request_seconds", "Duration of a request, from its headers to the response", ("route",),
             buckets=SECONDS, registry=self.registry,
         )  # fmt: skip
         self.refused = Counter(
             "clearsight_refused_total",
-            "Requests refused with status 429, by the limit that was reached",
+            "Requests refused with status 429, by the limit reached",
             ("reason",),
             registry=self.registry,
         )
         self.images = Counter("clearsight_images_total", "Images, by outcome", ("outcome",), registry=self.registry)
         self.in_progress = Gauge("clearsight_requests_in_progress", "Requests in progress", registry=self.registry)
         self.queue = Gauge(
-            "clearsight_images_in_progress", "Images accepted and not yet predicted", registry=self.registry
+            "clearsight_images_in_progress", "Images accepted but not yet predicted", registry=self.registry
         )
         self.batch = Histogram(
-            "clearsight_batch_images", "Images per batch of the engine", buckets=(1, 2, 4, 8, 16, 32, 64),
+            "clearsight_batch_images", "Number of images per inference batch", buckets=(1, 2, 4, 8, 16, 32, 64),
             registry=self.registry,
         )  # fmt: skip
         self.engine = Histogram(
-            "clearsight_engine_seconds", "Time per batch of the engine", buckets=SECONDS, registry=self.registry
+            "clearsight_engine_seconds", "Inference time per batch", buckets=SECONDS, registry=self.registry
         )
         self.ready = Gauge("clearsight_ready", "1 if the engine is warmed up, otherwise 0", registry=self.registry)
         ProcessCollector(registry=self.registry)

@@ -18,13 +18,13 @@ Images = Callable[[Request, int], Awaitable[list[Upload]]]
 
 WORDS = {
     401: "the token is missing or wrong",
-    403: "the request comes from a web page of another origin or, on a loopback server, has another Host",
+    403: "the request comes from a web page of another origin or, on a loopback server, its Host is not localhost",
     404: "the index, page or images do not exist",
     408: "the request arrived too slowly",
     413: "the request is too large",
     415: "the content type is not supported",
     422: "the images cannot be used, or an option is unknown or has an invalid value",
-    429: "too many requests; Retry-After gives the time to wait",
+    429: "there are too many requests; Retry-After gives the time to wait in seconds",
     503: "the server is starting",
 }
 

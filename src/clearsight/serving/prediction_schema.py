@@ -53,7 +53,7 @@ def predictions_body(prediction: type[BaseModel]) -> type[BaseModel]:
     """The response of `/v1/predict`."""
     return create_model(
         "Predictions",
-        __doc__="One entry per image, in the order they were sent.",
+        __doc__="One entry per image, in the order in which the images were sent.",
         predictions=(list[prediction | Unreadable], ...),  # type: ignore[valid-type]
     )
 

@@ -53,14 +53,14 @@ def overloaded(reason: str, seconds: float) -> RefusedError:
     wait = max(1, min(600, int(seconds + 0.999)))
     return RefusedError(
         429,
-        ClearsightError(reason, fix=f"try again in {wait} s, or start more replicas"),
+        ClearsightError(reason, fix=f"try again in {wait} s or start more replicas"),
         headers={"Retry-After": str(wait)},
     )
 
 
 def too_slow(what: str, seconds: float, fix: str) -> RefusedError:
     """422: work that takes longer than it may."""
-    found = f"more than {seconds:g} s, including waiting"
+    found = f"more than {seconds:g} s, including waiting time"
     return RefusedError(422, ConfigError(f"{what} exceeds its time limit", found=found, fix=fix))
 
 

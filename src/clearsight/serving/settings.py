@@ -24,14 +24,14 @@ class ServeConfig:
     max_body: float = _limit(16.0, "maximum size of a request in MB", "MB", 0.001, 1024)
     max_pixels: float = _limit(25.0, "maximum size of an image in millions of pixels", "M", 0.0001, 89)
     max_images: int = _limit(16, "maximum number of images per request", "N", 1, 1000)
-    max_requests: int = _limit(64, "maximum number of concurrent requests; others get status 429", "N", 1, 10_000)
-    queue: int = _limit(128, "maximum number of queued images; others get status 429", "N", 1, 100_000)
+    max_requests: int = _limit(64, "maximum number of concurrent requests; further ones get status 429", "N", 1, 10_000)
+    queue: int = _limit(128, "maximum number of queued images; further ones get status 429", "N", 1, 100_000)
     timeout: float = _limit(
-        30.0, "time limit in seconds for receiving a request, and separately for the response", "S", 0.1, 3600
+        30.0, "time limit in seconds for receiving a request and, separately, for answering it", "S", 0.1, 3600
     )
     explain_timeout: float = _limit(60.0, "time limit in seconds for an explanation", "S", 0.1, 3600)
-    batch_size: int = _limit(16, "batch size, in images", "N", 1, 256)
-    linger: float = _limit(2.0, "time in milliseconds for which a batch waits for more images", "MS", 0, 1000)
+    batch_size: int = _limit(16, "maximum number of images per batch", "N", 1, 256)
+    linger: float = _limit(2.0, "time in milliseconds that a batch waits for more images", "MS", 0, 1000)
     workers: int = _limit(min(8, os.cpu_count() or 1), "number of threads that decode images", "N", 1, 64)
 
     def __post_init__(self) -> None:
@@ -40,16 +40,16 @@ class ServeConfig:
             value, low, high = getattr(self, f.name), f.metadata["low"], f.metadata["high"]
             whole = isinstance(f.default, int)
             if isinstance(value, bool) or not isinstance(value, int if whole else int | float):
-                wrong.append(f"{_flag(f.name)} {value!r} must be a {'whole ' * whole}number")
+                wrong.append(f"{_flag(f.name)} must be a {'whole ' * whole}number, not {value!r}")
             elif not low <= value <= high:
-                wrong.append(f"{_flag(f.name)} {value} must be in [{low}, {high}]")
+                wrong.append(f"{_flag(f.name)} must be in [{low}, {high}], not {value}")
         if self.max_images > self.queue:
             wrong.append(
-                f"--queue {self.queue} is less than the images that one "
-                f"request may contain (--max-images {self.max_images})"
+                f"--queue {self.queue} is less than the maximum number "
+                f"of images per request (--max-images {self.max_images})"
             )
         if wrong:
-            raise ConfigError("the settings of the server are invalid", found="; ".join(wrong))
+            raise ConfigError("the server settings are invalid", found="; ".join(wrong))
 
     @property
     def body_bytes(self) -> int:

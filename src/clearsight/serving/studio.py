@@ -41,11 +41,13 @@ def add_studio_routes(app: FastAPI, looker: Looker, images_of: Images) -> None:
     )  # fmt: skip
     async def attack(
         request: Request,
-        epsilon: Annotated[float, Query(ge=0, le=1000, description="maximum change, for pixels from 0 to 1")],
-        method: Annotated[Literal["fgsm", "pgd"], Query(description="attack method: one step or many")] = "pgd",
-        norm: Annotated[Literal["linf", "l2"], Query(description="norm: largest change, or Euclidean norm")] = "linf",
-        steps: Annotated[int, Query(ge=1, le=100, description="of pgd")] = 10,
-        target: Annotated[str | None, Query(description="class to reach (default: any other)")] = None,
+        epsilon: Annotated[float, Query(ge=0, le=1000, description="maximum change, for pixel values from 0 to 1")],
+        method: Annotated[
+            Literal["fgsm", "pgd"], Query(description="attack method: fgsm takes one step, pgd several")
+        ] = "pgd",
+        norm: Annotated[Literal["linf", "l2"], Query(description="norm of the change: maximum or Euclidean")] = "linf",
+        steps: Annotated[int, Query(ge=1, le=100, description="number of steps of pgd")] = 10,
+        target: Annotated[str | None, Query(description="target class (default: any other class)")] = None,
     ) -> Response:
         """One image attacked within epsilon, away from the model's answer or towards a class."""
         image = one_image(await images_of(request, 2))
@@ -90,7 +92,7 @@ def add_studio_routes(app: FastAPI, looker: Looker, images_of: Images) -> None:
         return json_response(responses.unit(found))
 
     @app.get(
-        "/v1/patches", response_model=schemas.PatchesBody, summary="Find the image patches that activate a unit most",
+        "/v1/patches", response_model=schemas.PatchesBody, summary="Find the image patches that most activate a unit",
         responses=problems(401, 403, 404, 422, 429), tags=["studio"],
     )  # fmt: skip
     async def patches(request: Request, layer: Layer, unit: Unit) -> Response:
@@ -102,8 +104,8 @@ def add_studio_routes(app: FastAPI, looker: Looker, images_of: Images) -> None:
         return json_response(await asyncio.to_thread(responses.patches, found, layer, deep))
 
     for path, name, words in (
-        ("/v1/report.html", "report", "The training report of the model"),
-        ("/v1/robustness/robustness.html", "robustness", "The robustness report"),
+        ("/v1/report.html", "report", "Show the training report of the model"),
+        ("/v1/robustness/robustness.html", "robustness", "Show the robustness report of the model"),
     ):
         app.add_api_route(
             path, _page(looker, name), methods=["GET"], summary=words, response_class=Response, tags=["studio"],
@@ -117,7 +119,7 @@ def _page(looker: Looker, name: str):  # type: ignore[no-untyped-def]
         try:
             content = await asyncio.to_thread(looker.folder.page, name)
         except (BundleError, OSError) as error:
-            problem = error if isinstance(error, BundleError) else BundleError(f"the {name} cannot be read")
+            problem = error if isinstance(error, BundleError) else BundleError(f"the {name} page cannot be read")
             raise RefusedError(404, problem) from None
         return Response(content, media_type="text/html; charset=utf-8", headers=PAGE_HEADERS)
 

@@ -70,7 +70,7 @@ async def read_body(request: Request, config: ServeConfig) -> bytes:
             DataError(
                 "the request did not arrive in time",
                 found=f"{total:,} bytes in {config.timeout:g} s",
-                fix="send it faster, or raise --timeout",
+                fix="send it faster or raise --timeout",
             ),
             close=True,
         ) from None
@@ -86,7 +86,7 @@ def too_large(config: ServeConfig, *, close: bool) -> RefusedError:
         DataError(
             "the request is too large",
             expected=f"at most {config.max_body:g} MB",
-            fix="scale the images down, send fewer, or raise --max-body",
+            fix="scale the images down, send fewer images or raise --max-body",
         ),
         close=close,
     )
@@ -118,7 +118,7 @@ def uploads(content_type: str, body: bytes, most: int) -> list[Upload]:
                 DataError(
                     "this content type is not supported",
                     found=f"Content-Type {media[:60]!r}",
-                    expected=f"{FORM}, {JSON}, {' or '.join(RAW)}",
+                    expected=f"{FORM}, {JSON}, {', '.join(RAW)}",
                 ),
             )
         if not found:
@@ -140,7 +140,8 @@ def _json(body: bytes, most: int) -> list[Upload]:
             content = base64.b64decode(tail if comma and head.startswith("data:") else text, validate=True)
         except (binascii.Error, ValueError):
             raise DataError(
-                f"image #{number} is not base64", expected="the characters A-Z a-z 0-9 + /, and = at the end"
+                f"image #{number} is not base64",
+                expected="the characters A-Z, a-z, 0-9, + and /, with = only at the end",
             ) from None
         found.append(Upload(f"#{number}", content))
     return found
@@ -193,8 +194,8 @@ class _Form:
         if b"filename" not in options:
             raise DataError(
                 "a field of the form is not a file",
-                expected="only files; put top and coverage into the URL",
-                fix="with curl: -F image=@photo.jpg",
+                expected="only files in the form, and options such as top and coverage in the URL",
+                fix="with curl, use -F image=@photo.jpg",
             )
         name = PureWindowsPath(options[b"filename"].decode("utf-8", "replace")).name  # knows / and \\ alike
         shown = "".join(c if c.isprintable() else "?" for c in name)[:100]
@@ -230,7 +231,7 @@ def _form(body: bytes, boundary: bytes, most: int) -> list[Upload]:
     except (python_multipart.exceptions.FormParserError, ValueError) as error:
         raise _unreadable(" ".join(str(error).split())[:120]) from None
     if not form.ended:
-        raise _unreadable("no end", expected="the boundary after the last file")
+        raise _unreadable("no end of the form", expected="the closing boundary after the last file")
     return form.found
 
 

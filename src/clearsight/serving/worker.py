@@ -108,7 +108,7 @@ class Worker:
         index = self.index
         assert index is not None
         if not 1 <= k <= len(index):
-            raise ConfigError(f"k is {k}", expected=f"from 1 to {len(index):,}, the images in the index")
+            raise ConfigError(f"k is {k}", expected=f"1 to {len(index):,} (the number of images in the index)")
         self._admit([image])
         found: list[list[dict[str, Any]]] = await self._in_time([self._take(self._neighbours(index, image, k))])
         return found[0]
@@ -136,9 +136,9 @@ class Worker:
             return await self._explanations.take(work, self.config.explain_timeout, left)
         except OverflowError:
             self.metrics.refused.labels("explanations").inc()
-            raise overloaded("other explanations are waiting", self.config.explain_timeout / 4) from None
+            raise overloaded("too many explanations are waiting", self.config.explain_timeout / 4) from None
         except TimeoutError:
-            fix = "use fewer samples, faithfulness=false or grad-cam, or raise --explain-timeout"
+            fix = "use fewer samples, the method grad-cam or faithfulness=false, or raise --explain-timeout"
             raise too_slow("the explanation", self.config.explain_timeout, fix) from None
 
     def _admit(self, images: Sequence[Upload]) -> Sequence[Upload]:
@@ -173,7 +173,9 @@ class Worker:
         _, late = await asyncio.wait(tasks, timeout=self.config.timeout)
         if late:
             self.metrics.refused.labels("time").inc()
-            raise overloaded("the response takes too long", (self._batcher.seconds_per_item or 0.0) * self.taken)
+            raise overloaded(
+                "the response exceeds its time limit", (self._batcher.seconds_per_item or 0.0) * self.taken
+            )
         return [task.result() for task in tasks]
 
     async def _predict_one(self, image: Upload, options: PredictOptions) -> Seen | ImageError:

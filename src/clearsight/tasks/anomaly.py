@@ -91,15 +91,15 @@ class Anomaly(Task):
 
     name: ClassVar[str] = "anomaly"
     words_used: ClassVar[Words] = Words(
-        data="normal images, in a separate class if there are others",
-        names=("answer", "answers"),
+        data="normal images, with any anomalies in other classes",
+        names=("anomaly score", "anomaly scores"),
         group="class",
         score_curve=("Accuracy", "accuracy is measured on the normal classes"),
-        recipe="Images, scaled to {size}, are compared with normal ones by the features of a network ({model}) or "
-        "by their pixels. Only normal images were used for training, and no anomaly for any choice.",
-        issues="{n} {thing}{s} for training may be anomalies",
-        issues_meaning="A normal image is listed if its score is far above "
-        "those of the others; it was excluded from training.",
+        recipe="Images, scaled to {size}, are compared with normal ones, using either the features of a network "
+        "({model}) or their pixels. Only normal images were used for training and model selection.",
+        issues="{n} training {thing}{s} may be anomalies",
+        issues_meaning="A normal image is listed if its score is far above those of the other normal images. Listed "
+        "images were excluded from training.",
     )
     training: ClassVar[Training] = Training(
         head="one-class",
@@ -117,7 +117,7 @@ class Anomaly(Task):
     studio: ClassVar[str] = "anomalies"
     reader: ClassVar[str] = "anomaly"
     output_names: ClassVar[tuple[str, ...]] = ("probabilities", "p_values", "scores")
-    parity_words: ClassVar[tuple[str, str]] = ("answer", "scores, in their spread among normal images,")
+    parity_words: ClassVar[tuple[str, str]] = ("decision", "scores (in standard deviations over normal images)")
     any_classes: ClassVar[str | None] = NORMAL
 
     @classmethod
@@ -141,7 +141,7 @@ class Anomaly(Task):
         notes = dataset.notes
         stated = anomalous & np.isin(dataset.given, _learned_from(dataset))
         if stated.any() and not options.evaluating:
-            left = f"{int(stated.sum())} images of other classes are in the training splits, and are left out"
+            left = f"images of other classes in the training splits are left out: {int(stated.sum())}"
             notes = tuple(dict.fromkeys((*notes, left)))
         return replace(dataset, task=cls, names=NAMES, values=anomalous[:, None].astype(np.float32), notes=notes)
 
@@ -174,9 +174,9 @@ class Anomaly(Task):
         normal = normal_classes(dataset, TaskOptions(normal=config.data.normal))
         if config.model.model != "auto" and config.model.pretrained is False and len(normal) == 1:
             raise ConfigError(
-                f"{config.model.model} would be trained from random weights to classify the normal classes",
+                f"training {config.model.model} from random weights requires at least two normal classes",
                 found=f"one normal class, {normal[0]}",
-                fix="leave out --model, or name a network with published weights",
+                fix="leave out --model, or choose a network with published weights",
             )
 
     @classmethod
@@ -394,6 +394,6 @@ def _only(dataset: Dataset) -> tuple[str, ...]:
         raise DataError(
             "the normal classes are not specified",
             found=f"{len(present)} classes: {some}",
-            fix=f"name them, such as --normal {_likely(dataset, labels)}",
+            fix=f"specify them, for example with --normal {_likely(dataset, labels)}",
         )
     return (dataset.classes[int(present[0])],)

@@ -113,14 +113,15 @@ class AnomalyEvaluation(Evaluation):
             low, high = summary["auroc_interval"]
             lines.append(
                 f"AUROC {summary['auroc']:.3f} ({low:.3f} to {high:.3f}): probability that an anomaly scores higher "
-                f"than a normal {thing}{'; neither was used in training' if new else ''}"
+                f"than a normal {thing}{f'; no test {thing} was used in training' if new else ''}"
             )
-            lines.append(f"{percent(summary['found'])} of {summary['anomalies']} anomalies are flagged")
+            lines.append(f"anomalies flagged: {percent(summary['found'])} of {summary['anomalies']:,}")
         if summary["false_alarms"] is not None:
             low, high = summary["false_alarms_interval"]
             lines.append(
-                f"{percent(summary['false_alarms'])} of {summary['n'] - summary['anomalies']} normal {thing}s are "
-                f"flagged as anomalies ({percent(low)} to {percent(high)}; {percent(summary['promised'])} promised)"
+                f"normal {thing}s flagged: {percent(summary['false_alarms'])} of "
+                f"{summary['n'] - summary['anomalies']:,} ({percent(low)} to {percent(high)}; stated rate "
+                f"{percent(summary['promised'])})"
             )
         return "\n".join(lines)
 
@@ -131,13 +132,13 @@ class AnomalyEvaluation(Evaluation):
         lines = [""]
         for name, g in zip(names, self.per_group, strict=True):
             more = "" if g.auroc is None else f", AUROC {g.auroc:.3f}"
-            lines.append(f"{name:<{width}}  {g.images:6d} {thing}s, {percent(g.called):>7} called anomalies{more}")
+            lines.append(f"{name:<{width}}  {thing}s {g.images:6d}, flagged {percent(g.called):>7}{more}")
         return [*lines, ""]
 
     def mistake_line(self, mistake: AnomalyMistake) -> str:
         """A missed anomaly or a false alarm."""
         m = mistake
-        return f"{m.kind}: {m.image}, anomaly {probability(m.probability)}, p = {m.p_value:.3f}"
+        return f"{m.kind}: {m.image}, anomaly probability {probability(m.probability)}, p = {m.p_value:.3f}"
 
     def report(self, thing: str = "image", validation: Self | None = None) -> ReportParts:
         """AUROC, false alarms and anomalies found, a row for each class, the scores, and what went wrong."""
@@ -149,13 +150,15 @@ class AnomalyEvaluation(Evaluation):
                 f"**{percent(self.false_alarms)}** are flagged as anomalies."
             )
         if self.found is not None:
-            sentences.append(f"Of **{count(self.anomalies, 'anomaly', 'anomalies')}**, **{percent(self.found)}** are.")
-        cards = Cards(tuple(self._cards(thing)), none=f"None of the test {thing}s.")
+            sentences.append(
+                f"Of **{count(self.anomalies, 'anomaly', 'anomalies')}**, **{percent(self.found)}** are flagged."
+            )
+        cards = Cards(tuple(self._cards(thing)), none=f"There are no mistakes on the test {thing}s.")
         return ReportParts(
             verdict=" ".join(sentences) or f"There are no test {thing}s.",
             tiles=tuple(self._tiles(thing)),
             table=Table(
-                ("Class", f"{thing.capitalize()}s", "AUROC", "Called anomalies", "Mean probability"),
+                ("Class", f"{thing.capitalize()}s", "AUROC", "Flagged", "Mean probability"),
                 tuple(
                     (
                         g.name + (" (normal)" if g.normal else ""), f"{g.images:,}",
@@ -163,14 +166,15 @@ class AnomalyEvaluation(Evaluation):
                     )
                     for g in self.per_group
                 ),
-                "AUROC is the probability that one of the class scores above a normal one. The probability of an "
-                f"anomaly assumes that {percent(self.prior)} of all {thing}s are anomalies, and that the AUROC of "
-                f"their separation from normal ones is {1 / (1 + self.shape):.2f}. Training used no anomalies, so it "
-                f"only ranks images; what is guaranteed is the share of false alarms.",
+                f"AUROC is the probability that a random {thing} of the class scores higher than a random normal one. "
+                f"The probability of an anomaly assumes that {percent(self.prior)} of all {thing}s are anomalies and "
+                f"that anomalies are separated from normal {thing}s with an AUROC of {1 / (1 + self.shape):.2f}. "
+                f"Because no anomalies were used in training, this probability only ranks {thing}s; only the share of "
+                "false alarms is guaranteed.",
             ),
             charts=Charts(
                 (ScoreChart("Scores", self.scores[~self.truth], self.scores[self.truth], self.threshold),),
-                f"Anomaly scores of the test {thing}s. Scores to the right of the line are flagged.",
+                f"Anomaly scores of the test {thing}s. Those with scores to the right of the line are flagged.",
             ),
             sections=(Section("mistakes", "Missed anomalies and false alarms", (cards,), link="Mistakes"),),
             ood_words=f"There is no separate OOD detector: every {thing} that differs from the normal ones is flagged "
@@ -183,20 +187,20 @@ class AnomalyEvaluation(Evaluation):
             yield Tile(
                 "AUROC",
                 f"{self.auroc:.3f}",
-                f"the probability that an anomaly scores above a normal {thing}: "
-                f"{low:.3f} to {high:.3f} with 95 % confidence",
+                f"probability that an anomaly scores higher than a normal {thing}; "
+                f"95 % interval {low:.3f} to {high:.3f}",
             )
         if self.false_alarms is not None and self.false_alarms_interval is not None:
             yield Tile(
                 "False alarms",
                 percent(self.false_alarms),
-                f"of normal test {thing}s; {percent(self.promised)} were requested",
+                f"of the normal test {thing}s; stated rate {percent(self.promised)}",
                 Bar(self.false_alarms, self.false_alarms_interval, self.promised),
             )
         if self.found is not None:
-            yield Tile("Anomalies found", percent(self.found), "of the test anomalies, at this share of false alarms")
+            yield Tile("Anomalies found", percent(self.found), "of the test anomalies, at this false alarm rate")
         if self.anomalies == 0:
-            yield Tile("Test anomalies", "none", "so detection cannot be measured")
+            yield Tile("Test anomalies", "none", "detection cannot be measured")
 
     def _cards(self, thing: str) -> Iterator[Card]:
         """Some missed anomalies and some false alarms."""
@@ -208,8 +212,8 @@ class AnomalyEvaluation(Evaluation):
                 (
                     ("", miss.kind),
                     (
-                        f"anomaly {probability(miss.probability)}; "
-                        f"{percent(miss.p_value)} of normal {thing}s score higher",
+                        f"anomaly probability {probability(miss.probability)}; "
+                        f"{percent(miss.p_value)} of normal {thing}s score at least as high",
                         "",
                     ),
                 ),

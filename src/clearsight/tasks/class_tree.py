@@ -164,7 +164,7 @@ class HierarchyPrediction(Prediction):
         if self.is_ood:
             return line
         if self.back_off_probability is None:
-            return f"no class or parent is probable enough;  {line}"
+            return f"no class or parent reaches the required probability;  {line}"
         if self.back_off == self.label and self.back_off_probability == self.probability:
             return line
         return f"parent {self.back_off} {probability(self.back_off_probability)}; {line}"

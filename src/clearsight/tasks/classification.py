@@ -71,8 +71,8 @@ class Classification(Task):
         score_curve=("Accuracy", "accuracy is the share of correct predictions"),
         head_scores=("Accuracy", "Log loss"),
         head_choice=(
-            "The most accurate one was chosen; of equally accurate ones, that "
-            "with the lower log loss, which penalises confident mistakes."
+            "The most accurate combination was chosen. Ties were broken by the lower log loss, which penalises "
+            "confident mistakes."
         ),
     )
     training: ClassVar[Training] = Training(
@@ -113,7 +113,7 @@ class Classification(Task):
         else:
             if stated.listed and (several := [cell for cell in stated.cells or () if len(cell.split("|")) != 1]):
                 raise DataError(
-                    "lists of labels are not classes",
+                    "lists of labels cannot be used as classes",
                     found=repr(several[0].split("|"))[:60],
                     expected="one class per image",
                     fix="for several labels per image, leave out --task",
@@ -331,11 +331,13 @@ def _conformal(card: Mapping[str, Any], classes: int) -> ConformalScores:
     found = ConformalScores.load(card)
     images = len(found.labels)
     lists = {**found.scores, **{f"groups by {name}": row for name, row in found.groups.items()}}
-    if wrong := [f"{len(row)} for {name}" for name, row in lists.items() if len(row) != images]:
+    if wrong := [
+        f"{count(len(row), 'entry', 'entries')} for {name}" for name, row in lists.items() if len(row) != images
+    ]:
         raise BundleError(
             "the model's card is inconsistent: its lists of calibration images differ in "
             "length", found=", ".join(wrong),
-            expected=f"{images}, as many as labels", fix="restore the folder from a backup, or train again",
+            expected=f"{images} entries, one per label", fix="restore the folder from a backup, or train again",
         )  # fmt: skip
     if outside := sorted({k for k in found.labels if not (isinstance(k, int) and 0 <= k < classes)}, key=str):
         raise BundleError(
@@ -384,16 +386,16 @@ def classes_in_columns(stated: Stated) -> tuple[NDArray[np.intp], NDArray[Any] |
         return likeliest, None
     if not soft_labels(stated.numbers):
         raise DataError(
-            f"{stated.origin} has no column of classes",
+            f"{stated.origin} has no class column",
             found=", ".join(stated.columns),
-            expected="a column `label`, or columns that mark one class or contain the probabilities of the classes",
+            expected="a column `label`, or one column per class, either one-hot or with probabilities",
         )
     if never := [name for k, name in enumerate(stated.columns) if not (likeliest == k).any()]:
         raise DataError(
-            f"soft labels in {stated.origin}: {count(len(never), 'class', 'classes')} that are never the most probable",
+            f"soft labels in {stated.origin}: {count(len(never), 'class', 'classes')} never the most probable one",
             found=", ".join(map(repr, never[:5])),
-            fix="leave these columns out and rescale the others to "
-            "sum to 1, or use --task regression to predict shares",
+            fix="remove these columns and rescale the others to sum to 1, or use --task regression to predict the "
+            "shares",
         )
     return likeliest, stated.numbers
 

@@ -34,7 +34,7 @@ from clearsight.tasks.classification_report import class_report
 from clearsight.tasks.evaluation import Evaluation, Mistake
 from clearsight.tasks.panel import PanelEntry, accuracy_entry, calibration_entry
 from clearsight.tasks.sections import ReportParts
-from clearsight.wording import percent, points, probability
+from clearsight.wording import count, percent, points, probability
 
 
 @dataclass(frozen=True)
@@ -161,7 +161,7 @@ class ClassEvaluation(Evaluation):
         """Accuracy with its interval, and calibration."""
         low, high = summary["accuracy_interval"]
         accuracy = (
-            f"accuracy {percent(summary['accuracy'])} on {summary['n']:,} {thing}s{new} "
+            f"accuracy {percent(summary['accuracy'])} on {count(summary['n'], thing)}{new} "
             f"(95 % interval {percent(low)} to {percent(high)})"
         )
         if "debiased_ece" not in summary:  # of a run of an earlier version
@@ -169,9 +169,9 @@ class ClassEvaluation(Evaluation):
         least, most = summary["debiased_ece_interval"]
         return (
             f"{accuracy}\n"
-            f"calibration error {points(summary['debiased_ece'])} ({100 * least:.1f} to {100 * most:.1f}; before "
-            f"calibration {100 * summary['debiased_ece_uncalibrated']:.1f}), log loss {summary['log_loss']:.3f} (class "
-            f"frequencies {summary['log_loss_frequencies']:.3f})"
+            f"calibration error {points(summary['debiased_ece'])} (95 % interval {100 * least:.1f} to "
+            f"{100 * most:.1f}; {100 * summary['debiased_ece_uncalibrated']:.1f} before calibration), log loss "
+            f"{summary['log_loss']:.3f} ({summary['log_loss_frequencies']:.3f} for the class frequencies)"
         )
 
     def text(self, thing: str = "image", new: str = "") -> str:
@@ -182,20 +182,20 @@ class ClassEvaluation(Evaluation):
         area = "" if self.auroc_interval is None else f" ({_span(self.auroc_interval)})"
         lines = [
             *self.beside(),
-            f"accuracy           {percent(self.accuracy)} of {self.n} {thing}s (95 % interval {percent(low)} to "
+            f"accuracy           {percent(self.accuracy)} on {count(self.n, thing)} (95 % interval {percent(low)} to "
             f"{percent(high)})",
             f"balanced accuracy  {percent(self.balanced_accuracy)}",
-            *([f"top 5              {percent(self.top5)}"] if self.top5 is not None else []),
+            *([f"top-5 accuracy     {percent(self.top5)}"] if self.top5 is not None else []),
             f"macro F1           {self.macro_f1:.3f} ({least:.3f} to {most:.3f})",
             *([f"AUROC              {self.auroc:.3f}{area}"] if self.auroc is not None else []),
             *([f"average precision  {self.average_precision:.3f}"] if self.average_precision is not None else []),
-            f"calibration error  {points(after.debiased_ece)} ({100 * error[0]:.1f} to {100 * error[1]:.1f}; before "
-            f"calibration {points(before.debiased_ece)})",
-            f"log loss           {self.log_loss:.3f} (before calibration {before.log_loss:.3f}, class frequencies "
-            f"{self.frequency_log_loss:.3f})",
-            f"Brier score        {self.brier:.3f} (before calibration {before.brier:.3f}, class frequencies "
-            f"{self.frequency_brier:.3f})",
-            *([f"decided by         {self.rule}"] if self.rule else []),
+            f"calibration error  {points(after.debiased_ece)} ({100 * error[0]:.1f} to {100 * error[1]:.1f}; "
+            f"{points(before.debiased_ece)} before calibration)",
+            f"log loss           {self.log_loss:.3f} ({before.log_loss:.3f} before calibration, "
+            f"{self.frequency_log_loss:.3f} for the class frequencies)",
+            f"Brier score        {self.brier:.3f} ({before.brier:.3f} before calibration, "
+            f"{self.frequency_brier:.3f} for the class frequencies)",
+            *([f"decision rule      {self.rule}"] if self.rule else []),
             "",
         ]
         width = max(len("class"), *(len(c.name) for c in self.per_class))
@@ -229,7 +229,7 @@ class ClassEvaluation(Evaluation):
         """A mistake in a line."""
         kind = "confident mistake" if mistake.probability > 0.8 else "wrong"
         sure = probability(mistake.probability)
-        return f"{kind}: {mistake.image} is {mistake.label}, predicted as {mistake.predicted} with {sure}"
+        return f"{kind}: {mistake.image} is {mistake.label}, predicted as {mistake.predicted} ({sure})"
 
     def report(self, thing: str = "image", validation: Self | None = None) -> ReportParts:
         """Accuracy and calibration, every score beside that of validation, confusions, classes, mistakes."""

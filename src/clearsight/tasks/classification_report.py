@@ -40,11 +40,11 @@ def class_report(test: ClassEvaluation, thing: str, validation: ClassEvaluation 
     return ReportParts(
         verdict=(
             f"Accuracy **{percent(test.accuracy)}** on **{count(test.n, f'test {thing}')}** that were not used in "
-            f"training (95 % interval {_span(test.accuracy_interval)}). Its mean confidence is "
+            f"training (95 % interval {_span(test.accuracy_interval)}). The mean confidence is "
             f"{percent(test.mean_confidence)}, and {found.calibration_words}: the calibration error is "
             f"**{points(test.calibrated.debiased_ece)}** (95 % interval "
             f"{_points_span(test.calibrated.debiased_ece_interval)}; {points(test.uncalibrated.debiased_ece)} before "
-            "calibration)." + (f" The predicted class is chosen for {test.rule}." if test.rule else "")
+            "calibration)." + (f" The predicted class is chosen by this rule: {test.rule}." if test.rule else "")
         ),
         tiles=_tiles(test, found, thing),
         table=_scores(test, validation),
@@ -64,8 +64,8 @@ def _tiles(test: ClassEvaluation, found: Verdict, thing: str) -> tuple[Tile, ...
         Tile(
             "Accuracy",
             percent(test.accuracy),
-            f"The bar is the 95 % interval. The triangle is the accuracy of always predicting ‘{found.commonest}’: "
-            f"{percent(found.commonest_share)}",
+            f"The bar shows the 95 % interval, the triangle the accuracy of always predicting ‘{found.commonest}’ "
+            f"({percent(found.commonest_share)})",
             Bar(test.accuracy, test.accuracy_interval, found.commonest_share),
         ),
         Tile(
@@ -73,7 +73,7 @@ def _tiles(test: ClassEvaluation, found: Verdict, thing: str) -> tuple[Tile, ...
             points(test.calibrated.debiased_ece),
             f"95 % interval {_points_span(test.calibrated.debiased_ece_interval)}, "
             f"{points(test.uncalibrated.debiased_ece)} before calibration. Log loss {test.log_loss:.3f}; always "
-            f"predicting the class frequencies has {test.frequency_log_loss:.3f}",
+            f"predicting the class frequencies gives {test.frequency_log_loss:.3f}",
             alarming=found.calibration == "poor",
         ),
     ]
@@ -86,24 +86,28 @@ def _tiles(test: ClassEvaluation, found: Verdict, thing: str) -> tuple[Tile, ...
 def _scores(test: ClassEvaluation, validation: ClassEvaluation | None) -> Table:
     """Every score, of the test split and of validation."""
     rows: list[tuple[str, Callable[[ClassEvaluation], str], str]] = [
-        ("Images", lambda e: f"{e.n:,}", "how many were evaluated"),
+        ("Images", lambda e: f"{e.n:,}", "number of images evaluated"),
         ("Accuracy", lambda e: percent(e.accuracy), "share of predictions that are correct"),
         ("95 % interval", lambda e: _span(e.accuracy_interval), "contains the true accuracy in 19 of 20 such tests"),
         (
             "Balanced accuracy",
             lambda e: percent(e.balanced_accuracy),
-            "mean recall over classes: rare classes count as much as common ones",
+            "mean recall over classes; rare classes count as much as common ones",
         ),
         ("Mean confidence", lambda e: percent(e.mean_confidence), "mean probability of the predicted class"),
-        ("Macro F1", lambda e: f"{e.macro_f1:.3f}", "mean over classes of the harmonic mean of precision and recall"),
+        ("Macro F1", lambda e: f"{e.macro_f1:.3f}", "harmonic mean of precision and recall, averaged over classes"),
         ("Macro F1, 95 % interval", lambda e: _plain_span(e.macro_f1_interval), "by a smoothed bootstrap"),
         (
             "AUROC",
             lambda e: _or_dash(e.auroc),
-            "mean over classes of the probability that an image of the class ranks above others",
+            "probability that an image of a class ranks above images of other classes, averaged over classes",
         ),
         ("AUROC, 95 % interval", lambda e: _plain_span(e.auroc_interval), "by Newcombe's method"),
-        ("Average precision", lambda e: _or_dash(e.average_precision), "mean area under the precision-recall curve"),
+        (
+            "Average precision",
+            lambda e: _or_dash(e.average_precision),
+            "area under the precision-recall curve, averaged over classes",
+        ),
         (
             "Calibration error",
             lambda e: points(e.calibrated.debiased_ece),
@@ -116,25 +120,29 @@ def _scores(test: ClassEvaluation, validation: ClassEvaluation | None) -> Table:
         ),
         ("Before calibration", lambda e: points(e.uncalibrated.debiased_ece), "debiased ECE of the raw outputs"),
         ("Log loss", lambda e: f"{e.log_loss:.3f}", "in nats; penalises confident mistakes most; 0 is best"),
-        ("Log loss before calibration", lambda e: f"{e.uncalibrated.log_loss:.3f}", "of the raw outputs"),
+        ("Log loss before calibration", lambda e: f"{e.uncalibrated.log_loss:.3f}", "log loss of the raw outputs"),
         (
             "Log loss of the class frequencies",
             lambda e: f"{e.frequency_log_loss:.3f}",
-            "of always predicting the class frequencies; a useful model is below it",
+            "log loss of always predicting the class frequencies; a useful model is below it",
         ),
         ("Brier score", lambda e: f"{e.brier:.3f}", "squared error of the probabilities; 0 is best, 2 is worst"),
-        ("Brier score before calibration", lambda e: f"{e.uncalibrated.brier:.3f}", "of the raw outputs"),
-        ("Brier score of the class frequencies", lambda e: f"{e.frequency_brier:.3f}", "likewise"),
+        ("Brier score before calibration", lambda e: f"{e.uncalibrated.brier:.3f}", "Brier score of the raw outputs"),
+        (
+            "Brier score of the class frequencies",
+            lambda e: f"{e.frequency_brier:.3f}",
+            "Brier score of always predicting the class frequencies; a useful model is below it",
+        ),
     ]
     if test.top5 is not None:
-        top = "share of labels among the five most probable classes"
+        top = "share of images whose label is among the five most probable classes"
         rows.insert(4, ("Top-5 accuracy", lambda e: "–" if e.top5 is None else percent(e.top5), top))
     both = [test] if validation is None else [test, validation]
     return Table(
-        ("Score", *("Test", "Validation")[: len(both)], Column("How to read it", "words")),
+        ("Score", *("Test", "Validation")[: len(both)], Column("Meaning", "words")),
         tuple((name, *(of(e) for e in both), words) for name, of, words in rows),
-        "Quote the test scores. Validation images were used to choose and calibrate the model, so their scores "
-        "are slightly optimistic; in cross-validation each image is scored by a model that was not fitted on it.",
+        "Report the test scores. Validation images were used to choose and calibrate the model, so their scores "
+        "are slightly optimistic. In cross-validation, each image is scored by a model that was not fitted on it.",
         sortable=False,
     )
 
@@ -167,11 +175,10 @@ def _classes(test: ClassEvaluation, thing: str) -> Table:
             )
             for k, s in enumerate(test.per_class)
         ),
-        f"**Recall**: the share of the test {thing}s of a class that are predicted as that class; its bar is the "
-        f"95 % interval, which is wide for few {thing}s. **Precision**: "
-        f"the share of the {thing}s predicted as a class that "
-        "belong to it. **F1**: their harmonic mean. **AUROC** and **average "
-        "precision** summarise all thresholds on the probability of the class.",
+        f"**Recall**: share of the test {thing}s of a class that are predicted as that class. The bar shows its 95 % "
+        f"interval, which is wide if there are few {thing}s. **Precision**: share of the {thing}s predicted as a class "
+        "that belong to it. **F1**: harmonic mean of precision and recall. **AUROC** and **average precision** "
+        "summarise all thresholds on the probability of the class.",
     )
 
 
@@ -179,17 +186,18 @@ def _curves(test: ClassEvaluation, thing: str) -> tuple[Section, ...]:
     """ROC and precision against recall; nothing where there is no curve."""
     if not test.roc and not test.precision_recall:
         return ()
-    several = f"; thin lines are the classes, the blue one their mean, on {thing}s of all classes"
+    several = ". Thin lines show the individual classes, and the blue line shows their macro average"
     charts = (
         CurveChart("ROC", test.roc, "false positive rate", "true positive rate", chance=True),
         CurveChart("Precision and recall", test.precision_recall, "recall", "precision"),
     )
     words = (
-        "Each class against all others, over all thresholds on its probability"
+        f"One-vs-rest curves on the test {thing}s, over all thresholds on the probability of each class"
         + several * (len(test.roc) > 1)
-        + ". **ROC**: the share of its images that are found, against the share of other images predicted as it. "
-        "**Precision and recall**: the share of the images predicted as it that belong to it, against the share "
-        "found. To change the operating point, train with `--min-precision`, `--min-recall` or `--costs`."
+        + ". **ROC**: the share of images of the class that are predicted as it against the share of other images "
+        "predicted as it. **Precision and recall**: the share of predictions of the class that are correct against "
+        "the share of its images that are found. To change the operating point, train with `--min-precision`, "
+        "`--min-recall` or `--costs`."
     )
     return (Section("curves-by-threshold", "ROC, precision and recall", (Charts(charts, words),), link="ROC"),)
 
@@ -203,18 +211,19 @@ def _calibration(test: ClassEvaluation, thing: str) -> Section:
         (
             Charts(
                 tuple(ReliabilityChart(f"{name}: error {points(ece)}", bins) for name, ece, bins in both),
-                f"Are predictions with a confidence of 80 % correct 8 times in 10? Each dot is a group of "
-                f"test {thing}s with similar confidence: on the dashed line confidence equals accuracy, below it "
-                f"the model is overconfident, above it underconfident. Coloured lines are the gaps, thicker for "
-                f"more {thing}s; gray lines are 95 % intervals; the bars count the {thing}s.",
+                f"Are predictions with a confidence of 80 % correct 8 times out of 10? Each dot is a group of test "
+                f"{thing}s with similar confidence. On the dashed line, confidence equals accuracy; below it, the "
+                "model is overconfident, and above it underconfident. Coloured lines show the gaps and are thicker "
+                f"for groups of more {thing}s, gray lines show 95 % intervals, and bars show the number of {thing}s.",
             ),
             Text(
                 "The calibration error (expected calibration error, ECE) is the mean distance of the dots from the "
-                f"line, weighted by their {thing}s, minus the distance expected by chance for this number of "
-                f"{thing}s (debiased). Of several calibration methods, the one with the lowest log loss on validation "
-                f"{thing}s is used, if it is clearly better than none; here: {test.calibration}."
+                f"line, weighted by the number of {thing}s in each, minus the distance expected by chance for this "
+                f"number of {thing}s (debiased). Of several calibration methods, the one with the lowest log loss on "
+                f"validation {thing}s is used if it is clearly better than no calibration. Used here: "
+                f"{test.calibration}."
             ),
-            Folded("The dots as numbers", tuple(_bins(name, bins, thing) for name, _, bins in both)),
+            Folded("The dots as a table", tuple(_bins(name, bins, thing) for name, _, bins in both)),
         ),
     )
 
@@ -239,16 +248,20 @@ def _bins(title: str, bins: tuple[ReliabilityBin, ...], thing: str) -> Table:
 def _mistakes(test: ClassEvaluation, thing: str) -> Cards:
     shown, total = test.mistakes[:SHOWN], len(test.mistakes)
     if total > len(shown):
-        which = f"The {len(shown)} most confident of {total:,} mistakes"
+        which = f"The {len(shown)} most confident of {total:,} mistakes on the test {thing}s, most confident first"
     else:
-        which = "The only mistake" if total == 1 else f"All {total} mistakes"
+        which = (
+            f"The only mistake on the test {thing}s"
+            if total == 1
+            else f"All {total} mistakes on the test {thing}s, most confident first"
+        )
     return Cards(
         tuple(map(_card, shown)),
-        f"{which} on the test {thing}s, most confident first; below each the probability of the predicted class, and "
-        "of the label. A confident mistake is often a wrong label, two "
-        "objects in one picture, or something absent from the training data.",
-        f"None: all of {count(test.n, f'test {thing}')} are predicted correctly. The true share of mistakes may "
-        f"still be as high as {percent(1 - test.accuracy_interval[0])}.",
+        f"{which}. Below each are the probability of the predicted class and that of the label. A confident mistake "
+        f"often means that the label is wrong, that the {thing} shows two objects, or that nothing like it is in the "
+        "training data.",
+        f"None of the {count(test.n, f'test {thing}')} is misclassified. The true error rate may still be as high as "
+        f"{percent(1 - test.accuracy_interval[0])}.",
     )
 
 

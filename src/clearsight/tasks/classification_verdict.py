@@ -55,12 +55,12 @@ def verdict(test: ClassEvaluation, thing: str = "image") -> Verdict:
 def _calibration(test: ClassEvaluation, thing: str) -> tuple[Literal["good", "poor", "unknown"], str]:
     entry = next(entry for entry in test.promises() if entry.name == "calibration")
     if entry.status == "kept":
-        return "good", "its probabilities are calibrated"
+        return "good", "the probabilities are calibrated"
     if entry.status == "too few images":
-        return "unknown", f"there are too few {thing}s to measure the calibration of its probabilities"
+        return "unknown", f"there are too few {thing}s to measure the calibration of the probabilities"
     if test.log_loss >= test.frequency_log_loss:
-        return "poor", "its probabilities are no better than the class frequencies"
-    return "poor", f"it is {'overconfident' if test.mean_confidence > test.accuracy else 'underconfident'}"
+        return "poor", "the probabilities are no better than the class frequencies"
+    return "poor", f"the model is {'overconfident' if test.mean_confidence > test.accuracy else 'underconfident'}"
 
 
 def _caveats(test: ClassEvaluation, calibration: str, commonest: float, thing: str) -> Iterator[Caveat]:
@@ -73,24 +73,24 @@ def _caveats(test: ClassEvaluation, calibration: str, commonest: float, thing: s
         )
     if low <= commonest:
         yield Caveat(
-            "It is not significantly better than always predicting the most common class, which is correct for "
-            f"{percent(commonest)}.",
+            "The accuracy is not significantly better than that of always predicting the most common class "
+            f"({percent(commonest)}).",
             f"Inspect the mistakes: is the difference between the classes visible in the {thing}s?",
         )
     if calibration == "poor":
         yield Caveat(
-            f"Its mean confidence is {percent(test.mean_confidence)}, its accuracy {percent(test.accuracy)}.",
-            "Use its predictions, not its probabilities.",
+            f"The mean confidence is {percent(test.mean_confidence)}, but the accuracy is {percent(test.accuracy)}.",
+            "Use the predictions, but not the probabilities.",
         )
     if untested := [f"‘{s.name}’" for s in test.per_class if not s.images]:
-        yield Caveat(f"No test {thing} of {listed(untested)}: their recall is unknown.")
+        yield Caveat(f"No test {thing} of {listed(untested)}: recall cannot be measured.")
     weak = [s for s in test.per_class if s.images and s.recall_interval[1] < test.accuracy - CLEARLY]
     if weak:
         found = [f"‘{s.name}’ ({recalled(s, thing)})" for s in sorted(weak, key=lambda s: s.recall)]
         one = len(weak) == 1
         yield Caveat(
             f"Recall well below the overall accuracy: {listed(found)}.",
-            f"Inspect {'its' if one else 'their'} mistakes, and collect more {thing}s of {'it' if one else 'them'}.",
+            f"Inspect the mistakes, and collect more {thing}s of {'this class' if one else 'these classes'}.",
         )
 
 

@@ -53,18 +53,18 @@ class ErrorEvaluation(Evaluation):
         """The mean error of each name."""
         return "\n".join(
             f"{name}: mean error {s['mean_error']:.3g} on {count(summary['n'], thing)}{new} "
-            f"(always predicting the mean: {s['usual_error']:.3g})"
+            f"({s['usual_error']:.3g} for always predicting the mean)"
             for name, s in summary["per_name"].items()
         )
 
     def mistake_line(self, mistake: ErrorMistake) -> str:
         """The truth and the prediction."""
         predicted, truth = (", ".join(f"{v:.4g}" for v in row) for row in (mistake.predicted, mistake.truth))
-        return f"largest error: {mistake.image} is {truth}, predicted {predicted}"
+        return f"large error: {mistake.image}, true {truth}, predicted {predicted}"
 
     def report(self, thing: str = "image", validation: Self | None = None) -> ReportParts:
         """What the report says about the test split."""
-        words = "mean error; always predicting the mean: {:.3g}"
+        words = "mean error; always predicting the mean gives {:.3g}"
         tiles = tuple(Tile(s.name, f"{s.mean_error:.3g}", words.format(s.usual_error)) for s in self.per_name[:4])
         rows = tuple((s.name, f"{s.mean_error:.4g}", f"{s.usual_error:.4g}") for s in self.per_name)
         first = self.per_name[0]

@@ -79,8 +79,8 @@ class Hierarchy(Classification):
         """
         if not 0.5 < options.back_off < 1:
             raise ConfigError(
-                f"a probability of {options.back_off:g} to back off by",
-                expected="above 0.5 and below 1, such as 0.9: at 0.5, two parents could reach it",
+                f"the back-off probability {options.back_off:g} is out of range",
+                expected="a probability above 0.5 and below 1, such as 0.9 (at 0.5, two parents could reach it)",
             )
         plain = super().predictions(outputs, images, ood, options)
         return [*with_back_off(plain, self.decode(outputs), self.tree, options.back_off)]
@@ -143,7 +143,7 @@ def _tree(classes: Sequence[str], options: TaskOptions, checked: bool = True) ->
             raise DataError(
                 "the data has no hierarchy of classes", found=f"classes {', '.join(classes[:5])}",
                 expected="nested folders such as photos/animal/dog/1.jpg, or labels such as animal/dog",
-                fix="or pass a CSV file of parents: --hierarchy parents.csv",
+                fix="alternatively, pass a CSV file of parents: --hierarchy parents.csv",
             )  # fmt: skip
         return tree
     if isinstance(options.hierarchy, Mapping):
@@ -177,14 +177,16 @@ def read_parents(path: Path) -> dict[str, str]:
         ConfigError: the file cannot be read, lacks a column, or gives a name two parents, itself as its parent, or a
             cycle.
     """
-    expected = "a CSV file with columns class and parent, such as dog,animal"
+    expected = "a CSV file with the columns class and parent and rows such as dog,animal"
     try:
         rows = list(csv.DictReader(path.read_text(encoding="utf-8-sig").splitlines(), skipinitialspace=True))
     except (OSError, ValueError, csv.Error) as error:
         raise ConfigError(f"--hierarchy {path} cannot be read", found=str(error), expected=expected) from error
     head = [name.strip().lower() for name in (rows[0] if rows else {}) if name is not None]
     if not set(COLUMNS) <= set(head):
-        raise ConfigError(f"--hierarchy {path} lacks a column", found=", ".join(head) or "no rows", expected=expected)
+        raise ConfigError(
+            f"--hierarchy {path} lacks a required column", found=", ".join(head) or "no rows", expected=expected
+        )
     found: dict[str, str] = {}
     for line, row in enumerate(rows, start=2):
         cells = {str(key).strip().lower(): class_name((value or "").strip()) for key, value in row.items() if key}
@@ -203,13 +205,13 @@ def read_parents(path: Path) -> dict[str, str]:
         if found.setdefault(name, parent) != parent:
             raise ConfigError(
                 f"{path} gives {name!r} two parents", found=f"{found[name]!r} and {parent!r} (line {line})",
-                expected="one parent for each name",
+                expected="one parent per name",
             )  # fmt: skip
     parents = {name: parent for name, parent in found.items() if parent}
     if cycle := _cycle(parents):
         raise ConfigError(
-            f"{path} is a cycle", found=" below ".join(map(repr, cycle)),
-            expected="parents that end at a root", fix="leave out one of these rows",
+            f"{path} contains a cycle", found=" below ".join(map(repr, cycle)),
+            expected="chains of parents that end at a root", fix="remove one of these rows",
         )  # fmt: skip
     return parents
 
@@ -237,11 +239,11 @@ def check_parents(parents: Mapping[str, str], classes: Sequence[str], where: str
         raise ConfigError(
             f"{where} names {count(len(unknown), 'class', 'classes')} that the data does not contain",
             found=", ".join(map(repr, unknown[:5])) + (", ..." if len(unknown) > 5 else ""),
-            expected="classes of the data, such as " + ", ".join(classes[:8]) + ", and names above these",
+            expected="classes of the data, such as " + ", ".join(classes[:8]) + ", or their ancestors",
             fix=did_you_mean(unknown[0], classes),
         )
     if not tree.parents:
         raise ConfigError(
-            f"{where} gives no class a parent", found="no rows" if not parents else ", ".join(list(parents)[:5]),
+            f"no class has a parent in {where}", found="no rows" if not parents else ", ".join(list(parents)[:5]),
             expected="parents of classes such as " + ", ".join(classes[:8]),
         )  # fmt: skip

@@ -96,13 +96,12 @@ class HierarchyScores:
             for score in (*usual.levels, usual.answered)
         ]
         found.append(f"{'none':<{width}}  {usual.unanswered:6d}  {percent(usual.unanswered / n):>7}")
-        found.append(f"correct at least as often as stated: {usual.verdict()}")
-        mean = "" if self.mistake_distance is None else f", {self.mistake_distance:.2f} for mistakes"
-        found.append(f"distance in the tree {self.distance:.2f} levels of {self.levels} on average{mean}")
+        found.append(f"promise of at least {percent(usual.stated, 0)} correct: {usual.verdict()}")
+        mean = "" if self.mistake_distance is None else f"; {self.mistake_distance:.2f} over mistakes alone"
+        found.append(f"mean distance in the tree: {self.distance:.2f} of {count(self.levels, 'level')}{mean}")
         found += [
-            f"at {percent(s.stated, 0)}: {percent(s.levels[0].n / n)} "
-            f"predicted as a class, {percent(s.backed_off.n / n)} "
-            f"as a parent, correct {_right(s.answered)}, information "
+            f"at {percent(s.stated, 0)}: {percent(s.levels[0].n / n)} predicted as a class, "
+            f"{percent(s.backed_off.n / n)} as a parent; correct {_right(s.answered)}, information "
             f"{percent(s.information)}"
             for s in self.at
         ]
@@ -177,8 +176,8 @@ class HierarchyEvaluation(ClassEvaluation):
             return line
         answered, (low, high) = usual["answered"], usual["answered"]["interval"]
         return (
-            f"{line}\nat {percent(BACK_OFF, 0)}: {usual['levels'][0]['n']:,} {thing}s answered with a class, "
-            f"{usual['backed_off']['n']:,} with a parent, {usual['unanswered']:,} with neither; correct "
+            f"{line}\nat {percent(BACK_OFF, 0)}: {count(usual['levels'][0]['n'], thing)} predicted as a class, "
+            f"{usual['backed_off']['n']:,} as a parent, {usual['unanswered']:,} as neither; correct "
             f"{percent(answered['right'])} ({percent(low)} to {percent(high)})"
         )
 
@@ -203,21 +202,24 @@ def hierarchy_section(scores: HierarchyScores, thing: str) -> Section:
     """The report's section on answers with a class or a parent."""
     usual = scores.usual
     n = usual.answered.n + usual.unanswered
-    mistakes = "" if scores.mistake_distance is None else f"; for mistakes only {scores.mistake_distance:.2f}"
+    mistakes = "" if scores.mistake_distance is None else f"; over mistakes alone it is {scores.mistake_distance:.2f}"
     words = (
         f"The predicted class or parent is the deepest one whose probability is at least {percent(usual.stated)}; "
-        f"`predict --back-off X` sets another probability. A prediction is correct if the true class is the "
-        f"predicted one or below it. At least {percent(usual.stated)} of "
-        f"the predictions should be correct: **{usual.verdict()}**. For "
-        f"{count(usual.unanswered, f'{thing}')} of {n:,} no class or parent reaches it."
+        f"`predict --back-off X` sets a different probability. A prediction is correct if the true class is the "
+        f"predicted one or lies below it in the tree. At least {percent(usual.stated)} of the predictions should be "
+        f"correct: **{usual.verdict()}**. For {usual.unanswered:,} of {count(n, thing)}, no class or parent reaches "
+        "this probability."
     )
     levels = Table(
-        ("Answer", f"{thing.capitalize()}s", "Share", "Right", Column("95 % interval", "interval"), "Stated"),
+        (
+            "Prediction", f"{thing.capitalize()}s", "Share", "Correct", Column("95 % interval", "interval"),
+            "Mean probability",
+        ),
         tuple(_row(score, n) for score in (*usual.levels, usual.answered)),
         words, sortable=False,
     )  # fmt: skip
     several = Table(
-        ("Stated at least", "Class", "Parent", "Nothing", "Right", "Information"),
+        ("Required probability", "Class", "Parent", "None", "Correct", "Information"),
         tuple(
             (
                 percent(s.stated), percent(s.levels[0].n / n), percent(s.backed_off.n / n), percent(s.unanswered / n),
@@ -225,13 +227,13 @@ def hierarchy_section(scores: HierarchyScores, thing: str) -> Section:
             )
             for s in scores.at
         ),
-        "**Information**: mean share of the bits that the class itself would give, for correct predictions; 0 for "
-        "wrong ones.",
+        "**Information**: mean share of the information in bits that the class itself would provide; wrong "
+        "predictions count as 0.",
         sortable=False,
     )  # fmt: skip
     distance = Text(
-        f"The mean distance from the true class to the first parent shared with the most probable class is "
-        f"{scores.distance:.2f} levels, counting 0 if both are the same{mistakes}. "
+        f"The mean distance from the true class to the closest parent that it shares with the most probable class is "
+        f"{scores.distance:.2f} levels, counted as 0 if both classes are the same{mistakes}. "
         f"The tree has {count(scores.levels, 'level')}."
     )
     return Section("hierarchy", "Hierarchy", (levels, several, distance))

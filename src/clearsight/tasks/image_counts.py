@@ -51,23 +51,23 @@ class ImageCounts:
             kinds = " and ".join(
                 f"{n} {name}" for n, name in ((self.training, "training"), (self.validation, "validation")) if n
             )
-            done = "scored as requested: these scores are too optimistic" if self.training_included else "excluded"
-            found.append(f"{kinds} {thing}{'' if seen == 1 else 's'} of this model, known by content, {done}")
+            done = "scored as requested, so the scores are too optimistic" if self.training_included else "excluded"
+            found.append(f"{kinds} {thing}{'' if seen == 1 else 's'} of this model, recognised by content: {done}")
         if self.unreadable:
             some = ", ".join(self.unreadable[:NAMED]) + (", ..." if len(self.unreadable) > NAMED else "")
             found.append(f"{of(len(self.unreadable), 'cannot be read')}: {some}")
         if self.unlabelled:
             found.append(of(self.unlabelled, "without a label, not scored"))
         if self.other_split:
-            found.append(of(self.other_split, "outside the stated test split, not scored"))
+            found.append(of(self.other_split, "outside the test split of the data, not scored"))
         if self.unlisted:
-            found.append(of(self.unlisted, "not in the split of this run, not scored: name the data to score them"))
+            found.append(
+                of(self.unlisted, "not in the split of this run, not scored; pass the data explicitly to score them")
+            )
         if self.missing:
             found.append(of(self.missing, "of the test split can no longer be found"))
         if self.relabelled:
-            found.append(of(self.relabelled, "scored with a different label than in training"))
+            found.append(of(self.relabelled, "scored with a label that differs from the one in training"))
         if not self.overlap_checked:
-            found.append(
-                f"it cannot be checked whether the model was trained on some of these {thing}s: it has no split.csv"
-            )
+            found.append(f"overlap with the training {thing}s could not be checked, because the model has no split.csv")
         return found

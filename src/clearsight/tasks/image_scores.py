@@ -58,9 +58,9 @@ def score_words(task: Task) -> str:
 
 @score_words.register
 def _(task: Multilabel) -> str:
-    return "share of labels that are right"
+    return "share of correct labels"
 
 
 @score_words.register
 def _(task: Anomaly) -> str:
-    return "share of images called rightly"
+    return "share of correctly classified images"

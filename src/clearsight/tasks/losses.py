@@ -194,6 +194,6 @@ def one_hot_targets(labels: Tensor, classes: int, smoothing: float = 0.0) -> Ten
     """
     wrong = labels[(labels < 0) | (labels >= classes)]
     if len(wrong):
-        raise DataError("a label is not the index of a class", found=int(wrong[0]), expected=f"0 to {classes - 1}")
+        raise DataError("a label is not a valid class index", found=int(wrong[0]), expected=f"0 to {classes - 1}")
     spread = torch.full((len(labels), classes), smoothing / classes, device=labels.device)
     return spread.scatter_(1, labels[:, None], 1 - smoothing + smoothing / classes)

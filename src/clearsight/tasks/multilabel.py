@@ -60,10 +60,10 @@ class Multilabel(Task):
 
     name: ClassVar[str] = "multilabel"
     words_used: ClassVar[Words] = Words(
-        data="several labels per image, in one cell or in columns of 0 and 1",
+        data="several labels per image, in one cell or in 0/1 columns",
         names=("label", "labels"),
         group="rarest label",
-        score_curve=("Correct labels", "the other curve is the share of correct labels"),
+        score_curve=("Correct labels", "the second curve is the share of correct labels"),
     )
     training: ClassVar[Training] = Training(
         head="regression",
@@ -73,7 +73,7 @@ class Multilabel(Task):
     prediction: ClassVar[type[Any]] = LabelsPrediction
     evaluation: ClassVar[type[Evaluation]] = LabelsEvaluation
     counted: ClassVar[tuple[str, str]] = ("label", "labels")
-    imbalance_advice: ClassVar[str] = "the F1 of each label"
+    imbalance_advice: ClassVar[str] = "per-label F1"
     predict_options: ClassVar[frozenset[str]] = frozenset({"top"})
     localises: ClassVar[bool] = True
     studio: ClassVar[str] = "labels"
@@ -111,9 +111,9 @@ class Multilabel(Task):
             names, numbers = stated.as_numbers()
             if stray := numbers[~np.isin(numbers, (0, 1))].tolist():
                 raise DataError(
-                    f"columns of labels in {stated.origin} must be 0 or 1",
+                    f"label columns in {stated.origin} must contain only 0 and 1",
                     found=f"{stray[0]:g}",
-                    fix="use --task regression for numbers",
+                    fix="use --task regression for numeric targets",
                 )
             values = numbers.astype(np.float32)
         require_finite(values, names, stated.origin)
@@ -133,7 +133,7 @@ class Multilabel(Task):
     def describe(cls, dataset: Dataset) -> str:
         """How many labels, and by what images are counted."""
         some = ", ".join(dataset.names[:6]) + (", ..." if len(dataset.names) > 6 else "")
-        return f"{len(dataset.names)} labels ({some}), counted by the rarest label of each image"
+        return f"{len(dataset.names)} labels ({some}), grouped by the rarest label of each image"
 
     @classmethod
     def balance(cls, dataset: Dataset, known: NDArray[np.int64]) -> tuple[tuple[str, ...], NDArray[np.int64]]:
@@ -159,8 +159,8 @@ class Multilabel(Task):
         always = [name for name in constant if dataset.targets[0, dataset.names.index(name)] == 1]
         return DataError(
             f"{count(len(constant), 'constant label')} in {dataset.name}",
-            found=f"{(always or constant)[0]!r} {'is positive for every image' if always else 'is never positive'}",
-            fix="leave these labels out, or add images with the other value",
+            found=f"{(always or constant)[0]!r}, which is {'positive for every image' if always else 'never positive'}",
+            fix="leave constant labels out, or add images with the missing value",
         )
 
     @classmethod
@@ -209,7 +209,7 @@ class Multilabel(Task):
     ) -> tuple[Multilabel, tuple[str, ...]]:
         """The thresholds that keep a precision or recall of some labels."""
         if wishes.costs:
-            raise ConfigError("--costs needs one class per image", fix="use --min-precision or --min-recall")
+            raise ConfigError("--costs requires one class per image", fix="use --min-precision or --min-recall")
         found, reached = label_thresholds(self.decode(outputs), truth > 0, self.names, self.thresholds, wishes)
         rules = tuple(r.words() for r in reached)
         return replace(self, thresholds=found, rule="; ".join(rules)), rules

@@ -110,9 +110,9 @@ class LabelsEvaluation(Evaluation):
     def headline(summary: dict[str, Any], thing: str = "image", new: str = "") -> str:
         """Ranking, F1, and how many images get exactly their labels."""
         return (
-            f"mean average precision {summary['mean_average_precision']:.3f} on {summary['n']} {thing}s{new}\n"
-            f"F1 {summary['macro_f1']:.3f} with a threshold for each label, {summary['macro_f1_at_half']:.3f} with 1/2 "
-            f"for all; {percent(summary['exact'])} of the {thing}s get exactly the right labels"
+            f"mean average precision {summary['mean_average_precision']:.3f} on {count(summary['n'], thing)}{new}\n"
+            f"macro F1 {summary['macro_f1']:.3f} with one threshold per label, {summary['macro_f1_at_half']:.3f} with "
+            f"1/2 for all labels; all labels correct for {percent(summary['exact'])} of the {thing}s"
         )
 
     def details(self, thing: str) -> list[str]:
@@ -139,12 +139,12 @@ class LabelsEvaluation(Evaluation):
             Tile(
                 "Mean average precision",
                 f"{self.mean_average_precision:.3f}",
-                f"1 if, for every label, all {thing}s with it are ranked above all without it",
+                f"1 if, for every label, all {thing}s with the label are ranked above all those without it",
             ),
             Tile(
                 "Macro F1",
                 f"{self.macro_f1:.3f}",
-                "mean F1 of the labels; with a threshold of 1/2 for all labels it would be "
+                "F1 averaged over labels; with a threshold of 1/2 for all labels, it would be "
                 f"{self.macro_f1_at_half:.3f}",
             ),
             Tile(
@@ -157,7 +157,11 @@ class LabelsEvaluation(Evaluation):
         ]
         if weakest:
             tiles.append(
-                Tile("Weakest label", weakest.name, f"F1 {weakest.f1:.3f} on {count(weakest.images, f'test {thing}')}")
+                Tile(
+                    "Weakest label",
+                    weakest.name,
+                    f"F1 {weakest.f1:.3f}; {count(weakest.images, f'test {thing}')} with this label",
+                )
             )
         rows = tuple(
             (
@@ -166,10 +170,11 @@ class LabelsEvaluation(Evaluation):
             )
             for s in self.per_label
         )  # fmt: skip
-        cards = Cards(tuple(map(_card, self.mistakes[:SHOWN])), none=f"None of the test {thing}s.")
+        cards = Cards(tuple(map(_card, self.mistakes[:SHOWN])), none=f"There are no mistakes on the test {thing}s.")
         return ReportParts(
-            verdict=f"Exactly the right labels: **{percent(self.exact)}** of **{count(self.n, f'test {thing}')}** "
-            f"that were not used in training. Of all labels **{percent(1 - self.hamming)}** are correct.",
+            verdict=f"All labels are correct for **{percent(self.exact)}** of **{count(self.n, f'test {thing}')}** "
+            f"that were not used in training. Counted individually, **{percent(1 - self.hamming)}** of the labels are "
+            "correct.",
             tiles=tuple(tiles),
             table=Table(
                 (
@@ -183,8 +188,8 @@ class LabelsEvaluation(Evaluation):
                     "F1 at 1/2",
                 ),
                 rows,
-                "Each label is an independent binary prediction; probabilities do not sum to 1. It is predicted "
-                "if it reaches its threshold, which was chosen on validation images for the highest F1.",
+                "Each label is an independent binary prediction; probabilities do not sum to 1. A label is predicted "
+                "if its probability reaches its threshold, which was chosen on validation images for the highest F1.",
             ),
             sections=(Section("mistakes", "The most surprising mistakes", (cards,), link="Mistakes"),),
         )

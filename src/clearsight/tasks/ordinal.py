@@ -55,6 +55,7 @@ from clearsight.tasks.task import (
     Training,
     Words,
 )
+from clearsight.wording import count
 
 MOST_GRADES = 20
 """Different numbers of which there are more are no grades."""
@@ -73,10 +74,10 @@ class Ordinal(Task):
 
     name: ClassVar[str] = "ordinal"
     words_used: ClassVar[Words] = Words(
-        data="ordered grades, as numbers or as names with --grades",
+        data="ordered grades, given as numbers or as names with --grades",
         names=("grade", "grades"),
         group="grade",
-        score_curve=("Correct grades", "the other curve is the share of correct grades"),
+        score_curve=("Correct grades", "the second curve is the share of correct grades"),
     )
     training: ClassVar[Training] = Training(
         head="regression",
@@ -86,7 +87,7 @@ class Ordinal(Task):
     prediction: ClassVar[type[Any]] = Prediction
     evaluation: ClassVar[type[Evaluation]] = GradesEvaluation
     counted: ClassVar[tuple[str, str]] = ("grade", "grades")
-    imbalance_advice: ClassVar[str] = "quadratic weighted kappa and the mean absolute error"
+    imbalance_advice: ClassVar[str] = "quadratic weighted kappa and mean absolute error"
     own_options: ClassVar[tuple[str, ...]] = ("grades",)
     predict_options: ClassVar[frozenset[str]] = frozenset({"top", "coverage"})
     exclusive: ClassVar[bool] = True
@@ -106,22 +107,22 @@ class Ordinal(Task):
             cells = _as_numbers(stated, cells) or cells
         if not given and not all(map(_is_number, cells)):
             raise DataError(
-                f"the order of the grades in {stated.origin} is not known",
+                f"the order of the grades in {stated.origin} is unknown",
                 found=", ".join(sorted(set(cells), key=natural_key)[:8]),
-                fix="name them, lowest first, such as --grades none,mild,severe",
+                fix="list them, lowest first, for example with --grades none,mild,severe",
             )
         names = given or tuple(sorted(set(cells), key=float))
         if unknown := sorted(set(cells) - set(names), key=natural_key):
             raise DataError(
-                f"{stated.origin} has grades that {'the model' if options.evaluating else '--grades'} does not name",
+                f"{stated.origin} has grades that are missing from {'the model' if options.evaluating else '--grades'}",
                 found=", ".join(unknown[:8]),
                 expected=", ".join(names[:8]),
             )
         if not 2 <= len(names) <= MOST_GRADES:
             raise DataError(
-                f"{stated.origin} contains {len(names)} different grades",
-                expected=f"from 2 to {MOST_GRADES}",
-                fix="use --task regression for numbers" if len(names) > 2 else None,
+                f"{stated.origin} contains {count(len(names), 'different grade')}",
+                expected=f"2 to {MOST_GRADES}",
+                fix="use --task regression for numeric targets" if len(names) > 2 else None,
             )
         labels = np.array([names.index(cell) for cell in cells], np.int64)
         return Dataset(
@@ -143,7 +144,7 @@ class Ordinal(Task):
     def check(cls, dataset: Dataset, config: Any) -> None:
         """Refuse data of one grade alone."""
         if len(np.unique(dataset.labels)) < 2:
-            raise DataError(f"all images of {dataset.name} have one grade", found=dataset.names[dataset.labels[0]])
+            raise DataError(f"all images of {dataset.name} have the same grade", found=dataset.names[dataset.labels[0]])
 
     @classmethod
     def truth(cls, dataset: Dataset) -> NDArray[Any]:
@@ -339,7 +340,7 @@ def _as_numbers(stated: Stated, cells: Sequence[str]) -> list[str]:
         return []
     columns, numbers = stated.as_numbers()
     if numbers.shape[1] > 1:
-        raise DataError(f"{stated.origin} has several grades per image", expected="one column of grades")
+        raise DataError(f"{stated.origin} has several grades per image", expected="a single column of grades")
     require_finite(numbers, columns, stated.origin)
     return [str(int(value)) if value == int(value) else f"{value:.3g}" for value in numbers[:, 0].tolist()]
 

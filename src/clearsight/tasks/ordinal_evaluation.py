@@ -90,15 +90,19 @@ class GradesEvaluation(Evaluation):
         """Kappa, mean absolute error and accuracy."""
         (low, high), (least, most) = summary["kappa_interval"], summary["mean_absolute_error_interval"]
         return (
-            f"quadratic weighted kappa {summary['kappa']:.3f} ({low:.3f} to {high:.3f}) on {summary['n']} "
-            f"{thing}s{new}\noff by {summary['mean_absolute_error']:.2f} grades on average ({least:.2f} to {most:.2f}; "
-            f"always the median grade: {summary['usual_error']:.2f}); {percent(summary['accuracy'])} exactly correct"
+            f"quadratic weighted kappa {summary['kappa']:.3f} ({low:.3f} to {high:.3f}) on "
+            f"{count(summary['n'], thing)}{new}\nmean absolute error {summary['mean_absolute_error']:.2f} grades "
+            f"({least:.2f} to {most:.2f}; {summary['usual_error']:.2f} for always predicting the median grade); "
+            f"{percent(summary['accuracy'])} exactly correct"
         )
 
     def mistake_line(self, mistake: GradeMistake) -> str:
         """A mistake in a line."""
         m = mistake
-        return f"off by {m.off}: {m.image} is {m.grade}, predicted as {m.predicted} with {probability(m.probability)}"
+        return (
+            f"off by {count(m.off, 'grade')}: {m.image} is {m.grade}, predicted as {m.predicted} "
+            f"({probability(m.probability)})"
+        )
 
     def report(self, thing: str = "image", validation: Self | None = None) -> ReportParts:
         """Agreement, mean absolute error, a row for each grade, the confusion matrix, and the furthest off."""
@@ -112,27 +116,27 @@ class GradesEvaluation(Evaluation):
                 )
                 for m in self.mistakes[:SHOWN]
             ),
-            none=f"None of the test {thing}s.",
+            none=f"There are no mistakes on the test {thing}s.",
         )
         return ReportParts(
-            verdict=f"Off by **{self.mean_absolute_error:.2f}** grades on average on "
-            f"**{count(self.n, f'test {thing}')}** that were not used in training; **{percent(self.accuracy)}** "
-            "exactly correct.",
+            verdict=f"Mean absolute error **{self.mean_absolute_error:.2f}** grades on "
+            f"**{count(self.n, f'test {thing}')}** that were not used in training. **{percent(self.accuracy)}** of the "
+            "predictions are exactly correct.",
             tiles=(
                 Tile(
                     "Agreement", f"{self.kappa:.3f}",
-                    f"quadratic weighted kappa, {low:.3f} to {high:.3f} with 95 % confidence; 0 is chance, 1 perfect",
+                    f"quadratic weighted kappa; 95 % interval {low:.3f} to {high:.3f}; 0 is chance, 1 is perfect",
                 ),
                 Tile(
                     "Mean absolute error", f"{self.mean_absolute_error:.2f}",
-                    f"grades, {least:.2f} to {most:.2f} with 95 % confidence; always predicting the median grade "
-                    f"gives {self.usual_error:.2f}",
+                    f"grades; 95 % interval {least:.2f} to {most:.2f}; always predicting the median grade gives "
+                    f"{self.usual_error:.2f}",
                 ),
                 Tile("Accuracy", percent(self.accuracy), "exactly correct", Bar(self.accuracy, self.accuracy_interval)),
             ),
             table=Table(
-                ("Grade", f"{thing.capitalize()}s", "Exactly right", "Within one grade"), tuple(self._rows()),
-                f"For each grade of the test {thing}s, how often it is predicted, and how often within one grade.",
+                ("Grade", f"{thing.capitalize()}s", "Exactly correct", "Within one grade"), tuple(self._rows()),
+                f"For each true grade, the shares of test {thing}s predicted exactly and within one grade.",
             ),
             sections=(
                 Section("confusion", "Confusion matrix", (Confusion(self.confusion, self.names, thing),)),

@@ -32,7 +32,7 @@ LARGEST_ERROR = 0.03
 FAR_FLAGGED = 0.95
 """Share of far images that must be flagged as out of distribution."""
 
-FAR_IMAGES = "far images (built-in noise, constants, patterns and text pages)"
+FAR_IMAGES = "far images (built-in noise, constant images, patterns and pages of text)"
 """What far images are, for readers."""
 
 FALSE_FLAGS = 0.1
@@ -81,7 +81,7 @@ class Check:
         if self.value is None or not math.isfinite(self.value):
             return f"the {self.what} could not be measured"
         if self.interval is None:
-            what, condition = "with so few images the expected range is too wide for a decision", ""
+            what, condition = "with so few images, the expected range is too wide for a decision", ""
             number = None if self.needed is None else f"{self.needed:,} calibration and {self.needed:,} test images"
         else:
             what, condition = (
@@ -251,7 +251,7 @@ def contradictions(content: Mapping[str, Any]) -> list[str]:
     for entry in content["entries"]:
         derived = PanelEntry.from_dict(entry).status
         if derived != entry["status"]:
-            found.append(f"{entry['name']}: {entry['status']}, by its numbers {derived}")
+            found.append(f"{entry['name']}: stated as {entry['status']}, but the numbers give {derived}")
     return found
 
 
@@ -310,12 +310,12 @@ def calibration_entry(
         "calibration",
         (
             Check("debiased calibration error", error, interval, low=0.0, high=LARGEST_ERROR, needed=needed),
-            Check("log loss saved", reference - log_loss, None, low=0.0, beyond=True),
+            Check("reduction in log loss", reference - log_loss, None, low=0.0, beyond=True),
         ),
         f"calibration error {points(error)} ({100 * interval[0]:.1f} to {100 * interval[1]:.1f}), log loss "
         f"{log_loss:.3f}",
-        f"at most {points(LARGEST_ERROR)}, log loss below the {reference:.3f} of the class frequencies",
-        "use the predictions, not the probabilities, and train with more validation images",
+        f"at most {points(LARGEST_ERROR)}, and a log loss below that of the class frequencies ({reference:.3f})",
+        "use the predictions but not the probabilities, and train with more validation images",
     )
 
 
@@ -337,9 +337,9 @@ def coverage_entry(
     low, high = coverage_band(stated, n, calibrated_on)
     observed = covered / n if n else None
     certain = accuracy is not None and accuracy >= stated
-    size = "" if mean_size is None else f", {mean_size:.2f} per set"
+    size = "" if mean_size is None else f", mean size {mean_size:.2f}"
     seen = "not measured" if observed is None else f"{percent(observed)} of the {what} contain the truth{size}"
-    excess = f"; above it because the accuracy is {percent(accuracy)}" if certain and accuracy is not None else ""
+    excess = f"; may be higher because the accuracy is {percent(accuracy)}" if certain and accuracy is not None else ""
     return PanelEntry(
         "coverage",
         (
@@ -349,9 +349,9 @@ def coverage_entry(
             ),
         ),
         f"{seen} (stated {percent(stated)})",
-        f"{percent(low)} to {percent(high)}, the range for {calibrated_on:,} calibration and {n:,} test images{excess}",
-        "collect more images: the sets are calibrated on validation images, which must come from the same source as "
-        "new images",
+        f"{percent(low)} to {percent(high)}, expected for {calibrated_on:,} calibration and {n:,} test images{excess}",
+        f"collect more images; the {what} are calibrated on validation images, which must come from the same source "
+        "as new images",
     )  # fmt: skip
 
 
@@ -366,7 +366,7 @@ def ood_entry(
     tried = "far images not tested" if share is None or far is None else f"{percent(share)} of {far[1]:,} {FAR_IMAGES}"
     return PanelEntry(
         "ood",
-        (alarms, Check("far images flagged", share, None, low=FAR_FLAGGED, high=1.0)),
+        (alarms, Check("share of far images flagged", share, None, low=FAR_FLAGGED, high=1.0)),
         f"flagged: {words}, {tried}",
         f"{required}; at least {percent(FAR_FLAGGED)} of far images",
         "do not rely on the flag alone, and train with more validation images",
@@ -377,8 +377,8 @@ def false_alarms_entry(flagged: int, n: int, calibrated_on: int, allowed: float)
     """The share of normal images that are called anomalies lies in the band of the stated rate."""
     alarms, words, required = _false_alarms(flagged, n, calibrated_on, allowed, "normal images")
     return PanelEntry(
-        "ood", (alarms,), words, required, "collect more normal images from the same source as new ones, and train "
-        "again",
+        "ood", (alarms,), words, required, "collect more normal images from the same source as new images, and "
+        "train again",
         heading="False alarms",
     )  # fmt: skip
 
@@ -388,11 +388,15 @@ def _false_alarms(flagged: int, n: int, calibrated_on: int, allowed: float, what
     low, high = 1 - above, 1 - below
     share = flagged / n if n else None
     check = Check(
-        "false alarms", share, None, low=low, high=high, enough=calibrated_on > 0 and high <= allowed + WIDEST,
+        "false alarm rate", share, None, low=low, high=high, enough=calibrated_on > 0 and high <= allowed + WIDEST,
         needed=informative_images(1 - allowed),
     )  # fmt: skip
     words = "not measured" if share is None else f"{percent(share)} of {what} (stated {percent(allowed)})"
-    return check, words, f"{percent(low)} to {percent(high)} for {calibrated_on:,} calibration and {n:,} {what}"
+    return (
+        check,
+        words,
+        f"{percent(low)} to {percent(high)}, expected for {calibrated_on:,} calibration and {n:,} {what}",
+    )
 
 
 def label_issues_entry(flagged: int, examined: int, false_share: float | None) -> PanelEntry:
@@ -400,11 +404,11 @@ def label_issues_entry(flagged: int, examined: int, false_share: float | None) -
     without flags it is 0.
     """
     share = 0.0 if not flagged else false_share
-    expected = "not known" if share is None else percent(share)
+    expected = "unknown" if share is None else percent(share)
     return PanelEntry(
         "label_issues",
         (Check("expected share of false flags", share, None, low=0.0, high=FALSE_FLAGS, enough=examined > 0),),
-        f"{count(flagged, 'label')} of {examined:,} flagged, expected share of false flags {expected}"
+        f"{flagged:,} of {count(examined, 'label')} flagged; expected share of false flags: {expected}"
         if flagged
         else f"none of {examined:,} labels flagged, which does not prove that all are correct",
         f"at most {percent(FALSE_FLAGS)} of the flags are false",
@@ -425,10 +429,10 @@ def robustness_entry(right_before: int, right_after: float, changes: int) -> Pan
     measured = "not measured" if share is None or interval is None else f"{percent(share)} ({_span(interval)})"
     return PanelEntry(
         "robustness",
-        (Check("accuracy retained", share, interval, low=RETAINED, high=1.0, needed=needed),),
-        f"{measured} of the correct predictions stay correct under {count(changes, 'mild change')}",
+        (Check("share of correct predictions retained", share, interval, low=RETAINED, high=1.0, needed=needed),),
+        f"correct predictions that stay correct under {count(changes, 'mild change')}: {measured}",
         f"at least {percent(RETAINED)}",
-        "`clearsight robustness RUN` names the changes; train with --augment strong",
+        "`clearsight robustness RUN` shows which changes cause mistakes; train with --augment strong",
     )
 
 

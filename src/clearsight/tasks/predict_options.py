@@ -42,7 +42,7 @@ def check_effect(given: Iterable[str], known: Container[str], task: str) -> None
     if idle := [name for name in given if name.removeprefix("--").replace("-", "_") not in known]:
         raise ConfigError(
             f"{', '.join(idle)} {'has' if len(idle) == 1 else 'have'} no effect with this model",
-            found=f"a model of {task}", fix="leave it out",
+            found=f"a model for the task {task}", fix=f"leave {'it' if len(idle) == 1 else 'them'} out",
         )  # fmt: skip
 
 
@@ -50,7 +50,7 @@ def group_of(words: str, option: str) -> tuple[str, str]:
     """The column and the value that COLUMN=VALUE names; ConfigError where it names none. option: what to call it."""
     column, sign, value = words.partition("=")
     if not (sign and column and value):
-        raise ConfigError(f"{option} {words} does not name a group", expected="COLUMN=VALUE, such as site=A")
+        raise ConfigError(f"{option} {words} does not specify a group", expected="COLUMN=VALUE, such as site=A")
     return column, value
 
 

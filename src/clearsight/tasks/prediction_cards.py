@@ -78,7 +78,7 @@ def _(prediction: Prediction, index: int) -> Card:
 
 @prediction_card.register
 def _(prediction: LabelsPrediction, index: int) -> Card:
-    lines = [("", listed(list(prediction.labels)) if prediction.labels else "none of its labels")]
+    lines = [("", listed(list(prediction.labels)) if prediction.labels else "no label")]
     return _known(prediction, index, lines, _likeliest(prediction.probabilities))
 
 

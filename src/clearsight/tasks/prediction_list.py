@@ -107,7 +107,7 @@ class Predictions(Result, Sequence[Any]):
         parts = [f"coverage {100 * asked['coverage']:g} %"]
         parts += [f"method {asked['sets']}"] if "sets" in asked else []
         parts += ["by class"] if asked.get("by_class") else []
-        parts += [f"within {' '.join(asked['group'])}"] if asked.get("group") else []
+        parts += [f"within the group {'='.join(asked['group'])}"] if asked.get("group") else []
         what = "prediction sets" if any(hasattr(one, "set") for one in self.rows) else "intervals"
         return [f"{what}: {', '.join(parts)}", *(f"note: {note}" for note in self.notes)]
 

@@ -62,7 +62,7 @@ class Prediction:
         """
         words = "  ".join(f"{name} {probability(p)}" for name, p in list(self.probabilities.items())[:top])
         if self.probability < max(self.probabilities.values(), default=0.0):  # by costs, or a precision or recall
-            words = f"{self.label} at its operating point; {words}"
+            words = f"{self.label} at the operating point; {words}"
         if self.is_ood:
             words = f"unknown: {unlike_words(self.ood_percentile or 0.0, thing)}; nearest class {words}"
         line = f"{words}  (uncertainty {self.uncertainty:.2f})"
@@ -70,7 +70,7 @@ class Prediction:
             return line
         if self.set is None:
             return f"{line}  no prediction set: this model is not calibrated"
-        return f"{line}  at {percent(coverage, 0)}: {', '.join(self.set)}"
+        return f"{line}  prediction set at {percent(coverage, 0)}: {', '.join(self.set)}"
 
 
 @dataclass(frozen=True)
@@ -99,7 +99,7 @@ class LabelsPrediction:
             One line of text.
         """
         words = "  ".join(f"{name} {probability(p)}" for name, p in list(self.probabilities.items())[:top])
-        line = f"{', '.join(self.labels) or 'no label'}  (of {words}; uncertainty {self.uncertainty:.2f})"
+        line = f"{', '.join(self.labels) or 'no label'}  ({words}; uncertainty {self.uncertainty:.2f})"
         return line + _beside(self.ood_percentile, self.is_ood, thing)
 
 
@@ -134,7 +134,7 @@ class NumbersPrediction:
             for name, value in self.values.items()
         )
         within = f"  within {self.within:.3g} degrees" if self.within is not None else ""
-        line = f"{words}{within}  at {percent(0.9 if coverage is None else coverage, 0)}"
+        line = f"{words}{within}  (coverage {percent(0.9 if coverage is None else coverage, 0)})"
         return line + _beside(self.ood_percentile, self.is_ood, thing)
 
 
@@ -163,8 +163,8 @@ class AnomalyPrediction:
             One line of text.
         """
         word = "anomaly" if self.anomaly else "normal"
-        rare = f"{percent(self.p_value)} of normal {thing}s score as high"
-        return f"{word}  (anomaly {probability(self.probability)}; {rare})"
+        rare = f"{percent(self.p_value)} of normal {thing}s score at least as high"
+        return f"{word}  (anomaly probability {probability(self.probability)}; {rare})"
 
 
 @dataclass(frozen=True)
@@ -384,7 +384,7 @@ def unlike_words(percentile: float, thing: str = "image") -> str:
     Returns:
         A part of a sentence.
     """
-    return f"OOD score above {'all' if percentile > 0.995 else f'{percent(percentile, 0)} of'} known {thing}s"
+    return f"OOD score higher than for {'all' if percentile > 0.995 else f'{percent(percentile, 0)} of'} known {thing}s"
 
 
 def _beside(percentile: float | None, flagged: bool | None, thing: str) -> str:

@@ -48,7 +48,7 @@ def read(
         if asked and data.task is not asked:
             raise DataError(
                 f"{data.name} was read for another task", found=data.task.name, expected=asked.name,
-                fix="read it again for this one",
+                fix="read the data again for this task",
             )  # fmt: skip
         return data
     listing = data if isinstance(data, Listing) else list_images(data, data_dir=data_dir, task=task)

@@ -19,7 +19,7 @@ _REGISTRY = _Registry()
 def register_task(task: type[Task]) -> type[Task]:
     """Class decorator: make a task known by its name; a name that is taken raises ValueError."""
     if task.name in _REGISTRY.tasks and _REGISTRY.tasks[task.name].__qualname__ != task.__qualname__:
-        raise ValueError(f"there is a task {task.name!r} already")
+        raise ValueError(f"a task named {task.name!r} is already registered")
     _REGISTRY.tasks[task.name] = task
     return task
 

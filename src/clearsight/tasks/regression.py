@@ -91,10 +91,10 @@ class Regression(Task):
 
     name: ClassVar[str] = "regression"
     words_used: ClassVar[Words] = Words(
-        data="columns of numbers",
+        data="numeric columns",
         names=("number", "numbers"),
         group="range",
-        score_curve=("Variance explained", "the other curve is the share of variance explained by the predictions"),
+        score_curve=("Variance explained", "the second curve is the share of variance explained by the predictions"),
     )
     training: ClassVar[Training] = Training(
         head="regression",
@@ -110,8 +110,8 @@ class Regression(Task):
     probabilistic: ClassVar[bool] = False
     studio: ClassVar[str] = "numbers"
     reader: ClassVar[str] = "numbers"
-    parity_words: ClassVar[tuple[str, str]] = ("numbers", "values, in their spread,")
-    int8_measure: ClassVar[tuple[str, bool] | None] = ("mean error, in the spread,", False)
+    parity_words: ClassVar[tuple[str, str]] = ("numbers", "standardised values")
+    int8_measure: ClassVar[tuple[str, bool] | None] = ("mean standardised error", False)
 
     @classmethod
     def claims(cls, stated: Stated) -> bool:
@@ -131,7 +131,7 @@ class Regression(Task):
         names = dataset.names
         some = ", ".join(names[:6]) + (", ..." if len(names) > 6 else "")
         way = "direction" if is_direction(dataset.targets) else names[0]
-        return f"{len(names)} number{'s' * (len(names) > 1)} ({some}), counted by {way}"
+        return f"{len(names)} number{'s' * (len(names) > 1)} ({some}), grouped by {way}"
 
     @classmethod
     def findings(cls, dataset: Dataset) -> list[Finding]:
@@ -140,11 +140,13 @@ class Regression(Task):
         if len(dataset.names) > 1 and 0 < stray.mean() < MOSTLY:
             i, k = (int(x[0]) for x in np.nonzero(stray))
             words = (
-                f"all but {int(stray.sum())} are 0 or 1; the first is {dataset.targets[i, k]:g} in column "
-                f"{dataset.names[k]!r}"
+                f"all but {count(int(stray.sum()), 'value')} are 0 or 1; the first other value is "
+                f"{dataset.targets[i, k]:g} in column {dataset.names[k]!r}"
             )
-            fix = "if they are labels, correct these cells; if they are numbers, use --task regression"
-            found.append(Finding("hardly-numbers", "warning", f"the columns are treated as numbers, and {words}", fix))
+            fix = "if the columns are labels, correct these cells; if they are numeric targets, use --task regression"
+            found.append(
+                Finding("hardly-numbers", "warning", f"the columns are treated as numeric, although {words}", fix)
+            )
         return found + constant_finding(cls._constant(dataset))
 
     @classmethod
@@ -154,9 +156,9 @@ class Regression(Task):
         plain += ["--loss gaussian-nll"] if config.optimization.loss == "gaussian-nll" else []
         if plain and is_direction(dataset.targets):
             raise ConfigError(
-                f"{', '.join(plain)}: not supported for a direction in the plane",
+                f"{', '.join(plain)} {'is' if len(plain) == 1 else 'are'} not supported for directions in the plane",
                 found=f"unit vectors in {' and '.join(dataset.names)}",
-                fix="omit it",
+                fix=f"omit {'it' if len(plain) == 1 else 'them'}",
             )
         if error := cls._constant(dataset):
             raise error
@@ -176,8 +178,8 @@ class Regression(Task):
             return None
         return DataError(
             f"{count(len(constant), 'constant target')} in {dataset.name}",
-            found=f"{constant[0]!r} is {dataset.targets[0, dataset.names.index(constant[0])]:g} for all images",
-            fix="leave these columns out",
+            found=f"{constant[0]!r}, which is {dataset.targets[0, dataset.names.index(constant[0])]:g} for all images",
+            fix="leave constant columns out",
         )
 
     @classmethod
@@ -196,9 +198,9 @@ class Regression(Task):
         low, high = options.within or (-math.inf, math.inf)
         if values.min() < low or values.max() > high:
             raise DataError(
-                "targets lie outside the range of --within",
+                "targets lie outside the range given by --within",
                 found=f"{values.min():g} to {values.max():g}",
-                expected=f"{low:g} to {high:g}, as given by --within",
+                expected=f"{low:g} to {high:g}",
             )
         mean, std = values[train].mean(0), values[train].std(0)
         std = np.where(std > 0, std, 1.0)
@@ -338,7 +340,7 @@ class Regression(Task):
                 f"{dataset.name} is not in the model's unit: {wrong}",
                 found=reach(found),
                 expected=self.unit,
-                fix="convert them",
+                fix="convert the angles",
             )
         return found
 

@@ -87,7 +87,7 @@ class NumbersEvaluation(Evaluation):
             value, k = min(explained)
             deviations = self.truth[:, k] - self.truth[:, k].mean()
             interval = explained_interval(self.errors[:, k], deviations)
-            meaning = "the value for always predicting the mean"
+            meaning = "the value of always predicting the mean"
             found.append(chance_entry(value, interval, "Explained variance", 0.0, meaning, self.n))
         if self.calibrated_on:
             worst = max(self.per_number, key=lambda s: abs(s.covered - self.coverage))
@@ -113,8 +113,8 @@ class NumbersEvaluation(Evaluation):
         """How far off each number is, and how often intervals hold the truth."""
         unit = f" {summary['unit']}" if summary["unit"] else ""
         lines = [
-            f"{name}: median error {s['median_error']:.3g}{unit} on {summary['n']} {thing}s{new} "
-            f"(constant prediction: {s['usual_error']:.3g}{unit})"
+            f"{name}: median error {s['median_error']:.3g}{unit} on {count(summary['n'], thing)}{new} "
+            f"({s['usual_error']:.3g}{unit} for a constant prediction)"
             for name, s in summary["per_number"].items()
         ]
         return "\n".join(
@@ -124,7 +124,7 @@ class NumbersEvaluation(Evaluation):
     def mistake_line(self, mistake: NumberMistake) -> str:
         """The truth and what was predicted."""
         predicted, truth = (", ".join(f"{v:.4g}" for v in row) for row in (mistake.predicted, mistake.truth))
-        return f"largest error: {mistake.image} is {truth}, predicted {predicted}"
+        return f"large error: {mistake.image}, true {truth}, predicted {predicted}"
 
     def report(self, thing: str = "image", validation: Self | None = None) -> ReportParts:
         """Errors and intervals, predictions against the truth, and the images furthest off."""
@@ -135,19 +135,19 @@ class NumbersEvaluation(Evaluation):
             verdict=f"Median error **{first.median_error:.3g}{unit}** on "
             f"**{count(self.n, f'test {thing}')}** that were not used in training"
             + (f", for {first.name}" if len(self.per_number) > 1 else "")
-            + f". Coverage of its {percent(self.coverage)} intervals: **{percent(held)}**.",
+            + f". Coverage of the {percent(self.coverage)} intervals: **{percent(held)}**.",
             tiles=tuple(self._tiles(thing, unit, held)),
             table=self._table(),
             charts=Charts(
                 tuple(self._charts()),
-                f"Each dot is a test {thing}: on the dashed line the prediction equals the "
-                f"truth. Below are the errors, with the width of the intervals in gray.",
+                f"Each dot is a test {thing}; on the dashed line, the prediction equals the true value. The histogram "
+                "below shows the errors, with the width of the intervals in gray.",
             ),
             sections=(
                 Section(
                     "mistakes",
                     "The largest errors",
-                    (Cards(tuple(map(_card, self.mistakes[:SHOWN])), none=f"None of the test {thing}s."),),
+                    (Cards(tuple(map(_card, self.mistakes[:SHOWN])), none=f"There are no test {thing}s."),),
                 ),
             ),
         )
@@ -164,7 +164,7 @@ class NumbersEvaluation(Evaluation):
         yield Tile(
             "Interval coverage",
             percent(held),
-            f"of the test {thing}s; {percent(self.coverage)} is stated. Half the width: {first.width:.3g}{unit}"
+            f"of the test {thing}s; stated coverage {percent(self.coverage)}. Half-width: {first.width:.3g}{unit}"
             + ("" if len(self.per_number) == 1 else f" for {first.name}"),
             Bar(first.covered, first.covered_interval, self.coverage),
         )
@@ -172,7 +172,7 @@ class NumbersEvaluation(Evaluation):
     def _table(self) -> Table:
         return Table(
             (
-                "Number", "Median error", "Mean error", "RMSE", "R²", "Error of the mean", "Interval coverage",
+                "Number", "Median error", "Mean error", "RMSE", "R²", "Baseline error", "Interval coverage",
                 "Half width",
             ),
             tuple(
@@ -184,8 +184,8 @@ class NumbersEvaluation(Evaluation):
                 for s in self.per_number
             ),
             "Errors are in the unit of the data"
-            + (f", {self.unit}, the shorter way around the circle" if self.unit else "")
-            + ". Error of the mean: the median error of always predicting the mean.",
+            + (f" ({self.unit}, along the shorter arc)" if self.unit else "")
+            + ". Baseline error: the median error of always predicting the mean.",
         )  # fmt: skip
 
     def _charts(self) -> Iterator[ParityChart]:

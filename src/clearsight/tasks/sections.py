@@ -150,7 +150,7 @@ class Cards:
 
     cards: tuple[Card, ...]
     words: str = ""
-    none: str = "None of the test images."
+    none: str = "There are no mistakes on the test images."
     wrong: bool = True
 
 

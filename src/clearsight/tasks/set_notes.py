@@ -30,17 +30,17 @@ def few_calibration_images(scores: ConformalScores, names: Sequence[str], option
         column, value = options.group
         labels = labels[np.array(scores.groups[column]) == value]
         among = f" with {column} {value}"
-    enough = f"than the {needed} that a coverage of {100 * options.coverage:g} % needs"
+    enough = f"than the {needed} required for a coverage of {100 * options.coverage:g} %"
     if not options.by_class:
         if len(labels) >= needed:
             return ()
-        return (f"{count(len(labels), 'calibration image')}{among}, fewer {enough}: every set contains all classes",)
+        return (f"{count(len(labels), 'calibration image')}{among}, fewer {enough}, so every set contains all classes",)
     counts = np.bincount(labels, minlength=len(names))
     few = [name for name, n in zip(names, counts, strict=True) if n < needed]
     if not few:
         return ()
-    verbs = ("has", "is") if len(few) == 1 else ("have", "are")
+    verbs = ("has", "it is") if len(few) == 1 else ("have", "they are")
     return (
         f"{count(len(few), 'class', 'classes')} ({listed(few)}) {verbs[0]} fewer calibration images{among} {enough}, "
-        f"and {verbs[1]} in every set",
+        f"so {verbs[1]} in every set",
     )

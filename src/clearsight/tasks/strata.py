@@ -62,4 +62,4 @@ def constant_finding(error: DataError | None) -> list[Finding]:
     if error is None:
         return []
     message = error.happened + (f": {error.found}" if error.found else "")
-    return [Finding("constant-targets", "warning", f"{message}; `train` refuses this", error.fix or "")]
+    return [Finding("constant-targets", "warning", f"{message}; `train` rejects such data", error.fix or "")]

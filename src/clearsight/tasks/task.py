@@ -217,8 +217,8 @@ class Task(TargetReader, ExportParity):
             ConfigError: the task has no classes or labels to decide between.
         """
         raise ConfigError(
-            "--costs, --min-precision and --min-recall need classes or labels",
-            found=f"a model of {self.words_used.names[1]}", fix="leave them out",
+            "--costs, --min-precision and --min-recall require a model that predicts classes or labels",
+            found=f"a model that predicts {self.words_used.names[1]}", fix="leave them out",
         )  # fmt: skip
 
     def with_groups(self, metadata: Mapping[str, NDArray[np.str_]]) -> Self:
@@ -427,7 +427,8 @@ class Task(TargetReader, ExportParity):
             ModelError: the task cannot locate anything.
         """
         raise ModelError(
-            f"a model of {self.words_used.names[1]} cannot locate anything", expected="a model of classes or of labels"
+            f"a model that predicts {self.words_used.names[1]} cannot locate objects",
+            expected="a model that predicts classes or labels",
         )
 
     # Data for a finished model.

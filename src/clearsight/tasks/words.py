@@ -19,13 +19,13 @@ class Words:
     data: str
     names: tuple[str, str]
     group: str = "range"
-    score_curve: tuple[str, str] = ("Minus loss", "the other curve is minus the loss")
+    score_curve: tuple[str, str] = ("Minus loss", "the second curve is minus the loss")
     head_scores: tuple[str, str] = ("Explained", "Squared error")
     issues: str = "{n} label{s} may be wrong"
     issues_meaning: str = (
-        "The labels are compared with predictions of models that were not trained on the image. "
-        "Wrong labels contradict even confident predictions; correct labels of difficult images do so only as "
-        "often as the predicted probabilities imply. Training used the labels unchanged."
+        "Each label is compared with the predictions of models that were not trained on its image. Wrong labels "
+        "contradict even confident predictions, whereas correct labels of difficult images do so only as often as "
+        "the predicted probabilities imply. The labels were used unchanged in training."
     )
-    head_choice: str = "The one with the lowest squared error, which explains the most variance, was chosen."
+    head_choice: str = "The combination with the lowest squared error, which explains the most variance, was chosen."
     recipe: str = ""

@@ -20,19 +20,19 @@ class AugmentationConfig:
 
     augment: str | Auto = option(
         None,
-        "augmentation of training images, or several joined by + (default: light; with many images none, or mirror "
-        "if it does not lower the validation accuracy)",
+        "augmentation of the training images; join several with + (default: light; with many images mirror, or none if "
+        "mirror lowers the validation accuracy)",
         choices=AUGMENTATIONS,
         joined=True,
     )
-    mixup: float = option(0.0, "strength of mixup, alpha of its Beta distribution; 0 is off", within="[0, inf)")
-    cutmix: float = option(0.0, "strength of CutMix, alpha of its Beta distribution; 0 is off", within="[0, inf)")
+    mixup: float = option(0.0, "mixup strength, alpha of the Beta distribution; 0 turns it off", within="[0, inf)")
+    cutmix: float = option(0.0, "CutMix strength, alpha of the Beta distribution; 0 turns it off", within="[0, inf)")
     adversarial: str = option(
         "none",
         "adversarial training",
         choices={"none": "no adversarial examples", "pgd": "projected gradient descent within --adversarial-epsilon"},
     )
     adversarial_epsilon: float = option(
-        0.03, "maximum change of a pixel (0 to 1) in adversarial training", within="(0, 1]"
+        0.03, "maximum perturbation of a pixel in adversarial training, 0 to 1", within="(0, 1]"
     )
-    adversarial_steps: int = option(7, "number of steps of each attack in adversarial training", within="[1, inf)")
+    adversarial_steps: int = option(7, "number of attack steps in adversarial training", within="[1, inf)")

@@ -40,7 +40,7 @@ class Checkpoint:
         """Write to a file beside, flush it to the disk, then put it in place: the last good one is never lost."""
         began = time.monotonic()
         with disk_errors(
-            self.path, "the checkpoint", "free some space; the last checkpoint is kept, and --resume continues from it"
+            self.path, "the checkpoint", "free some disk space, then continue from the last checkpoint with --resume"
         ):
             self.path.parent.mkdir(parents=True, exist_ok=True)
             buffer = io.BytesIO()
@@ -59,19 +59,19 @@ class Checkpoint:
         content = read_within(self.path.parent, self.path.name)
         try:
             if content[:DIGEST] != _digest(memoryview(content)[DIGEST:]):
-                raise ValueError("its digest does not match")
+                raise ValueError("the digest of the file does not match its content")
             found = torch.load(io.BytesIO(content[DIGEST:]), map_location="cpu", weights_only=True)
             fingerprint, state = found["fingerprint"], found["state"]
         except Exception as error:  # torch raises errors of many kinds for a damaged file
             raise CheckpointError(
                 f"{self.path} cannot be read",
-                found=f"{self.path.stat().st_size:,} bytes, damaged or cut short",
-                fix="delete it to train from the start, or restore it from a backup",
+                found=f"a damaged or truncated file of {self.path.stat().st_size:,} bytes",
+                fix="delete it to restart training, or restore it from a backup",
             ) from error
         if fingerprint != self.fingerprint:
             raise CheckpointError(
-                f"{self.path} was written with other data, another network or other options",
-                fix="use the options in config.json in the same folder, or choose another --out",
+                f"{self.path} was written by a run with different data, a different network or different options",
+                fix="use the options in config.json of that run, or choose a different folder with --out",
             )
         return dict(state)
 

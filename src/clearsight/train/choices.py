@@ -6,35 +6,35 @@ import sys
 from typing import Any
 
 TASKS = {
-    "auto": "inferred from the labels: names, several names in one cell, or numbers",
+    "auto": "inferred from the labels: class names, several names per cell, or numbers",
     "classification": "one class per image",
     "multilabel": "any number of labels per image",
-    "regression": "numbers, angles, or a direction in the plane",
+    "regression": "numbers, angles or 2-D directions",
     "ordinal": "one of several ordered grades",
-    "hierarchy": "one class per image, or a parent of it in a tree of classes if the class is uncertain",
-    "anomaly": "whether an image is an anomaly, trained only on normal images",
+    "hierarchy": "one class per image from a tree of classes, or a parent class if the prediction is uncertain",
+    "anomaly": "whether an image is an anomaly; only normal images are used for training",
 }
 
 ANOMALIES = {
-    "auto": "chosen on the normal images",
-    "knn": "distance to the nearest normal images, by features of the whole image",
-    "mahalanobis": "Mahalanobis distance under one Gaussian of these features",
-    "padim": "a Gaussian for each position in the image [Defard 2020]",
-    "patchcore": "distance of each patch to the nearest stored normal patch [Roth 2022]",
+    "auto": "best AUROC on synthetic anomalies (CutPaste); knn if there are several normal classes",
+    "knn": "distance to the nearest normal images in whole-image features",
+    "mahalanobis": "Mahalanobis distance to a Gaussian fitted to whole-image features",
+    "padim": "Mahalanobis distance to one Gaussian per image position [Defard 2020]",
+    "patchcore": "distance from each patch to the nearest stored normal patch [Roth 2022]",
 }
 
 LOSSES = {
-    "cross-entropy": "negative log probability of the true class",
-    "bce": "binary cross-entropy of each class, summed",
-    "focal": "cross-entropy weighted by (1 - p)^2, which gives confident predictions little weight",
-    "hinge": "multi-class hinge: the true class needs a margin of 1",
-    "kl": "Kullback-Leibler divergence of the output from the target",
-    "mse": "squared distance of the outputs from the one-hot target, mean over classes",
+    "cross-entropy": "negative log-likelihood of the true class",
+    "bce": "binary cross-entropy, summed over classes",
+    "focal": "cross-entropy weighted by (1 - p)^2, which down-weights confident predictions",
+    "hinge": "multi-class hinge loss with a margin of 1",
+    "kl": "Kullback-Leibler divergence between target and predicted probabilities",
+    "mse": "mean squared error between outputs and targets (one-hot for classes)",
 }
 
 NUMBER_LOSSES = {
-    "huber": "squared error for small errors, absolute error for large ones",
-    "gaussian-nll": "negative log likelihood of a normal distribution whose variance the network predicts",
+    "huber": "Huber loss: quadratic for small errors, linear for large ones",
+    "gaussian-nll": "Gaussian negative log-likelihood, with a variance predicted by the network",
 }
 """Losses for numbers alone, beside mse."""
 
@@ -70,21 +70,21 @@ def _registered() -> tuple[Any, ...]:
 
 
 OPTIMISERS = {
-    "gd": "gradient descent on all training images at once",
-    "sgd": "stochastic gradient descent, no momentum",
+    "gd": "full-batch gradient descent",
+    "sgd": "stochastic gradient descent without momentum",
     "momentum": "SGD with momentum",
     "nesterov": "SGD with Nesterov momentum",
-    "adagrad": "learning rates decrease with the sum of squared gradients",
-    "adadelta": "learning rates from moving averages of gradients and steps",
-    "rmsprop": "learning rates from a moving average of squared gradients",
-    "adam": "momentum combined with RMSProp; weight decay as L2",
+    "adagrad": "per-weight learning rates that decrease with the sum of squared gradients",
+    "adadelta": "per-weight learning rates from moving averages of squared gradients and squared steps",
+    "rmsprop": "per-weight learning rates from a moving average of squared gradients",
+    "adam": "RMSProp combined with momentum; weight decay is an L2 penalty",
     "adamw": "Adam with decoupled weight decay",
-    "radam": "Adam with rectified first steps",
-    "adabelief": "Adam with learning rates from the deviation of gradients from their average",
-    "muon": "momentum with orthogonalised steps of the weight matrices",
-    "lars": "momentum with a learning rate per layer, for large batches",
-    "lbfgs": "quasi-Newton with line search; needs large batches",
-    "armijo": "SGD with an Armijo line search in each step",
+    "radam": "Rectified Adam: corrects the variance of the adaptive learning rate in early steps",
+    "adabelief": "Adam with step sizes from the deviation of gradients from their moving average",
+    "muon": "momentum with orthogonalised updates of weight matrices",
+    "lars": "momentum with layer-wise learning rates, for large batches",
+    "lbfgs": "quasi-Newton method with line search; needs large batches",
+    "armijo": "SGD with an Armijo line search at each step",
 }
 
 
@@ -94,34 +94,34 @@ WITHOUT_MOMENTUM = ("gd", "sgd", "adagrad", "adadelta", "rmsprop", "lbfgs", "arm
 
 SCHEDULES = {
     "constant": "constant learning rate",
-    "step": "a tenth of the rate after half of the run, a hundredth after three quarters",
-    "exponential": "exponential decrease to a thousandth",
-    "cosine": "half a cosine, decreasing to zero",
-    "one-cycle": "increase for a quarter of the run, then decrease almost to zero",
-    "plateau": "a tenth of the rate whenever validation has not improved for a third of --patience",
+    "step": "divided by 10 at half of the run and again at three quarters",
+    "exponential": "exponential decay to a thousandth of the peak",
+    "cosine": "cosine decay to zero",
+    "one-cycle": "increase for the first quarter of the run, then decay almost to zero",
+    "plateau": "divided by 10 whenever the validation loss has not improved for a third of --patience",
 }
 
 
 AUGMENTATIONS = {
     "none": "no augmentation",
-    "light": "small shifts, rotations and scalings",
-    "strong": "mirror, stronger light, colour and erase",
-    "mirror": "flip left to right, for half of the images",
-    "flip": "flip left to right and top to bottom",
-    "crop": "a random crop, resized to the input size",
-    "affine": "rotation, shift and scaling",
-    "perspective": "random change of perspective",
-    "colour": "brightness, contrast, saturation",
+    "light": "small random shifts, rotations and scale changes",
+    "strong": "mirror, affine, colour and erase combined",
+    "mirror": "horizontal flip with probability 0.5",
+    "flip": "horizontal and vertical flip, each with probability 0.5",
+    "crop": "random crop, resized to the input size",
+    "affine": "random rotation, shift and scaling",
+    "perspective": "random perspective transform",
+    "colour": "random brightness, contrast and saturation",
     "noise": "Gaussian noise",
     "blur": "Gaussian blur",
-    "erase": "a square erased",
-    "rand": "RandAugment: two random changes per image",
+    "erase": "random erasing of a square with probability 0.5",
+    "rand": "RandAugment: two random transforms per image",
 }
 
 
 INITIALISATIONS = {
     "xavier": "for tanh and sigmoid [Glorot 2010]",
     "he": "for ReLU [He 2015]",
-    "uniform": "uniform in +-1 / sqrt(fan in) [Glorot 2010, equation 1]",
+    "uniform": "uniform in [-a, a] with a = 1 / sqrt(fan_in) [Glorot 2010, equation 1]",
     "orthogonal": "orthonormal rows [Saxe 2013]",
 }

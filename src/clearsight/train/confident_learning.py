@@ -71,7 +71,7 @@ def find_label_issues(context: TrainContext) -> LabelIssues | None:
     if context.classes < 2 or counts.min() < 2:
         least = data.dataset.classes[int(counts.argmin())]
         context.console.say(
-            f"label issues: not searched for, as {least!r} has {count(int(counts.min()), 'training image')}"
+            f"label issues: not searched for, because {least!r} has only {count(int(counts.min()), 'training image')}"
         )
         return None
     rows = np.sort(np.random.default_rng(context.config.run.seed).permutation(rows)[:EXAMINED])
@@ -79,7 +79,7 @@ def find_label_issues(context: TrainContext) -> LabelIssues | None:
     numbers, on = _numbers(context)
     features = _reduced(numbers, rows)
     targets = Targets(data.labels[rows], data.weights[rows], context.classes)
-    advance = context.console.stage("looking for label issues", "fits")
+    advance = context.console.stage("searching for label issues", "fits")
     p = out_of_fold(features, targets, number, seed=context.config.run.seed, progress=advance)
     labels, names = targets.labels, data.dataset.classes
     wrong, shown, false_share, noise = _evaluated(labels, p)
@@ -184,7 +184,7 @@ def _numbers(context: TrainContext) -> tuple[Numbers, str]:
             places = np.searchsorted(everyone, rows)
             return np.concatenate([part[places] for part in parts], axis=1)
 
-        return features, "published features"
+        return features, "pretrained features"
     side = min(data.pixels.array.shape[2:])
     hog = build_descriptor("hog", {"cell": max(2, side // 4)}) if side >= 16 else None
 
@@ -199,7 +199,7 @@ def _numbers(context: TrainContext) -> tuple[Numbers, str]:
             found.append(torch.cat(seen, dim=1).numpy())
         return np.concatenate(found)
 
-    return views, "pixels" + (" and oriented gradients" if hog is not None else "")
+    return views, "pixels" + (" and HOG features" if hog is not None else "")
 
 
 def out_of_fold(

@@ -44,44 +44,46 @@ class DataConfig:
 
     resize_mode: str = option(
         "squash",
-        "method of resizing images to the input size",
+        "method for resizing images to the input size",
         choices={
-            "squash": "the whole image, stretched",
-            "pad": "the whole image, padded",
-            "crop": "the centre",
-            "auto": "the one with the best validation score",
+            "squash": "the whole image, stretched to fit",
+            "pad": "the whole image, padded to keep its aspect ratio",
+            "crop": "a centre crop",
+            "auto": "the mode with the best validation score",
         },
     )
     img_size: int | None = option(
-        None, "side of the square input in pixels (default: the network's own)", within="[1, 4096]"
+        None, "side length of the square input in pixels (default: the network's own)", within="[1, 4096]"
     )
     test_fraction: float = option(
-        0.25, "share of the images for the test split if the data has none, 0 to 1", within="(0, 1)"
+        0.25, "fraction of the images held out as the test split if the data has none, 0 to 1", within="(0, 1)"
     )
     task: str = option("auto", "what to predict", choices=known_tasks)
     angle: str | None = option(
         None,
-        "unit of targets that are angles, so that 359 and 1 degrees are close (default: targets are not angles)",
+        "unit of targets that are angles, for which 359 and 1 degrees are close (default: targets are not angles)",
         choices=("degrees", "radians"),
     )
-    within: str | None = option(None, "range of the predicted numbers, such as -30,30 (default: none)")
+    within: str | None = option(
+        None, "range that predicted numbers are limited to, such as -30,30 (default: no limits)"
+    )
     normal: str | None = option(
-        None, "normal classes, such as good or 0,1,2, for --task anomaly (default: the only class)"
+        None, "classes that are normal for --task anomaly, such as good or 0,1,2 (default: the only class)"
     )
     grades: str | None = option(
-        None, "names of the grades, lowest first, such as low,mid,high, for --task ordinal (default: by number)"
+        None, "grades for --task ordinal in ascending order, such as low,mid,high (default: numeric order)"
     )
     folds: int | None = option(
-        None, "number of cross-validation folds; the first validates (default: 5, or 10 for many images)",
+        None, "number of cross-validation folds; the first is the validation split (default: 5, or 10 for many images)",
         within="[2, inf)",
     )  # fmt: skip
     leave_out: str | None = option(
         None,
-        "table whose column `image` names images to exclude from training, such as label_issues.csv (default: none)",
+        "CSV file whose `image` column lists images to exclude from training, such as label_issues.csv (default: none)",
     )
-    other: str | None = option(None, "class of out-of-distribution examples, flagged as unknown (default: none)")
+    other: str | None = option(None, "class of out-of-distribution examples to be flagged as unknown (default: none)")
     data_dir: str | None = option(
-        None, "folder with the files of a built-in data set such as mnist (default: the cache)"
+        None, "folder with the files of a built-in data set, such as mnist (default: the cache)"
     )
 
 
@@ -89,34 +91,32 @@ class DataConfig:
 class ModelConfig:
     """Which network, and where its weights come from."""
 
-    model: str = option("auto", "name of the network: one of `clearsight models`, timm/NAME, or auto")
+    model: str = option("auto", "name of the network: one listed by `clearsight models`, timm/NAME, or auto")
     model_arg: dict[str, Any] = option(
-        {}, "option of the network, such as residual=false or dropout=0.5, may be given several times (default: none)"
+        {}, "option of the network, such as residual=false or dropout=0.5; may be given several times (default: none)"
     )
     init: str | None = option(
         None,
-        "initialisation of random weights, with an optional gain as in he:0.1, "
-        "or best-of:xavier,he,... to try several (default: that of the network)",
+        "initialisation of random weights, with an optional gain as in he:0.1; "
+        "best-of:xavier,he,... tries several (default: the network's own)",
         choices=INITIALISATIONS,
         best_of=True,
         gain=True,
     )
-    pretrained: bool | None = option(None, "start from published weights (default: if available on this machine)")
+    pretrained: bool | None = option(None, "start from published weights (default: on if they are on this machine)")
     freeze: str = option(
         "auto",
-        "pretrained weights to keep fixed",
+        "pretrained layers to freeze",
         choices={
-            "auto": "chosen by validation score and budget",
-            "all": "all layers; a head is trained on their features",
-            "lower": "the lower blocks; their number is chosen by validation",
-            "none": "none; the first layers get lower learning rates than the last ones",
-            "recipe": "the blocks that are usually frozen for this amount of data and similarity to ImageNet",
+            "auto": "chosen by validation score and time budget",
+            "all": "all layers; only a head is trained on their features",
+            "lower": "the lower blocks; their number is chosen by validation score",
+            "none": "none; earlier layers get lower learning rates than later ones",
+            "recipe": "the blocks usually frozen for this amount of data and this similarity to ImageNet",
         },
     )
-    anomaly: str = option("auto", "method of anomaly detection, for --task anomaly", choices=ANOMALIES)
-    false_alarms: float = option(
-        0.05, "share of false alarms among normal images, 0 to 1, for --task anomaly", within="(0, 1)"
-    )
+    anomaly: str = option("auto", "anomaly detection method for --task anomaly", choices=ANOMALIES)
+    false_alarms: float = option(0.05, "false alarm rate on normal images for --task anomaly, 0 to 1", within="(0, 1)")
 
 
 @dataclass(frozen=True)
@@ -124,42 +124,48 @@ class OptimizationConfig:
     """What gradient descent minimises, by which steps, and for how long."""
 
     epochs: int | Auto = option(
-        None, "number of passes over the training images (default: from data, network and budget)", within="[1, inf)"
+        None,
+        "number of passes over the training images (default: chosen from data, network and budget)",
+        within="[1, inf)",
     )
-    max_steps: int | None = option(
-        None, "number of steps after which training ends (default: no limit)", within="[1, inf)"
-    )
+    max_steps: int | None = option(None, "maximum number of training steps (default: no limit)", within="[1, inf)")
     batch_size: int | Auto = option(
-        None, "images per batch (default: 128, 256 with muon, smaller for little data or memory)", within="[1, inf)"
+        None,
+        "images per batch (default: 128; 256 with muon; smaller for fine-tuning or with little data or memory)",
+        within="[1, inf)",
     )
-    accumulate: int = option(1, "number of batches whose gradients are accumulated for a step", within="[1, inf)")
+    accumulate: int = option(
+        1, "number of batches over which gradients are accumulated before each step", within="[1, inf)"
+    )
     loss: str | Auto = option(
-        None, "loss function (default: cross-entropy, bce for several labels, huber for numbers)", choices=known_losses
+        None, "loss function (default: cross-entropy, bce for multilabel, huber for regression)", choices=known_losses
     )
     opt: str | Auto = option(
         None,
-        "optimiser (default: adamw, or muon from scratch for many small images or many numbers)",
+        "optimiser (default: adamw; muon from scratch on many small images or for regression on many images)",
         choices=OPTIMISERS,
     )
     lr: float | None = option(None, "peak learning rate (default: the optimiser's own)", within="(0, inf)")
-    lr_find: bool = option(False, "set the learning rate by a range test (default: off)")
+    lr_find: bool = option(False, "set the learning rate with a range test (default: off)")
     sched: str = option("one-cycle", "learning rate schedule", choices=SCHEDULES)
-    warm_up: float = option(0.0, "share of the run in which the learning rate rises from zero, 0 to 1", within="[0, 1)")
-    momentum: float = option(0.9, "momentum of optimisers that have one, 0 to 1", within="[0, 1)")
+    warm_up: float = option(0.0, "fraction of the run during which the learning rate warms up, 0 to 1", within="[0, 1)")
+    momentum: float = option(0.9, "momentum, for optimisers that use it, 0 to 1", within="[0, 1)")
     clip: float | Auto = option(
-        None, "maximum norm of the gradient, 0 for no limit (default: 1, no limit for line searches)", within="[0, inf)"
+        None,
+        "clip the gradient norm to this value; 0 turns clipping off (default: 1, or 0 with a line search)",
+        within="[0, inf)",
     )
     patience: int = option(
-        10, "number of epochs without a better validation loss after which training stops", within="[1, inf)"
+        10, "number of epochs without improvement of the validation loss after which training stops", within="[1, inf)"
     )
     val_every: int | None = option(None, "number of steps between validations (default: one epoch)", within="[1, inf)")
     amp: str = option(
         "auto",
-        "number format for mixed precision",
+        "number format for mixed-precision training",
         choices={
-            "auto": "bf16 if the processor supports it",
-            "bf16": "bfloat16, weights float32",
-            "fp16": "float16 with loss scaling (GPU)",
+            "auto": "bf16 if the hardware supports it and it speeds up the network",
+            "bf16": "bfloat16 with float32 weights",
+            "fp16": "float16 with loss scaling (GPU only)",
             "off": "float32",
         },
     )
@@ -195,20 +201,22 @@ class RegularizationConfig:
     """What keeps weights small and predictions cautious."""
 
     weight_decay: float | Auto = option(
-        None, "weight decay, decoupled (adamw, muon) or L2 (others) (default: that of the optimiser)", within="[0, inf)"
+        None,
+        "weight decay: decoupled for adamw and muon, an L2 penalty for others (default: the optimiser's own)",
+        within="[0, inf)",
     )
     l1: float = option(0.0, "coefficient of the L1 penalty on the weights", within="[0, inf)")
     max_norm: float | None = option(
-        None, "maximum norm of the incoming weights of a unit (default: no limit)", within="(0, inf)"
+        None, "maximum norm of the incoming weights of each unit (default: no limit)", within="(0, inf)"
     )
     label_smoothing: float | Auto = option(
         None,
-        "share of the target spread over all classes, 0 to 1 (default: 0, or 0.1 for many small images)",
+        "fraction of the target probability spread over all classes, 0 to 1 (default: 0, or 0.1 for many small images)",
         within="[0, 1)",
     )
     class_weights: str = option(
         "none",
-        "weights of the classes in the loss",
+        "class weights in the loss",
         choices={"none": "equal weight for every image", "balanced": "equal weight for every class"},
     )
     ema: float | None = option(
@@ -270,7 +278,7 @@ class TrainConfig:
         config = cls().with_options(**with_hierarchy(chosen))
         faults += config._conflicts()
         if faults:
-            raise ConfigError("; ".join(faults), fix="See `clearsight train --help` for every option.")
+            raise ConfigError("; ".join(faults), fix="See `clearsight train --help` for all options.")
         return config
 
     def with_options(self, **values: Any) -> TrainConfig:
@@ -293,7 +301,7 @@ class TrainConfig:
         """Options that exclude each other, and values no range can describe."""
         m, o, a, faults = self.model, self.optimization, self.augmentation, self.decision.conflicts()
         if self.run.old_images is not None and self.run.from_run is None:
-            faults.append("--old-images is about the images of a run: add --from RUN")
+            faults.append("--old-images has an effect only with --from: add --from RUN")
         faults += self.transfer.conflicts(m.freeze, m.pretrained)
         if self.run.budget is not None:
             try:
@@ -303,37 +311,43 @@ class TrainConfig:
         if m.init is not None and m.pretrained:
             faults.append("--init and --pretrained both set the initial weights: drop one")
         if m.freeze in ("all", "lower", "recipe") and m.pretrained is False:
-            faults.append(f"--freeze {m.freeze} needs published weights, and --no-pretrained excludes them: drop one")
+            faults.append(f"--freeze {m.freeze} needs published weights, which --no-pretrained excludes: drop one")
         if self.data.within is not None:
             try:
                 low_high(self.data.within)
             except ConfigError as error:
                 faults.append(str(error).rstrip("."))
             if self.data.angle:
-                faults.append("--within is for plain numbers, and --angle declares angles: drop one")
+                faults.append("--within is for plain numbers, but --angle declares angles: drop one")
         if self.data.task != "anomaly":
             changed = {"--normal": self.data.normal is not None, "--anomaly": m.anomaly != "auto"}
             changed["--false-alarms"] = m.false_alarms != 0.05
             if given := [name for name, asked in changed.items() if asked]:
-                faults.append(f"{', '.join(given)} applies only to anomaly detection: add --task anomaly")
+                faults.append(f"add --task anomaly to use {', '.join(given)}")
         if o.loss == "gaussian-nll" and self.data.angle:
-            faults.append("--loss gaussian-nll is for plain numbers, and --angle declares angles: drop one")
+            faults.append("--loss gaussian-nll is for plain numbers, but --angle declares angles: drop one")
         if o.lr is not None and o.lr_find:
             faults.append("--lr and --lr-find both set the learning rate: drop one")
         if o.lr_find and o.opt in ("lbfgs", "armijo"):
-            faults.append(f"--lr-find has no effect with --opt {o.opt}, which finds a rate in each step: drop one")
+            faults.append(
+                f"--lr-find has no effect with --opt {o.opt}, which finds a learning rate at each step: drop one"
+            )
         if a.mixup and a.cutmix:
             faults.append("--mixup and --cutmix cannot be combined: drop one")
         if o.loss in ("hinge", "focal") and (a.mixup or a.cutmix):
-            faults.append(f"--loss {o.loss} is not defined for the mixed targets of --mixup and --cutmix")
+            faults.append(
+                f"--loss {o.loss} is not defined for the mixed targets of --mixup and --cutmix: use a different loss"
+            )
         if a.adversarial == "none" and (a.adversarial_epsilon != 0.03 or a.adversarial_steps != 7):
-            faults.append("--adversarial-epsilon and --adversarial-steps need --adversarial pgd: add it")
+            faults.append(
+                "--adversarial-epsilon and --adversarial-steps have an effect only with --adversarial pgd: add it"
+            )
         if o.opt in ("lbfgs", "armijo") and o.amp == "fp16":
-            faults.append(f"--opt {o.opt} uses a line search on the loss, which --amp fp16 rescales")
+            faults.append(f"--opt {o.opt} uses a line search on the loss, which --amp fp16 rescales: drop one")
         if o.opt in WITHOUT_MOMENTUM and o.momentum != 0.9:
-            faults.append(f"--opt {o.opt} has no --momentum: drop it, or use --opt momentum")
+            faults.append(f"--opt {o.opt} does not use --momentum: drop it, or use --opt momentum")
         if o.opt == "gd" and o.accumulate > 1:
-            faults.append("--opt gd uses all images in each step: drop --accumulate")
+            faults.append("--opt gd uses all images at each step: drop --accumulate")
         return faults
 
     def changed(self) -> dict[str, Any]:

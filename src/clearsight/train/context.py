@@ -44,7 +44,7 @@ from clearsight.train.recipe import Decision, Recipe, many_small
 from clearsight.train.regularisers import limit_gradient
 from clearsight.train.resolve import resolve
 from clearsight.train.task_options import task_options
-from clearsight.wording import percent, points
+from clearsight.wording import count, percent, points
 
 FINE_TUNING = 0.06
 """Rate of weights that start from published ones, as a share of the optimiser's own for random ones."""
@@ -153,9 +153,10 @@ class TrainContext:
         if len(means) > 1:
             self.note(
                 what,
-                f"{percent(min(means))} to {percent(max(means))}, deviation {points(float(np.std(means, ddof=1)))}",
-                f"{of} of {len(means)} fits, each evaluated on the held-out fold; "
-                f"{percent(float(np.mean(means)))} on average",
+                f"{percent(min(means))} to {percent(max(means))}, standard deviation "
+                f"{points(float(np.std(means, ddof=1)))}",
+                f"{of} of {len(means)} fits, each evaluated on its held-out fold; mean "
+                f"{percent(float(np.mean(means)))}",
             )
 
     def resolved(self, network: nn.Module, *, batch: int, fine_tuning: bool, shape: Sequence[int]) -> TrainConfig:
@@ -168,7 +169,7 @@ class TrainContext:
         if size is not None and size > images and asked.opt != "gd":
             raise ConfigError(
                 "the batch is larger than the training split",
-                found=f"--batch-size {size} for {images} images",
+                found=f"--batch-size {size} for {count(images, 'training image')}",
                 fix="use a smaller --batch-size",
             )
         if size is None:
@@ -299,10 +300,10 @@ class TrainContext:
         that was measured.
         """
         spent = time.perf_counter() - self.began
-        epoch = "" if each is None else f"one epoch takes {each:.1f} s on this machine and "
+        epoch = "" if each is None else f"one epoch takes {each:.1f} s on this machine, but "
         return (
-            f"{epoch}{left:.0f} s of --budget {self.config.run.budget} are left: reading the images and choosing "
-            f"the recipe took {spent:.0f} s; give --budget {math.ceil(spent + (each or 1.0))}s or more"
+            f"{epoch}--budget {self.config.run.budget} leaves only {left:.0f} s, because reading the images and "
+            f"choosing the recipe took {spent:.0f} s; use --budget {math.ceil(spent + (each or 1.0))}s or more"
         )
 
     def epoch_seconds(

@@ -16,42 +16,40 @@ class DecisionConfig:
 
     costs: str | None = option(
         None,
-        "CSV or JSON file of costs, with a row for each true class "
+        "CSV or JSON file of misclassification costs, with a row for each true class "
         "and a column for each predicted class (default: equal costs)",
     )
     min_precision: dict[str, float] = option(
         {},
-        "precision to guarantee on new images by predicting the class "
+        "precision to guarantee for a class on new images by predicting it "
         "less often, 0 to 1; may be given several times (default: none)",
         shares=True,
     )
     min_recall: dict[str, float] = option(
         {},
-        "recall to guarantee on new images by predicting the class more "
-        "often, 0 to 1; may be given several times (default: none)",
+        "recall to guarantee for a class on new images by predicting it "
+        "more often, 0 to 1; may be given several times (default: none)",
         shares=True,
     )
 
     hierarchy: str | None = option(
         None,
-        "tree of classes, whose parents are predicted if no class is probable enough: the word folders for nested "
-        "folders or labels such as animal/dog, or a CSV file with columns class and parent (default: none)",
+        "tree of classes, in which a parent is predicted if no class is probable enough: a CSV file with columns class "
+        "and parent, or the word `folders` for nested folders or labels such as animal/dog (default: none)",
     )
 
     def conflicts(self) -> list[str]:
         """Options that exclude each other, and values out of range."""
         found = []
         if self.costs is not None and (self.min_precision or self.min_recall):
-            found.append("--costs and --min-precision or --min-recall both decide which class is predicted: drop one")
+            found.append("--costs cannot be combined with --min-precision or --min-recall: drop one")
         if self.hierarchy is not None and (self.costs is not None or self.min_precision or self.min_recall):
-            found.append(
-                "--hierarchy predicts by probability only; drop it, or --costs, --min-precision and --min-recall"
-            )
+            found.append("--hierarchy cannot be combined with --costs, --min-precision or --min-recall: drop one")
         if twice := sorted(set(self.min_precision) & set(self.min_recall)):
-            found.append(f"--min-precision and --min-recall of {twice[0]!r} need two different thresholds: drop one")
+            found.append(f"--min-precision and --min-recall for {twice[0]!r} need two different thresholds: drop one")
         for name, share in [*self.min_precision.items(), *self.min_recall.items()]:
             if isinstance(share, bool) or not isinstance(share, int | float) or not 0 < share < 1:
-                found.append(f"a precision or recall of {share!r} for {name!r} must be in (0, 1)")
+                found.append(f"the precision or recall for {name!r} must lie in (0, 1), not {share!r}")
         return found
 
 

@@ -17,7 +17,7 @@ from clearsight.calibration.temperature import fit_temperature
 from clearsight.metrics import softmax
 from clearsight.models.network import Ensemble
 from clearsight.train.context import TrainContext, TrainResult
-from clearsight.wording import percent
+from clearsight.wording import count, percent
 
 BEFORE, AFTER, BOTH = "not kept", "kept", "kept in an ensemble with the previous model"
 
@@ -55,10 +55,10 @@ def better(
     context.note(
         f"training {what}",
         word,
-        f"validation accuracy {new}, {old} before, and {joined} for the ensemble, which takes the time of both "
-        f"and is kept unless one alone is better by more than one "
-        f"standard error, on {len(both.validation_indices):,} images"
-        + (", as requested by --freeze" if word != comparison.choice else ""),
+        f"validation accuracy on {count(len(both.validation_indices), 'image')}: {old} before, {new} after, and "
+        f"{joined} for the ensemble, which takes as long as both; it is kept unless either network alone is better by "
+        "more than one standard error"
+        + ("; the options request the trained network alone" if word != comparison.choice else ""),
     )
     chosen = {BEFORE: before, AFTER: after, BOTH: both}[word]
     return replace(chosen, history=chosen.history or after.history, training=after.training)

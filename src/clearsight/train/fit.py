@@ -178,8 +178,8 @@ def _require_test(prepared: Prepared) -> None:
         raise DataError(
             "every test image is also a training or validation image",
             found=prepared.split.rule.rpartition("; ")[2],
-            expected="test images that were not used in training",
-            fix="correct the `split` column or the split folders, or leave them out to split at random",
+            expected="test images that are not used for training",
+            fix="correct the `split` column or the split folders, or remove them to split the images at random",
         )
 
 
@@ -218,15 +218,15 @@ def _check_task(dataset: Dataset, config: TrainConfig, recipe: Recipe) -> None:
         if given and other.name != task.name:
             names = other.words_used.names[1]
             raise ConfigError(
-                f"{', '.join(given)} applies only to predicting {names}", found=f"{dataset.name} has none"
+                f"only models that predict {names} support {', '.join(given)}", found=f"no {names} in {dataset.name}"
             )
     check_task(dataset, config)
     task.check(dataset, config.with_options(pretrained=False) if recipe.kind == "scratch" else config)
     if recipe.kind not in STRATEGIES[task.training.head]:
         raise ConfigError(
-            f"the classical model {recipe.model} only supports classification",
+            f"the classical model {recipe.model} supports only classification",
             found=task.name,
-            fix="leave out --model, or name a network",
+            fix="omit --model, or choose a network",
         )
     wrong = {
         "class_weights": ("--class-weights", config.regularization.class_weights != "none"),
@@ -241,7 +241,9 @@ def _check_task(dataset: Dataset, config: TrainConfig, recipe: Recipe) -> None:
     }
     if given := [option for name, (option, asked) in wrong.items() if asked and name in task.training.unsupported]:
         raise ConfigError(
-            f"{', '.join(given)}: only for classification", found=f"{dataset.name} is {task.name}", fix="omit it"
+            f"only classification supports {', '.join(given)}",
+            found=f"{dataset.name} with the task {task.name}",
+            fix=f"drop {', '.join(given)}",
         )
 
 
@@ -272,7 +274,7 @@ class Trials:
         elif self.scanned.all_square:
             geometry = Geometry(side, side)
             decisions.append(
-                Decision("resize mode", "squash", "every image is square, so squash, pad and crop are the same")
+                Decision("resize mode", "squash", "all images are square, so squash, pad and crop give the same result")
             )
         else:
             modes = {name: Geometry(side, side, name) for name in get_args(ResizeMode)}

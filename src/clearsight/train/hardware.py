@@ -62,7 +62,7 @@ def fitting_batch(network: nn.Module, shape: Sequence[int], wanted: int, device:
     if wanted <= fits:
         return wanted, ""
     batch = 1 << max(0, fits.bit_length() - 1) if fits else 1
-    return batch, f"an image takes about {each / 1e6:,.0f} MB in training and {free / 1e9:,.1f} GB are free"
+    return batch, f"training needs about {each / 1e6:,.0f} MB of memory per image, and {free / 1e9:,.1f} GB is free"
 
 
 def training_bytes(network: nn.Module, shape: Sequence[int]) -> int:

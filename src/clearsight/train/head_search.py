@@ -74,7 +74,7 @@ class Candidate:
 
     def words(self) -> str:
         numbers = ", ".join(f"{k} {v:g}" for k, v in self.setting.items())
-        views = f", the mean over {len(self.views)} views ({', '.join(self.views)})" if len(self.views) > 1 else ""
+        views = f", averaged over {len(self.views)} views ({', '.join(self.views)})" if len(self.views) > 1 else ""
         return f"{self.head} ({numbers}) on {self.features}{views}"
 
 

@@ -34,7 +34,7 @@ class LabelIssue:
         wrong = (
             ""
             if self.probability_wrong is None
-            else f"; probability of a wrong label {probability(self.probability_wrong)}"
+            else f"; probability that the label is wrong: {probability(self.probability_wrong)}"
         )
         return (
             f"labelled {self.label} ({probability(self.probability_of_label)}), suggested label {self.suggested} "
@@ -89,14 +89,14 @@ class LabelIssues(Result):
 
     def summary(self) -> str:
         """How many images were examined, how many labels may be wrong, and how many of these are expected to be."""
-        words = f"{count(len(self.rows), 'image')} were examined by {self.by}: "
+        words = f"{count(len(self.rows), 'image was', 'images were')} examined by {self.by}: "
         if not self.found:
-            return words + "no label flagged; this does not prove that all are correct."
+            return words + "no label was flagged, which does not prove that all labels are correct."
         words += f"{count(len(self.found), 'label')} may be wrong."
         if self.expected_false_share is None:
             return words
         wrong, right = round((1 - self.expected_false_share) * len(self.found)), percent(self.expected_false_share)
-        return f"{words} About {wrong:,} of these are expected to be wrong, {right} to be right."
+        return f"{words} About {wrong:,} of these labels are expected to be wrong; {right} are expected to be correct."
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""

@@ -30,8 +30,8 @@ class FeatureSource:
         """The network up to its layer, without a head, for images of a format; ConfigError where it takes others."""
         if form.channels > self.channels:
             raise ConfigError(
-                "the network given by --model-arg network=... takes gray images", found="images in colour",
-                expected="images like those it was trained on",
+                "the network given by --model-arg network=... takes gray images", found="colour images",
+                expected="gray images",
             )  # fmt: skip
         return LayerProbe.of(self.network, self.layer)
 
@@ -58,8 +58,8 @@ def feature_source(options: dict[str, Any]) -> FeatureSource:
         found = FeatureSource(imagenet_network(name)[0], layer, weight_facts(name).img_size, 3)
     else:
         raise ConfigError(
-            f"--model-arg network={name}: no run and no network with published weights has this name",
-            expected="the folder of a run, or a network of `clearsight models` with weights",
+            f"--model-arg network={name} is neither the folder of a run nor a network with published weights",
+            expected="the folder of a run, or a network that `clearsight models` lists with published weights",
             fix=nearest(name, [known for known in model_names() if published(known)]),
         )
     if layer:

@@ -416,7 +416,7 @@ def _mixed(seed: int, step: int, rank: int) -> int:
 
 def _diverged(value: float, step: int, epoch: int, rate: float, peak: float, what: str = "loss") -> TrainingError:
     return TrainingError(
-        f"the {what} became {value} in step {step} (epoch {epoch})",
+        f"the {what} became {value} at step {step} (epoch {epoch})",
         found=f"learning rate {rate:.2g}",
         expected="a finite loss",
         fix=f"try --lr {peak / 10:.2g}; history.csv contains the epochs so far",

@@ -36,7 +36,7 @@ from clearsight.train.context import TrainContext, TrainResult
 from clearsight.train.features import extract, model_output, statistics_of
 from clearsight.train.head_search import Targets, fit_softmax
 from clearsight.train.strategies.probe import new_probe
-from clearsight.wording import percent
+from clearsight.wording import count, percent
 
 KNOWN = 2000
 """Held-out images that scores are compared with at most."""
@@ -149,14 +149,15 @@ def fit_ood_detector(
     threshold, false_alarms = threshold_for(
         reference, {str(kind): of_copies[kinds == kind] for kind in np.unique(kinds)}
     )
-    left_out = LeftOut({}, (), "there are too few classes to leave one out")
+    left_out = LeftOut({}, (), "there are too few classes to leave some out")
     if with_logits:
         left_out = _left_out(context, material)
     if left_out.auroc:
         context.note(
             "OOD detection",
             "all scores combined",
-            f"separates images of left-out classes from known ones with AUROC {left_out.auroc['combined']:.3f}; "
+            f"AUROC for separating left-out classes from known ones: {left_out.auroc['combined']:.3f}; "
+            "individual scores: "
             + ", ".join(f"{name} {value:.3f}" for name, value in left_out.auroc.items() if name != "combined"),
         )
     bank = material.bank(material.remembered)
@@ -177,7 +178,9 @@ def _exposed(context: TrainContext, predictor: Predictor, other: Dataset) -> tup
             decoded.append(to_float(other.source.decode(row, context.data.form, context.data.geometry)).numpy())
     if len(decoded) < 4:
         raise DataError(
-            f"--other {context.config.data.other} has too few images", found=f"{len(decoded)}", expected="4 or more"
+            f"--other {context.config.data.other} has too few images",
+            found=count(len(decoded), "readable image"),
+            expected="4 or more",
         )
     output, aside = predictor.forward(np.stack(decoded)), np.arange(len(decoded)) % 4 == 0
     parts = ("logits", "features", "statistics")
@@ -307,7 +310,7 @@ def _features(context: TrainContext, result: TrainResult, bundle: Bundle, rows: 
         places = np.searchsorted(everyone, rows)
         return np.concatenate([parts[i][places] for i in levels.chosen], axis=1)
     predictor = Predictor(bundle, device=context.device)
-    return predictor.embed(context.data.pixels.view(rows), context.console.stage("features of known images"))
+    return predictor.embed(context.data.pixels.view(rows), context.console.stage("extracting features of known images"))
 
 
 def _logits(
@@ -329,7 +332,7 @@ def _joined(first: NDArray[np.generic], second: NDArray[np.generic]) -> NDArray:
 def _left_out(context: TrainContext, material: _Material) -> LeftOut:
     """Leave groups of classes out of what is fitted on frozen features, and see how high their images score."""
     if material.shaped:
-        return LeftOut({}, (), "the network would have to be trained again without them")
+        return LeftOut({}, (), "this would require retraining the network without the left-out classes")
     names = context.data.dataset.classes
     rounds: list[dict[str, float]] = []
     left: list[tuple[str, ...]] = []
@@ -343,10 +346,10 @@ def _left_out(context: TrainContext, material: _Material) -> LeftOut:
             left.append(tuple(names[c] for c in group))
     advance(len(groups), len(groups))
     if not rounds:
-        return LeftOut({}, (), "too few images are left without a class")
+        return LeftOut({}, (), "too few images remain when classes are left out")
     scores = [name for name in rounds[0] if all(name in r for r in rounds)]
     auroc_of = {name: float(np.mean([r[name] for r in rounds])) for name in scores}
-    return LeftOut(auroc_of, tuple(left), "heads fitted without these classes")
+    return LeftOut(auroc_of, tuple(left), "fitting heads without these classes")
 
 
 def _groups(classes: int, rounds: int, seed: int) -> list[list[int]]:

@@ -34,7 +34,7 @@ def with_operating_point(
     if not wishes:
         return task, []
     found, rules = task.with_operating_point(outputs, truth, wishes)
-    return found, [Decision("predicted class", rule, "as specified, on validation images") for rule in rules]
+    return found, [Decision("predicted class", rule, "as specified; measured on validation images") for rule in rules]
 
 
 def read_costs(path: Path) -> Mapping[str, Mapping[str, float]]:
@@ -42,7 +42,7 @@ def read_costs(path: Path) -> Mapping[str, Mapping[str, float]]:
     classes and whose first column the true ones. Cells that are left out cost 0 on the diagonal, else 1.
     """
     expected = (
-        "a CSV table with predicted classes in its first row and true ones in its first column, or the same as JSON"
+        "a CSV table with predicted classes in the first row and true classes in the first column, or the same as JSON"
     )
     try:
         text = path.read_text(encoding="utf-8-sig")

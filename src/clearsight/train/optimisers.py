@@ -101,7 +101,7 @@ def build_optimiser(
             return optim.SGD(own, momentum=momentum, weight_decay=decay)
         case "nesterov":
             if momentum == 0:
-                raise ConfigError("--opt nesterov needs momentum", found="--momentum 0", fix="use --opt sgd")
+                raise ConfigError("--opt nesterov needs a momentum above 0", found="--momentum 0", fix="use --opt sgd")
             return optim.SGD(own, momentum=momentum, weight_decay=decay, nesterov=True)
         case "adagrad":
             return optim.Adagrad(own, weight_decay=decay)
@@ -129,7 +129,9 @@ def build_optimiser(
         case "lbfgs":
             if decay:
                 raise ConfigError(
-                    "--opt lbfgs has no weight decay", found=decay, fix="drop --weight-decay, or set it to 0"
+                    "--opt lbfgs does not support weight decay",
+                    found=f"--weight-decay {decay}",
+                    fix="drop --weight-decay, or set it to 0",
                 )
             return LBFGS([p for group in own for p in group["params"]], lr=own[0]["lr"])
         case _:

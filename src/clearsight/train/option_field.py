@@ -108,7 +108,7 @@ def fault(f: dataclasses.Field[Any], value: Any, annotation: Any) -> str | None:
         return None
     good = isinstance(value, kind) and (kind is bool or not isinstance(value, bool))
     if not good and not (kind is float and isinstance(value, int) and not isinstance(value, bool)):
-        return f"{flag(f.name)} {value!r} must be of type {kind.__name__}"
+        return f"{flag(f.name)} must be of type {kind.__name__}, not {value!r}"
     choices, within = choices_of(f), f.metadata["within"]
     if choices:
         words = [value]
@@ -120,14 +120,14 @@ def fault(f: dataclasses.Field[Any], value: Any, annotation: Any) -> str | None:
             if f.metadata["gain"] and ":" in word:
                 word, _, number = word.partition(":")
                 if not _above_zero(number):
-                    faulty = f"{flag(f.name)} {word}:{number}: the gain {number!r}"
-                    return f"{faulty} must be a number above 0, as in {word}:0.1"
+                    faulty = f"{flag(f.name)} {word}:{number}: the gain"
+                    return f"{faulty} must be a number above 0, as in {word}:0.1, not {number!r}"
             if word not in choices:
                 return f"{flag(f.name)} {word!r} is not one of {', '.join(choices)}"
     if within and math.isinf(value):
-        return f"{flag(f.name)} {value} must be a finite number"
+        return f"{flag(f.name)} must be a finite number, not {value}"
     if within and not _in_interval(value, within):
-        return f"{flag(f.name)} {value} must " + _range_words(within)
+        return f"{flag(f.name)} must {_range_words(within)}, not {value}"
     return None
 
 
@@ -177,7 +177,9 @@ def low_high(text: str) -> tuple[float, float]:
     except ValueError:
         low = high = math.nan
     if not low < high:
-        raise ConfigError("a range cannot be read", found=repr(text), expected="low,high, such as --within=-30,30")
+        raise ConfigError(
+            "--within is not a valid range", found=repr(text), expected="low,high, such as --within=-30,30"
+        )
     return low, high
 
 
@@ -199,5 +201,7 @@ def seconds(text: str) -> float:
     """
     match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([smh])", text.strip())
     if not match or float(match[1]) <= 0:
-        raise ConfigError("a time cannot be read", found=repr(text), expected="a positive time, such as 90s, 5m or 1h")
+        raise ConfigError(
+            "--budget is not a valid duration", found=repr(text), expected="a positive duration, such as 90s, 5m or 1h"
+        )
     return float(match[1]) * {"s": 1, "m": 60, "h": 3600}[match[2]]

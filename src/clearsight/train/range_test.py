@@ -63,7 +63,7 @@ def largest_stable_rate(largest_curvature: float) -> float:
     largest_curvature: M > 0, the largest eigenvalue of the Hessian; ValueError otherwise.
     """
     if not largest_curvature > 0:
-        raise ValueError(f"the largest curvature is {largest_curvature}; it must be above 0 for a bound on the rate")
+        raise ValueError(f"the largest curvature must be above 0 to bound the learning rate, not {largest_curvature}")
     return 2 / largest_curvature
 
 
@@ -72,11 +72,11 @@ def _suggest(rates: Sequence[float], losses: Sequence[float]) -> float:
     least = int(_smooth(losses).argmin()) if losses else 0
     if least == 0:
         raise TrainingError(
-            "the loss did not decrease at any learning rate of the range test",
-            found=f"losses {losses[0]:.3g} to {losses[-1]:.3g}"
+            "the loss did not decrease at any learning rate in the range test",
+            found=f"losses from {losses[0]:.3g} to {losses[-1]:.3g}"
             if losses
-            else "a loss that is not finite in the first step",
-            fix="set a rate with --lr; if no rate works, check the labels and the pixels",
+            else "a non-finite loss at the first step",
+            fix="set a learning rate with --lr; if none works, check the labels and the images",
         )
     slopes = np.gradient(_smooth(losses))[: least + 1]  # rates are evenly spaced on the logarithmic axis
     return min(rates[int(slopes.argmin())], rates[least] / MARGIN)

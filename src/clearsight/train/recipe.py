@@ -77,7 +77,7 @@ def check_names(config: TrainConfig) -> None:
     if is_classical(name):
         check_classical(name, config.model.model_arg)
         if fault := [flag for flag, given in _only_for_networks(config).items() if given]:
-            raise ConfigError(f"{', '.join(fault)} applies to networks, not to the classical model {name}")
+            raise ConfigError(f"the classical model {name} does not support {', '.join(fault)}")
         return
     if name.startswith(PREFIX):
         timm_name(name)
@@ -85,7 +85,7 @@ def check_names(config: TrainConfig) -> None:
     elif name != "auto":
         check_model_args(entry(name), config.model.model_arg)
     elif config.model.model_arg:
-        raise ConfigError("--model-arg needs the name of a network, and --model is auto", fix="name one with --model")
+        raise ConfigError("--model-arg needs a named network, but --model is auto", fix="name a network with --model")
     if name != "auto" and config.model.pretrained:
         weight_facts(name)
 
@@ -135,7 +135,7 @@ def plan(config: TrainConfig, scanned: Scan, task: TaskKind = Classification) ->
         raise ConfigError(
             "--adversarial needs a network trained from random weights",
             found=f"{recipe.model}, which starts from published weights",
-            fix="add --no-pretrained, or a smaller network such as --model resnet8",
+            fix="add --no-pretrained, or use a smaller network, such as --model resnet8",
         )
     if recipe.kind == "probe" and config.transfer.freeze_to is not None:  # refused before a pixel is read
         channels = len(weight_facts(recipe.model).mean)
@@ -156,17 +156,17 @@ def _plan(config: TrainConfig, scanned: Scan, task: TaskKind) -> Recipe:
         pretrained = model.init is None and not reshaped and at_hand(model.model)
     if pretrained and reshaped:
         raise ConfigError(
-            f"--model-arg changes the shapes of {model.model}'s tensors, so its published weights do not fit",
-            fix="drop --pretrained, or those options",
+            f"--model-arg changes the tensor shapes of {model.model}, so the published weights do not fit",
+            fix="drop --pretrained or the --model-arg options",
         )
     if (asked := _for_pretrained(config)) and not pretrained:
         raise ConfigError(
-            f"{asked} freezes weights of {model.model}, which are random",
-            fix=f"drop {asked.split()[0]}, or use --model {DEFAULT_BACKBONE}",
+            f"{model.model} starts from random weights, but pretrained weights are needed for {asked}",
+            fix=f"drop {asked}, or use --model {DEFAULT_BACKBONE}",
         )
     if pretrained:
         facts = weight_facts(model.model)
-        why = "as specified; training starts from its published weights"
+        why = "as specified; training starts from the published weights"
         return Recipe(
             "probe", model.model, model_args, size or facts.img_size, (Decision("network", model.model, why),)
         )
@@ -179,7 +179,7 @@ def _plan(config: TrainConfig, scanned: Scan, task: TaskKind) -> Recipe:
     why = "as specified; training starts from random weights"
     if model.pretrained is None and model.init is None and published(model.model):
         why += (
-            ", since the options change the shapes of the published weights"
+            ", since the options change the tensor shapes, so the published weights do not fit"
             if reshaped
             else ", since the published weights are not on this machine (--pretrained downloads them)"
         )
@@ -197,7 +197,7 @@ def _classical(config: TrainConfig, scanned: Scan) -> Recipe:
     name = config.model.model
     descriptor, _ = check_classical(name, config.model.model_arg)
     decisions = [
-        Decision("model", f"{name}: {DESCRIPTORS[descriptor]}, {CLASSIFIERS[name.partition('+')[2]]}", "asked for")
+        Decision("model", f"{name}: {DESCRIPTORS[descriptor]}, {CLASSIFIERS[name.partition('+')[2]]}", "as specified")
     ]
     if descriptor == "features":
         options = config.model.model_arg
@@ -209,7 +209,13 @@ def _classical(config: TrainConfig, scanned: Scan) -> Recipe:
     if cells:
         cells = {**cells, **own}
         words = ", ".join(CELL_WORDS.get(name, f"{name} {{}}").format(value) for name, value in cells.items())
-        decisions.append(Decision("descriptor cells", words, f"suits images of {size} pixels; --model-arg sets them"))
+        decisions.append(
+            Decision(
+                "descriptor cells",
+                words,
+                f"suitable for images of {size} x {size} pixels; --model-arg overrides the sizes",
+            )
+        )
     return Recipe("classical", name, {**cells, **own}, size, tuple(decisions))
 
 
@@ -235,7 +241,7 @@ def _cells(descriptor: str, size: int, local: str) -> dict[str, Any]:
 def _automatic(config: TrainConfig, scanned: Scan, task: TaskKind) -> Recipe:
     asked = config.data.img_size
     side = scanned.short_side if asked is None else min(scanned.short_side, asked)
-    found = f"median short side {side} pixels" if side == scanned.short_side else f"--img-size {asked}"
+    found = f"median shorter side of {side} pixels" if side == scanned.short_side else f"--img-size {asked}"
     small = side < SMALL
     if config.model.pretrained is True:
         small = False
@@ -243,15 +249,15 @@ def _automatic(config: TrainConfig, scanned: Scan, task: TaskKind) -> Recipe:
         small = True
     if small and (given := _for_pretrained(config)):
         raise ConfigError(
-            f"{given} needs pretrained weights, but small images use a network from scratch",
+            f"the network is trained from scratch, but pretrained weights are needed for {given}",
             found=found,
-            fix=f"add --model {DEFAULT_BACKBONE}" if side == scanned.short_side else "leave out --img-size",
+            fix=f"add --model {DEFAULT_BACKBONE}" if side == scanned.short_side else "drop --img-size",
         )
     if small and not task.training.small_from_scratch:
         size = config.data.img_size or max(8, min(64, -(-side // 4) * 4))
-        why = f"the images are small ({found}, below {SMALL}), too small for a pretrained network"
+        why = f"the images are too small for a pretrained network ({found}, below {SMALL})"
         if config.model.pretrained is False:
-            why = "--no-pretrained"
+            why = "as requested by --no-pretrained"
         return Recipe("scratch", "pixels", {}, size, (Decision("network", "none; pixels are used as features", why),))
     if small:
         size = config.data.img_size or max(8, min(64, -(-side // 4) * 4))
@@ -259,15 +265,15 @@ def _automatic(config: TrainConfig, scanned: Scan, task: TaskKind) -> Recipe:
         model_args = {"width": 32 if size <= 16 else 16}
         if many:
             model_args = {"width": 64} if device_of(config.run.device) == "cuda" else {"width": 32, "patch": 2}
-        why = "--init draws its weights" if config.model.init else "--no-pretrained"
+        why = "--init sets random weights" if config.model.init else "as requested by --no-pretrained"
         if config.model.pretrained is None and config.model.init is None:
-            why = f"the images are small ({found}, below {SMALL}), too small for a pretrained network"
+            why = f"the images are too small for a pretrained network ({found}, below {SMALL})"
         return Recipe(
             "scratch",
             "resnet8",
             model_args,
             size,
-            (Decision("network", "resnet8 from scratch", f"{why}; a small residual network trains quickly on them"),),
+            (Decision("network", "resnet8 from scratch", f"{why}; a small residual network trains quickly"),),
         )
     facts = weight_facts(DEFAULT_BACKBONE)
     why = f"the images are large enough ({found}) for features learned on ImageNet, and the weights are installed"
@@ -285,9 +291,9 @@ def check_task(dataset: Dataset, config: TrainConfig) -> None:
     asked = config.data.task
     if asked not in (AUTO, dataset.task.name):
         raise ConfigError(
-            "this needs a model with one class per image",
+            "this command supports only one class per image",
             found=f"--task {asked}",
-            fix=f"use `clearsight train` with --task {asked}",
+            fix=f"use `clearsight train --task {asked}`",
         )
 
 
@@ -296,8 +302,8 @@ def planned(dataset: Dataset, config: TrainConfig, console: Console) -> tuple[Pr
     check_task(dataset, config)
     if config.run.from_run is not None:
         raise ConfigError(
-            f"--from {config.run.from_run} has an effect in `clearsight train` alone",
-            fix="omit it; the images of the run are not among those of DATA unless these hold them",
+            f"--from {config.run.from_run} has an effect only in `clearsight train`",
+            fix="omit it, and make sure that DATA contains the images of the run if they are needed",
         )
     scanned = scan(dataset, console.stage("inspecting the files"))
     recipe = plan(config, scanned, dataset.task)

@@ -56,18 +56,18 @@ def ridge_head(context: TrainContext) -> TrainResult:
     validation_indices = rows[np.concatenate([val_rows for _, val_rows in folds])]
     truth = task.truth(data.dataset)[validation_indices]
     if again is not None and len(found) == 1:
-        why = f"the kind of head of the continued run, fitted again; validation R² {percent(chosen.accuracy)}"
+        why = f"same kind of head as in the continued run, refitted; validation R² {percent(chosen.accuracy)}"
     else:
         ends = min((c for c in found if c.features == "last features"), key=lambda c: c.log_loss)
         why = (
-            f"highest explained variance on validation images, {percent(chosen.accuracy)}, of {len(found)} "
-            f"candidates; the best with only the last features {percent(ends.accuracy)}"
+            f"highest explained variance on the validation images of {len(found)} candidates: "
+            f"{percent(chosen.accuracy)}; best with only the last features: {percent(ends.accuracy)}"
         )
     context.note("head", chosen.words(), why)
     learned = targets[np.concatenate([val_rows for _, val_rows in folds])]
     errors = ((outputs[best] - learned) ** 2).mean(1) / float(np.mean((learned - learned.mean(0)) ** 2))
-    context.note_folds("folds agree", validation_indices, 1 - errors, "share explained")
-    why = "for labels and numbers a head is fitted in closed form, and the network's weights are frozen"
+    context.note_folds("folds agree", validation_indices, 1 - errors, "explained variance")
+    why = "for this task the head is fitted in closed form, and the network's weights are frozen"
     say_idle(context, why)
     if context.config.run.budget is not None:
         context.note("without effect", "--budget", why)

@@ -11,18 +11,18 @@ from clearsight.train.option_field import option
 class RunConfig:
     """Where a run is written and what it may cost."""
 
-    out: str | None = option(None, "folder to write (default: runs/NAME, numbered if it exists)")
+    out: str | None = option(None, "output folder (default: runs/NAME, numbered if it exists)")
     resume: bool = option(
-        False, "resume an unfinished run: the one in --out, or the last one of this data (default: off)"
+        False, "resume an unfinished run: the one in --out, or the latest one on this data (default: off)"
     )
     from_run: str | None = option(
         None,
-        "finished run to continue, with its options, split and weights; DATA holds new images, or all its data "
-        "after edits (default: none)",
+        "finished run to continue, with its options, split and weights; DATA contains new images, or the edited data "
+        "of that run (default: none)",
     )
     old_images: bool | None = option(
         None,
-        "also train on the images of the --from run (default: on, unless DATA holds nearly all of them)",
+        "also train on the images of the --from run (default: on, unless DATA contains nearly all of them)",
     )
     checkpoint_every: float = option(
         5.0, "seconds between checkpoints, from which --resume continues", within="[0, inf)"
@@ -32,7 +32,7 @@ class RunConfig:
     )
     budget: str | None = option(
         None,
-        "time limit of training, such as 90s, 5m or 1h, within which pretrained layers are fine-tuned (default: none)",
+        "time limit for training, such as 90s, 5m or 1h; pretrained layers are then also fine-tuned (default: none)",
     )
-    seed: int = option(0, "random seed of splits, initial weights and data order", within="[0, 4294967295]")
+    seed: int = option(0, "random seed for splits, initial weights and data order", within="[0, 4294967295]")
     device: str = option("auto", "device for training", choices=("auto", "cpu", "cuda"))

@@ -29,6 +29,7 @@ from clearsight.train.optimisers import default_lr
 from clearsight.train.recipe import Recipe, many_small, network_options, planned
 from clearsight.train.strategies.from_scratch import from_scratch
 from clearsight.train.strategies.transfer import transfer
+from clearsight.wording import count
 
 CLASSES, OTHERS = ("log loss", "accuracy"), ("validation loss", "validation score")
 """What trials are scored by: for one class per image, and for every other task."""
@@ -111,16 +112,15 @@ def search(
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     if config.run.resume or config.run.auto_fix:
         raise ConfigError(
-            "repeat the command to resume a search; the search itself chooses these settings",
+            "a search supports neither --resume nor --auto-fix",
             found="--resume" if config.run.resume else "--auto-fix",
-            fix="omit it",
+            fix="omit it; repeating the command resumes a search",
         )
     training = dataset.task.training
     if training.head == "one-class":
         raise ConfigError(
-            "there is nothing to search: an anomaly model has no validation score, as it is trained on normal images "
-            "only",
-            found=f"data of the task {dataset.task.name}",
+            "there is nothing to search: an anomaly model is trained only on normal images and has no validation score",
+            found=f"the task {dataset.task.name}",
             fix="use `clearsight train`, which compares the methods itself",
         )  # fmt: skip
     data, recipe = planned(dataset, config, console)
@@ -133,8 +133,8 @@ def search(
     file, name = f"sqlite:///{storage}", f"{data.pixels.key[:12]} {network} {sorted(fixed.items())} {folds}"
     if storage.is_file() and (others := optuna.get_all_study_names(file)) and name not in others:
         raise CheckpointError(
-            f"{storage.parent} contains a search with other images or options",
-            fix="choose another --out, or repeat its options to continue it",
+            f"{storage.parent} contains a search with different images or options",
+            fix="choose a different folder with --out, or use the same options to continue that search",
         )
     study = optuna.create_study(
         storage=file,
@@ -189,12 +189,12 @@ def space(
     if recipe.kind == "probe" and config.model.freeze in ("auto", "all"):
         raise ConfigError(
             "there is nothing to search: cross-validation already chooses the head on frozen features",
-            fix="add --freeze lower or --freeze none to train the pretrained network's layers, or name a --model",
+            fix="add --freeze lower or --freeze none to train pretrained layers, or choose a network with --model",
         )
     if recipe.kind == "classical":
         raise ConfigError(
             "there is nothing to search: the settings of a classical model are already chosen on the validation images",
-            fix="name a network with --model",
+            fix="choose a network with --model",
         )
     batches = [b for b in (16, 32, 64, 128, 256) if b <= images // 4] or [max(1, images // 4)]
 
@@ -282,7 +282,9 @@ def _summary(study: Any, recipe: Recipe, folds: int, base: dict[str, Any]) -> Se
     complete = [t for t in found if t.log_loss is not None]
     if not complete:
         raise TrainingError(
-            "no trial finished", found=f"{len(found)} stopped early or failed", fix="allow more --trials"
+            "no trial finished",
+            found=f"{count(len(found), 'trial')} stopped early or failed",
+            fix="increase --trials",
         )
     importance: dict[str, float] = {}
     if len(complete) >= 4:

@@ -14,11 +14,11 @@ class TransferConfig:
 
     freeze_to: str | None = option(
         None,
-        "last layer of the pretrained network to keep fixed; the "
-        "layers above it are trained (default: decided by --freeze)",
+        "last layer of the pretrained network to freeze; the layers above it are trained (default: set by --freeze)",
     )
     head_widths: str | None = option(
-        None, "units of hidden dense layers in the head on a pretrained network, such as 256 or 256,128 (default: none)"
+        None,
+        "units of the hidden dense layers in the head of a pretrained network, such as 256 or 256,128 (default: none)",
     )
 
     @property
@@ -35,13 +35,13 @@ class TransferConfig:
         """What is wrong with these options beside --freeze and --pretrained."""
         found = []
         if self.freeze_to is not None and freeze != "auto":
-            found.append(f"--freeze-to and --freeze {freeze} both set which weights are fixed: drop one")
+            found.append(f"--freeze-to and --freeze {freeze} both set which weights are frozen: drop one")
         if self.head_widths is not None and not re.fullmatch(r"[1-9]\d{0,4}(,[1-9]\d{0,4})*", self.head_widths):
-            found.append(f"--head-widths {self.head_widths!r} must be numbers of units, such as 256 or 256,128")
+            found.append(f"--head-widths must be numbers of units, such as 256 or 256,128, not {self.head_widths!r}")
         if self.head_widths is not None and freeze == "recipe":
             found.append("--freeze recipe chooses the head itself: drop --head-widths")
         if pretrained is False and self.given():
             found.append(
-                f"{', '.join(self.given())} needs published weights, and --no-pretrained excludes them: drop one"
+                f"--no-pretrained excludes the published weights needed for {', '.join(self.given())}: drop one"
             )
         return found

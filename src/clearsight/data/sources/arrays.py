@@ -18,7 +18,7 @@ def read_pair(images: Any, labels: Any) -> Listing:
     a list of labels. The number of labels resolves the order of an array's axes.
     """
     if not hasattr(labels, "__len__"):
-        raise DataError("labels are not a list", found=repr(labels)[:60], expected="one label per image")
+        raise DataError("the labels are not a sequence", found=repr(labels)[:60], expected="one label per image")
     if not len(labels):
         raise DataError("there are no images", found="no labels")
     given = np.full(len(labels), "", dtype="<U5")
@@ -39,7 +39,7 @@ def stated_by(labels: Any) -> Stated:
     except ValueError as error:
         raise DataError(
             "rows of labels differ in length", found=", ".join(sorted({str(len(one)) for one in labels})) + " numbers",
-            expected="the same number for every image",
+            expected="the same length for every image",
         ) from error  # fmt: skip
     if rows.ndim == 2 and rows.shape[1] == 1:
         rows = rows[:, 0]
@@ -48,9 +48,9 @@ def stated_by(labels: Any) -> Stated:
         return Stated(IN_MEMORY, columns=columns, numbers=rows.astype(np.float64))
     if rows.ndim != 1:
         raise DataError(
-            "labels have more than one axis",
-            found=f"shape {rows.shape}",
-            expected="one label or row of numbers per image",
+            "labels have an unsupported shape",
+            found=f"{rows.shape}",
+            expected="one label, or one row of numbers, per image",
         )
     return Stated(
         IN_MEMORY, tuple("" if _is_missing(one) else class_name(one) for one in rows.tolist()), column="value"

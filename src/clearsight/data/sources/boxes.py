@@ -134,8 +134,9 @@ def read_boxes(rows: BoxRows, name: str, notes: Sequence[str] = ()) -> Listing:
     crowd = np.array([rows.crowd[boxed_rows[r]] for r in chosen], bool)
     if not len(chosen) or crowd.all():
         raise DataError(
-            f"{rows.origin} has no object to learn from", found=count(len(chosen), "crowd region") if len(chosen) else
-            "no boxes", expected="at least one box of each class",
+            f"{rows.origin} contains no objects to train on",
+            found=count(len(chosen), "crowd region") if len(chosen) else "no boxes",
+            expected="at least one box per class",
         )  # fmt: skip
     boxed = BoxedImages(
         Files(tuple(paths[i] for i in kept), rows.root), known, image[chosen], boxes[chosen],
@@ -148,10 +149,10 @@ def read_boxes(rows: BoxRows, name: str, notes: Sequence[str] = ()) -> Listing:
     stated = Stated(rows.origin, crops.labels, where=tuple(map(crops.name, range(len(crops)))))
     without = len(kept) - len(np.unique(boxed.image))
     about = [
-        f"{count(len(boxed.labels), 'box', 'boxes')} in {count(len(kept), 'image')}: {len(crops)} crops of objects and "
-        "background",
-        *([f"{count(without, 'image')} without objects, for background only"] if without else []),
-        *([f"{count(int(crowd.sum()), 'crowd region')} neither object nor background"] if crowd.any() else []),
+        f"{count(len(boxed.labels), 'box', 'boxes')} in {count(len(kept), 'image')}: {count(len(crops), 'crop')} of "
+        "objects and background",
+        *([f"{count(without, 'image')} without objects, used only for background crops"] if without else []),
+        *([f"{count(int(crowd.sum()), 'crowd region')} excluded from objects and background"] if crowd.any() else []),
         *remarks, *repeats, *respelled, *notes,
     ]  # fmt: skip
     return Listing(name, crops, given, stated, grouped, tuple(about), tuple(lost), boxed=boxed)
@@ -177,7 +178,7 @@ def read_coco(path: Path) -> Listing:
     except (OSError, ValueError, LookupError, TypeError, RecursionError) as error:
         raise DataError(
             f"{path} cannot be read as COCO annotations", found=f"{type(error).__name__}: {str(error)[:120]}",
-            expected="an object with images, annotations (image_id, category_id, bbox) and categories (id, name)",
+            expected="a JSON object with images, annotations (image_id, category_id, bbox) and categories (id, name)",
         ) from error  # fmt: skip
     root, inner = path.parent, path.parent / "images"
     first = str(next((one.get("file_name", "") for one in images.values()), ""))
@@ -193,7 +194,7 @@ def read_coco(path: Path) -> Listing:
         if image not in images or category not in names:
             kind, value = ("image", image) if image not in images else ("category", category)
             raise DataError(
-                f"{where} of {path} names an unknown {kind}", found=f"{kind}_id {value!r}",
+                f"{where} of {path} refers to an unknown {kind}", found=f"{kind}_id {value!r}",
                 expected=f"an id that is listed in {'images' if kind == 'image' else 'categories'}",
             )  # fmt: skip
         try:
@@ -222,7 +223,7 @@ def _sizes(paths: Sequence[Path], rows: BoxRows) -> tuple[list[tuple[int, int] |
         found = list(threaded(one, paths))
     failed = [size for size in found if isinstance(size, str)]
     if len(failed) == len(found):
-        raise DataError(f"none of the {len(found)} images of {rows.origin} can be read", found=failed[0])
+        raise DataError(f"no image listed in {rows.origin} can be read", found=failed[0])
     by_path = dict(zip(paths, found, strict=True))
     for text, stated in rows.sizes.items():
         size = next(
@@ -230,11 +231,11 @@ def _sizes(paths: Sequence[Path], rows: BoxRows) -> tuple[list[tuple[int, int] |
         )
         if size is not None and size != stated:
             raise DataError(
-                f"{rows.origin} states another size of {text} than its file has", found="{}x{}".format(*stated),
-                expected="{}x{}, after the orientation that the file states is applied".format(*size),
+                f"the size of {text} in {rows.origin} differs from that of the file", found="{}x{}".format(*stated),
+                expected="{}x{}, with the EXIF orientation applied".format(*size),
                 fix="use the images that were annotated, or correct width and height",
             )  # fmt: skip
-    lost = [f"{count(len(failed), 'image')} left out with their boxes: {failed[0]}"] if failed else []
+    lost = [f"left out {count(len(failed), 'unreadable image')}, boxes included: {failed[0]}"] if failed else []
     return [None if isinstance(size, str) else size for size in found], lost
 
 
@@ -245,8 +246,9 @@ def _of_images(column: list[str], of_image: NDArray[np.int64], rows: BoxRows, wh
         first, place = found.setdefault(i, (value, where))
         if first != value:
             raise DataError(
-                f"{rows.origin} states two values of {what} for one image",
-                found=f"{first!r} in {place} and {value!r} in {where}", expected="one for all boxes of an image",
+                f"{rows.origin} contains two values of {what} for the same image",
+                found=f"{first!r} in {place} and {value!r} in {where}",
+                expected="the same value for all boxes of an image",
             )  # fmt: skip
     return [found[i][0] for i in range(len(found))]
 
@@ -260,12 +262,12 @@ def _checked(rows: BoxRows, chosen: Sequence[int], sizes: NDArray[np.int64]) -> 
             i = int(np.flatnonzero(bad)[0])
             box, (width, height) = ", ".join(f"{v:g}" for v in boxes[i]), sizes[i]
             raise DataError(
-                f"{count(int(bad.sum()), 'box', 'boxes')} of {rows.origin} {what}",
+                f"{rows.origin} contains {count(int(bad.sum()), 'box', 'boxes')} {what}",
                 found=f"[{box}] in {rows.where[chosen[i]]}, in an image of {width}x{height} pixels",
                 expected=expected, fix=fix,
             )  # fmt: skip
 
-    refuse(~np.isfinite(boxes).all(1), "with a corner that is no finite number", "four numbers")
+    refuse(~np.isfinite(boxes).all(1), "with a non-finite corner", "four finite numbers")
     refuse(
         (boxes[:, 2:] <= boxes[:, :2]).any(1), "without area", "xmin < xmax and ymin < ymax", "remove or correct them"
     )
@@ -273,23 +275,24 @@ def _checked(rows: BoxRows, chosen: Sequence[int], sizes: NDArray[np.int64]) -> 
     notes = []
     if shares.any():
         refuse(
-            ~shares & (boxes > 1).any(1), "in pixels beside others in shares of the image",
-            "all boxes in pixels, or all in shares from 0 to 1", "convert one kind to the other",
+            ~shares & (boxes > 1).any(1), "in pixels and others as fractions of the image size",
+            "all boxes in pixels, or all as fractions from 0 to 1", "convert all boxes to the same unit",
         )  # fmt: skip
         boxes = boxes * np.tile(sizes, 2)
-        notes.append("boxes are in shares of the image's sides")
+        notes.append("boxes are given as fractions of the image size")
     whole = np.concatenate([np.zeros_like(sizes), sizes], axis=1)
     beyond = np.concatenate([whole[:, :2] - boxes[:, :2], boxes[:, 2:] - whole[:, 2:]], axis=1).max(1, initial=0)
     refuse(
-        beyond > TOLERANCE, "outside their images", "0 <= xmin < xmax <= width, and the same with y and height",
-        "check whether they belong to images of another size, or are x, y, width, height",
+        beyond > TOLERANCE, "beyond the edges of the image",
+        "0 <= xmin < xmax <= width and 0 <= ymin < ymax <= height",
+        "check whether the boxes are for images of another size, or are given as x, y, width, height",
     )  # fmt: skip
     boxes = np.clip(boxes, 0, np.tile(sizes, 2))
-    refuse((boxes[:, 2:] <= boxes[:, :2]).any(1), "outside their images", "boxes that overlap their images")
+    refuse((boxes[:, 2:] <= boxes[:, :2]).any(1), "outside the image", "boxes that overlap their images")
     unlabelled = np.array([not rows.labels[r].strip() for r in chosen], bool)
     refuse(unlabelled, "without a label", "a class for every box")
     reserved = np.array([class_name(rows.labels[r]) == BACKGROUND for r in chosen], bool)
-    refuse(reserved, f"labelled {BACKGROUND!r}, which is the class of crops without objects", "another name")
+    refuse(reserved, f"labelled {BACKGROUND!r}, the class reserved for crops without objects", "another name")
     return boxes, notes
 
 
@@ -306,10 +309,10 @@ def _once(
             kept.append(k)
         elif rows.labels[chosen[other]] != rows.labels[r]:
             raise DataError(
-                f"{rows.origin} gives one box two labels",
+                f"{rows.origin} gives the same box two labels",
                 found=f"{rows.labels[chosen[other]]!r} in {rows.where[chosen[other]]} and {rows.labels[r]!r} in "
                 f"{rows.where[r]}",
-                expected="one label per box", fix="remove the wrong row",
+                expected="one label per box", fix="remove the incorrect row",
             )  # fmt: skip
     repeats = len(chosen) - len(kept)
-    return kept, [f"{count(repeats, 'box', 'boxes')} listed twice"] if repeats else []
+    return kept, [f"{count(repeats, 'duplicate box', 'duplicate boxes')} ignored"] if repeats else []

@@ -71,18 +71,18 @@ def elpv(folder: Path | None) -> Listing:
             import elpv_dataset
         except ImportError as error:
             raise DataError(
-                "the solar cells are not installed", fix="install them with `pip install elpv-dataset`"
+                "the solar cell data set is not installed", fix="install them with `pip install elpv-dataset`"
             ) from error
         folder = Path(elpv_dataset.__file__).parent / "data"
     table = folder / "labels.csv"
     if not table.is_file():
-        raise DataError(f"{folder} does not contain the solar cells", expected="labels.csv and images/")
+        raise DataError(f"{folder} does not contain the solar cell data set", expected="labels.csv and images/")
     rows = [line.split() for line in table.read_text().splitlines() if line.strip()]
     try:
         probability = np.array([float(row[1]) for row in rows])
     except (IndexError, ValueError) as error:
         raise DataError(
-            f"{table} is not the table of the solar cell data set",
+            f"{table} is not the label table of the solar cell data set",
             found=str(error),
             expected="lines such as `images/cell0001.png 1.0 mono`",
         ) from error
@@ -131,7 +131,7 @@ def _idx(name: str, torchvision_name: str, folder: Path | None, classes: tuple[s
     if place is None:
         if folder is not None:
             raise DataError(
-                f"{folder} does not contain {name}", expected="train-images-idx3-ubyte[.gz] and its companions"
+                f"{folder} does not contain {name}", expected="train-images-idx3-ubyte[.gz] and the other IDX files"
             )
         from torchvision import datasets
 
@@ -153,5 +153,5 @@ def _download(name: str, fetch: Callable[[], Any], where: Path) -> Any:
         raise DataError(
             f"{name} is not on this machine and could not be downloaded",
             found=f"{type(error).__name__}: {str(error)[:120]}",
-            fix=f"put its files into {where} by hand, or set --data-dir to their folder",
+            fix=f"copy its files to {where}, or pass the folder that contains them with --data-dir",
         ) from error

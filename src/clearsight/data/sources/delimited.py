@@ -46,10 +46,10 @@ def read_csv(path: Path) -> Listing:
                 continue
             if len(row) != len(header) and (len(row) < len(header) or any(row[len(header) :])):
                 raise DataError(
-                    f"line {reader.line_num + bool(stated)} of {path} does not fit the header",
+                    f"line {reader.line_num + bool(stated)} of {path} does not match the header",
                     found=f"{len(row)} fields",
                     expected=f"{len(header)}: {', '.join(header)}",
-                    fix='quote fields that contain a comma: "a, b"',
+                    fix='quote fields that contain the separator, such as "a, b"',
                 )
             rows.append(row[: len(header)])
             numbers.append(reader.line_num + bool(stated))
@@ -82,11 +82,11 @@ def _decoded(path: Path) -> tuple[str, list[str]]:
         if encoding != "cp1252":
             return text, []
         odd = next(word for word in re.findall(r"[^\s,;|\"]+", text) if not word.isascii())
-        return text, [f"{path.name} is not UTF-8 and is read as Windows-1252, so that it names {odd!r}"]
+        return text, [f"{path.name} is not UTF-8; it is read as Windows-1252, with words such as {odd!r}"]
     else:
         raise DataError(f"{path} cannot be read as text", found=str(failed)[:160], fix="save it as UTF-8") from failed
     raise DataError(
-        f"{path} cannot be read as text", found="zero bytes", expected="a table in UTF-8", fix="save it as CSV UTF-8"
+        f"{path} cannot be read as text", found="null bytes", expected="a table in UTF-8", fix="save it as UTF-8"
     )
 
 
@@ -100,7 +100,7 @@ def _with_points(frame: pd.DataFrame) -> list[str]:
             changed.append(repr(str(frame.columns[column]).strip()))
     if not changed:
         return []
-    return [f"{count(len(changed), 'column')} of numbers with decimal commas: {', '.join(changed)}"]
+    return [f"{count(len(changed), 'column')} read with decimal commas: {', '.join(changed)}"]
 
 
 def read_jsonl(path: Path) -> Listing:
@@ -114,13 +114,13 @@ def read_jsonl(path: Path) -> Listing:
                     continue
                 row: Any = json.loads(line)
                 if not isinstance(row, dict):
-                    raise ValueError(f"line {number} is not an object: {line.strip()[:60]}")
+                    raise ValueError(f"line {number} is not a JSON object: {line.strip()[:60]}")
                 rows.append(row)
                 numbers.append(number)
     except json.JSONDecodeError as error:
-        raise DataError(f"line {number} of {path} is not JSON", found=str(error)) from error
+        raise DataError(f"line {number} of {path} is not valid JSON", found=str(error)) from error
     except (ValueError, RecursionError, OSError) as error:
-        raise DataError(f"{path} cannot be read as JSON lines", found=str(error)[:160]) from error
+        raise DataError(f"{path} cannot be read as JSON Lines", found=str(error)[:160]) from error
     import pandas as pd
 
     frame = pd.DataFrame(rows, index=numbers, dtype=object)

@@ -63,10 +63,12 @@ class ClassFolders:
         """Images, and folders that may be classes, that were left out, in words."""
         found = []
         if self.empty:
-            found.append(f"{_some(self.empty)} without images: no class")
+            found.append(
+                f"no images in {_some(self.empty)}, so not used as {'a class' if len(self.empty) == 1 else 'classes'}"
+            )
         if self.loose:
             found.append(
-                f"{count(len(self.loose), 'image')} outside class folders, left out, such as {_some(self.loose[:1])}"
+                f"left out {count(len(self.loose), 'image')} outside class folders, for example {_some(self.loose[:1])}"
             )
         return found + _left_out([p for p in self.passed if _shows(p)], "image")
 
@@ -79,7 +81,7 @@ def _left_out(paths: list[Path], thing: str) -> list[str]:
     if not paths:
         return []
     kinds = ", ".join(sorted({p.suffix.lower() or "no suffix" for p in paths})[:5])
-    return [f"{count(len(paths), thing)} without an image suffix ({kinds}), left out, such as {_some(paths[:1])}"]
+    return [f"left out {count(len(paths), thing)} without a supported suffix ({kinds}), for example {_some(paths[:1])}"]
 
 
 def read_folder(root: Path, any_classes: AnyClasses | None = None) -> Listing:
@@ -112,12 +114,12 @@ def read_folder(root: Path, any_classes: AnyClasses | None = None) -> Listing:
     if not listing.classes:
         raise DataError(
             f"there are no labelled images in the folder {root}",
-            found=f"{len(listing.loose)} images outside class folders" if listing.loose else _contents(root),
-            expected="one folder per class with its images, such as photos/cat/1.jpg",
+            found=f"{count(len(listing.loose), 'image')} outside class folders" if listing.loose else _contents(root),
+            expected="one folder of images per class, such as photos/cat/1.jpg",
         )
     if "train" in splits.values() and len(splits) > 1 and listing.classes.keys() <= {p.name for p in splits}:
         raise DataError(
-            f"{root} contains split folders without class folders in them",
+            f"the split folders in {root} contain no class folders",
             found=", ".join(sorted(p.name for p in splits)),
             expected="train/CLASS/image",
             fix="if the labels are in a table, pass that table",
@@ -166,10 +168,10 @@ def _split_folders(root: Path) -> dict[Path, str]:
     flat = [p.name for found in several for p in found if not list_classes(_unwrapped(p)).classes]
     if len(several) > 1 or (flat and len(_folders(root)) > len(several[0])):
         raise DataError(
-            f"folders in {root} may be splits of a class or of the data",
+            f"it is unclear whether folders in {root} are splits of a class or of the whole data set",
             found=", ".join(p.name for found in several for p in found),
             expected="train/CLASS/image, or CLASS/train/image",
-            fix="move the images into such folders, or rename folders that are classes",
+            fix="arrange the images in one of these layouts, or rename folders that are classes",
         )
     return several[0]
 
@@ -186,10 +188,11 @@ def _splits_in_classes(root: Path, classes: dict[str, list[Path]]) -> list[tuple
     whole = [name for name, found in parts.items() if "" in found]
     if divided and whole:
         raise DataError(
-            f"some classes of {root} have split folders, and others have images next to them",
-            found=f"{', '.join(divided[:3])} with split folders, images without them in {', '.join(whole[:3])}",
+            f"only some images in the class folders of {root} are in split folders",
+            found=f"split folders in {', '.join(divided[:3])} and images outside split folders in "
+            f"{', '.join(whole[:3])}",
             expected="CLASS/train/image and CLASS/test/image for all images, or for none",
-            fix="move the images into such folders, or rename folders that are not splits",
+            fix="arrange all images in this layout, or rename folders that are not splits",
         )
     if not divided:
         return [(p, name, "") for name, images in classes.items() for p in images]
@@ -215,21 +218,21 @@ def _read_splits(
         paths += [(p, name, split) for name, images in found.classes.items() for p in images]
     beside = [p for p in _folders(inner) if p not in splits]
     if beside:
-        losses.append(f"{_some(beside)} next to the split folders, left out")
+        losses.append(f"left out, as not in a split folder: {_some(beside)}")
     for split in ("val", "test"):
         if not any_classes and split in classes and (extra := classes[split] ^ classes["train"]):
             only_there = sorted(classes[split] - classes["train"], key=natural_key)
             only_train = sorted(classes["train"] - classes[split], key=natural_key)
             one, other = (next(p for p, meant in splits.items() if meant == which) for which in ("train", split))
             raise DataError(
-                f"the classes of {one} and {other} differ in {len(extra)}",
+                f"the classes of {one} and {other} differ: {len(extra)} in only one of them",
                 found="; ".join(
                     f"only in {where}: {', '.join(names[:8])}{', ...' if len(names) > 8 else ''}"
                     for where, names in ((one.name, only_train), (other.name, only_there))
                     if names
                 ),
                 expected="the same class folders in every split",
-                fix="rename, add or remove the folders named",
+                fix="rename, add or remove these class folders",
             )
     return _from_paths(root, inner, paths, losses, notes)
 
@@ -261,10 +264,10 @@ def list_classes(root: Path) -> ClassFolders:
             found.classes[name] = sorted([*found.classes.get(name, ()), *images], key=_by_name)
         elif unread := [p for p in others if _shows(p)]:
             raise DataError(
-                f"no image of the folder {printable(folder.name)} can be read",
-                found=f"{count(len(unread), 'image')} such as {printable(unread[0].name)}",
-                expected=f"files ending in {', '.join(sorted(EXTENSIONS)[:6])} or the like",
-                fix="convert or rename them, or move the folder away to train without it",
+                f"no image in the folder {printable(folder.name)} can be read",
+                found=f"{count(len(unread), 'image')}, such as {printable(unread[0].name)}",
+                expected=f"files ending in {', '.join(sorted(EXTENSIONS)[:6])} or similar",
+                fix="convert or rename the images, or move the folder elsewhere to train without it",
             )
         else:
             found.empty.append(folder)

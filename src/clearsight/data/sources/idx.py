@@ -26,7 +26,7 @@ def read_idx(path: Path) -> NDArray[np.uint8]:
             head = stream.read(4)
             if len(head) < 4 or head[:3] != b"\0\0\x08":
                 raise DataError(
-                    f"{path} is not an IDX file of bytes",
+                    f"{path} is not an IDX file of unsigned bytes",
                     found=f"magic {head.hex()}",
                     expected="0000 08 and a rank",
                 )
@@ -48,7 +48,7 @@ def read_idx(path: Path) -> NDArray[np.uint8]:
 
 def _wrong_size(path: Path, have: int, shape: tuple[int, ...]) -> DataError:
     size = math.prod(shape)
-    state = "holds nothing" if not size else "is truncated" if have < size else "is longer than its header says"
+    state = "is empty" if not size else "is truncated" if have < size else "is longer than its header states"
     return DataError(f"{path} {state}", found=f"{have} bytes", expected=f"{size} for {shape}")
 
 
@@ -68,7 +68,7 @@ def read_idx_folder(root: Path, name: str, origin: str, classes: tuple[str, ...]
             raise DataError(f"{root} has {prefix} images or labels, but not both", fix="add the missing IDX file")
         pixels, values = read_idx(x), read_idx(y)
         if pixels.ndim != 3 or values.shape != pixels.shape[:1]:
-            raise DataError(f"{x.name} and {y.name} differ in length", found=f"{pixels.shape} and {values.shape}")
+            raise DataError(f"{x.name} and {y.name} do not match", found=f"shapes {pixels.shape} and {values.shape}")
         images.append(pixels)
         labels.append(values)
         given.append(np.full(len(values), split, dtype="<U5"))
@@ -78,7 +78,9 @@ def read_idx_folder(root: Path, name: str, origin: str, classes: tuple[str, ...]
         )
     values = np.concatenate(labels)
     if classes is not None and values.max() >= len(classes):
-        raise DataError(f"{root} is not {name}", found=f"label {values.max()}", expected=f"0 to {len(classes) - 1}")
+        raise DataError(
+            f"{root} does not contain {name}", found=f"label {values.max()}", expected=f"labels 0 to {len(classes) - 1}"
+        )
     cells = tuple(str(v) if classes is None else classes[v] for v in values.tolist())
     return Listing(name, Array(np.concatenate(images)), np.concatenate(given), Stated(origin, cells, classes=classes))
 

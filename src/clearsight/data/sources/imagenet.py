@@ -45,14 +45,14 @@ def read_imagenet(root: Path) -> Listing:
     train, val = ({name for _, name, split in rows if split == s} for s in ("train", "val"))
     if train != val:
         raise DataError(
-            f"the classes of {base}/train and {base}/val differ in {len(train ^ val)}",
+            f"the classes of {base}/train and {base}/val differ: {len(train ^ val)} in only one of them",
             found="; ".join(
                 f"only in {where}: {', '.join(sorted(names)[:8])}{', ...' if len(names) > 8 else ''}"
                 for where, names in (("train", train - val), ("val", val - train))
                 if names
             ),
             expected="the same classes in both",
-            fix="add the missing classes to train, or keep only images of its classes in val",
+            fix="add the missing classes to train, or remove the images of other classes from val",
         )
     given = np.array([split for _, _, split in rows], dtype="<U5")
     paths = tuple(path for path, _, _ in rows)
@@ -90,5 +90,5 @@ def _validation_classes(root: Path, base: Path) -> dict[str, str]:
     raise DataError(
         f"{root} looks like ImageNet, but the validation labels are missing",
         expected="LOC_val_solution.csv, or ILSVRC2012_validation_ground_truth.txt with meta.mat",
-        fix=f"put one of them into {root}",
+        fix=f"place one of these in {root}",
     )

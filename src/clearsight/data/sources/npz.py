@@ -23,7 +23,7 @@ def read_npz(path: Path) -> Listing:
     except Exception as error:  # zipfile, format and pickle faults
         if "Object arrays" in str(error):
             raise DataError(
-                f"{path} contains Python objects, which only pickle can read; pickle can execute foreign code",
+                f"{path} contains pickled Python objects, which can execute arbitrary code when loaded",
                 fix="save plain arrays, such as `labels.astype(str)`",
             ) from error
         raise DataError(f"{path} cannot be read as .npz", found=str(error)[:120]) from error
@@ -44,22 +44,22 @@ def read_npz(path: Path) -> Listing:
             parts.append((split, arrays[known[0]], arrays[known[1]]))
     if not parts:
         raise DataError(
-            f"{path} contains no images and labels under known names",
+            f"{path} contains no images and labels with known array names",
             found=", ".join(arrays) or "nothing",
-            expected="images and labels, or x_train, y_train, x_test, y_test",
+            expected="arrays named images and labels, or x_train, y_train, x_test and y_test",
         )
     for split, images, labels in parts:
         if images.ndim not in (3, 4) or labels.ndim not in (1, 2) or labels.shape[:1] != images.shape[:1]:
             raise DataError(
-                f"{path}: {split or 'images'} and labels differ in number",
-                found=f"shapes {images.shape} and {labels.shape}",
-                expected="(N, H, W), (N, H, W, C) or (N, C, H, W), and one label or row of numbers per image",
+                f"{path}: the shapes of {split + ' ' if split else ''}images and labels do not match",
+                found=f"{images.shape} and {labels.shape}",
+                expected="(N, H, W), (N, H, W, C) or (N, C, H, W), and one label, or one row of numbers, per image",
             )
     if len(kinds := {(images.shape[1:], images.dtype) for _, images, _ in parts}) > 1:
         raise DataError(
-            f"the splits in {path} contain images of different kinds",
+            f"the splits in {path} contain images of different shapes or types",
             found=" and ".join(sorted(f"{shape} {dtype}" for shape, dtype in kinds)),
-            expected="one shape and one type",
+            expected="one shape and one data type",
         )
     whole = read_pair(np.concatenate([p[1] for p in parts]), np.concatenate([_flat(p[2]) for p in parts]))
     given = np.concatenate([np.full(len(p[1]), p[0], dtype="<U5") for p in parts])

@@ -48,9 +48,9 @@ def find(data: Any, data_dir: str | Path | None = None, any_classes: AnyClasses 
         if hasattr(data, "columns") and hasattr(data, "iloc"):
             return read_frame(data, root=Path(), name="frame", origin="a DataFrame")
         raise DataError(
-            "this is not a data set",
-            found=f"a {type(data).__name__}",
-            expected="a name, a path, a DataFrame, or a pair (images, labels)",
+            "the input is not a data set",
+            found=f"an object of type {type(data).__name__}",
+            expected="the name of a built-in data set, a path, a DataFrame, or a pair (images, labels)",
         )
     if isinstance(data, str) and data.startswith(PREFIX) and data.removeprefix(PREFIX) in BUILTIN:
         return BUILTIN[data.removeprefix(PREFIX)](Path(data_dir).expanduser() if data_dir else None)
@@ -64,12 +64,12 @@ def find(data: Any, data_dir: str | Path | None = None, any_classes: AnyClasses 
             siblings = []
         close = [f"`{path.parent / name}`" for name in get_close_matches(path.name, siblings, n=3, cutoff=0.6)]
         raise DataError(
-            f"{data or 'a data set without a name'} does not exist",
+            f"{data or 'a data set with an empty name'} does not exist",
             fix=f"did you mean {' or '.join(close)}?" if close else nearest(path.name, BUILTIN),
         )
     if data in BUILTIN:
         raise DataError(
-            f"{data} has two meanings", found=f"a built-in data set, and `{path.absolute()}`",
+            f"{data} is ambiguous", found=f"a built-in data set and the path `{path.absolute()}`",
             fix=f"write `./{data}` for the local path, or `{PREFIX}{data}` for the built-in data set",
         )  # fmt: skip
     if path.is_dir():
@@ -78,9 +78,9 @@ def find(data: Any, data_dir: str | Path | None = None, any_classes: AnyClasses 
     if path.suffix.lower() not in readers:
         raise DataError(
             f"{path} cannot be read as a data set",
-            found=f"a file ending in {path.suffix or 'nothing'}",
+            found=f"a file with the suffix {path.suffix}" if path.suffix else "a file without a suffix",
             expected="a folder of images, or a .csv, .tsv, .jsonl, .json (COCO) or .npz file",
-            fix="to predict one image use `clearsight predict RUN IMAGE`",
+            fix="to predict a single image, use `clearsight predict RUN IMAGE`",
         )
     return readers[path.suffix.lower()](path)
 
@@ -106,13 +106,13 @@ def recorded_place(origin: object, what: str) -> str:
             nothing that exists.
     """
     if not isinstance(origin, str) or not origin or "\0" in origin:
-        raise BundleError(f"the location of {what} is not recorded", fix="name the data")
+        raise BundleError(f"the location of {what} is not recorded", fix="pass the data explicitly: RUN DATA")
     if origin in BUILTIN:
         return origin
     gone = BundleError(
-        f"{what} are gone",
-        found=f"{origin} does not exist" if origin != IN_MEMORY else "arrays in memory",
-        fix="name other data: RUN DATA",
+        f"{what} are no longer available",
+        found=f"nothing at {origin}" if origin != IN_MEMORY else "arrays in memory",
+        fix="pass the data explicitly: RUN DATA",
     )
     path = Path(origin)
     shared = origin[:2] in ("//", "\\\\", "/\\", "\\/") or "://" in origin or origin.partition(":")[0] in SCHEMES
@@ -123,8 +123,8 @@ def recorded_place(origin: object, what: str) -> str:
         named = named or _elsewhere(path := path.resolve(strict=True))
         if named or not (path.is_dir() or path.is_file()):  # not a pipe, a socket or a device
             raise BundleError(
-                f"the location recorded for {what} is not one of images", found=repr(origin)[:200],
-                expected="a file or folder on this machine", fix="name the data: RUN DATA",
+                f"the location recorded for {what} cannot be used", found=repr(origin)[:200],
+                expected="a file or folder on this machine", fix="pass the data explicitly: RUN DATA",
             )  # fmt: skip
     except (OSError, RuntimeError):
         raise gone from None

@@ -64,7 +64,7 @@ def read_frame(
         raise DataError(
             f"{origin} lacks a column",
             found=", ".join(map(str, frame.columns)) or "no columns",
-            expected=f"one of {', '.join(_PATH)} and one of {', '.join(_LABEL)}, or columns of numbers to predict",
+            expected=f"one of {', '.join(_PATH)} and one of {', '.join(_LABEL)}, or numeric columns to predict",
         )
     if not len(frame):
         raise DataError(f"{origin} lists no images", found="0 rows")
@@ -72,13 +72,18 @@ def read_frame(
     files = _texts(frame, path_column)
     stated, of_labels = _stated(frame, label_column, others, origin, where)
     if blank := [i for i, text in enumerate(files) if not text]:
-        raise DataError(f"{len(blank)} rows of {origin} have no image path", found=f"the first in {where[blank[0]]}")
+        raise DataError(
+            f"{origin} contains {count(len(blank), 'row')} without an image path",
+            found=f"the first at {where[blank[0]]}",
+        )
     paths, found_otherwise = located(files, root, origin)
     splits = [""] * len(paths)
     if "split" in columns:
         words = [text.lower() for text in _texts(frame, columns["split"])]
         if unknown := sorted(set(words) - set(_SPLITS)):
-            raise DataError(f"{origin} names unknown splits", found=", ".join(unknown), expected="train, val, test")
+            raise DataError(
+                f"{origin} contains unknown split names", found=", ".join(unknown), expected="train, val, test"
+            )
         splits = [_SPLITS[word] for word in words]
     rows = _without_repeats(paths, [(stated.text(i), split) for i, split in enumerate(splits)], where, origin)
     groups = group_names = None
@@ -110,7 +115,7 @@ def _box_rows(
         where = f"{row} {index}"
         texts = [column[i] for column in corners]
         if not files[i]:
-            raise DataError(f"{origin} has a row without an image", found=where)
+            raise DataError(f"{origin} has a row without an image path", found=where)
         box = None
         if any(texts) or labels[i]:
             try:
@@ -118,13 +123,13 @@ def _box_rows(
             except ValueError:
                 names = ", ".join(str(frame.columns[column]) for column in taken[2:])
                 raise DataError(
-                    f"a box of {origin} has a corner that is no number",
+                    f"a box of {origin} has a corner that is not a number",
                     found=f"{', '.join(texts)} in {where}",
-                    expected=f"numbers in {names}; all of them and the label empty for an image without objects",
+                    expected=f"numbers in {names}; for an image without objects, these cells and the label are empty",
                 ) from None
         split = about["split"][i].lower()
         if split not in _SPLITS:
-            raise DataError(f"{origin} names unknown splits", found=split, expected="train, val, test")
+            raise DataError(f"{origin} contains unknown split names", found=split, expected="train, val, test")
         rows.add(where, files[i], box, labels[i], split=_SPLITS[split], group=about["group"][i])
     return rows
 
@@ -135,8 +140,8 @@ def _unused_words(columns: list[str]) -> tuple[str, ...]:
         return ()
     some = ", ".join(repr(column) for column in columns[:SHOWN]) + (", ..." if len(columns) > SHOWN else "")
     return (
-        f"{count(len(columns), 'column')} of the table not used in training: {some}; "
-        "`evaluate --group-by COLUMN` reports scores by column value",
+        f"{count(len(columns), 'table column')} not used in training: {some}; "
+        "`evaluate --group-by COLUMN` reports scores for each value of a column",
     )
 
 
@@ -147,7 +152,9 @@ def _by_name(frame: pd.DataFrame, origin: str) -> dict[str, int]:
         word = str(name).strip().lower()
         if word in columns and word in (*_PATH, *_LABEL, *_ABOUT):
             raise DataError(
-                f"{origin} has two columns {word!r}", found=", ".join(map(str, frame.columns)), fix="rename one of them"
+                f"{origin} has two columns named {word!r}",
+                found=", ".join(map(str, frame.columns)),
+                fix="rename one of them",
             )
         columns[word] = i
     return columns
@@ -167,8 +174,8 @@ def _columns_taken(
             taken.append(f"{what} are taken from the column {named[column]!r}")
         passed += same
     if label is None:
-        taken.append(f"the numbers to predict are the columns {', '.join(repr(named[i]) for i in others)}")
-    beside = f"; not used for this: {', '.join(map(repr, passed))}" if passed else ""
+        taken.append(f"the targets are the numeric columns {', '.join(repr(named[i]) for i in others)}")
+    beside = f"; candidate columns not used: {', '.join(map(repr, passed))}" if passed else ""
     return (", ".join(taken) + beside,) if taken else ()
 
 
@@ -183,7 +190,7 @@ def _stated(
             return Stated(origin, tuple(_texts(frame, label)), column=column, where=tuple(where)), []
         if all(len(one) == 1 for one in lists):
             words = tuple(class_name(str(one[0])) for one in lists)
-            note = f"the column {column!r} contains lists of one name each, which are read as classes"
+            note = f"the column {column!r} contains lists with a single name, which are read as classes"
             return Stated(origin, words, column=column, where=tuple(where)), [note]
         kinds = {type(x) for one in lists for x in one}
         if float in kinds <= {float, int} and len({len(one) for one in lists}) == 1:
@@ -244,12 +251,12 @@ def _without_repeats(paths: list[Path], stated: list[tuple[str, str]], where: li
         first = seen.setdefault(path, i)
         for one, other in zip(stated[first], stated[i], strict=True):
             if one != other:
-                conflicts.append(f"{path.name} is {one!r} in {where[first]} and {other!r} in {where[i]}")
+                conflicts.append(f"{path.name} with {one!r} in {where[first]} and {other!r} in {where[i]}")
     if conflicts:
         raise DataError(
-            f"{origin} has contradicting rows for {count(len(conflicts), 'image')}",
+            f"{origin} has contradictory rows for {count(len(conflicts), 'image')}",
             found="; ".join(conflicts[:3]),
             expected="one label and one split per image",
-            fix="remove the wrong rows",
+            fix="remove the incorrect rows",
         )
     return sorted(seen.values())

@@ -27,10 +27,10 @@ def located(texts: Sequence[str], root: Path, origin: str) -> tuple[list[Path], 
     elsewhere = [t for t in texts if ADDRESS.match(t) and not t.lower().startswith("file://")]
     if elsewhere:
         raise DataError(
-            f"{len(elsewhere)} of {len(texts)} images named in {origin} are URLs",
+            f"{origin} lists {len(elsewhere)} of {count(len(texts), 'image')} as URLs",
             found=elsewhere[0][:200],
             expected="files on this machine",
-            fix="download them, and name the files in the table",
+            fix="download them, and list the local files in the table",
         )
     spelled = _Spelled()
     paths, other, missing = [], [], []
@@ -46,15 +46,17 @@ def located(texts: Sequence[str], root: Path, origin: str) -> tuple[list[Path], 
         paths.append(path)
     if missing:
         raise DataError(
-            f"{len(missing)} of {len(paths)} images named in {origin} do not exist",
-            found=", ".join(str(p)[:200] for p in missing[:3]) + (", ..." if len(missing) > 3 else ""),
-            expected=f"paths relative to {root.resolve()}, or absolute ones",
+            f"{len(missing)} of {count(len(paths), 'image')} listed in {origin} cannot be found",
+            found="no file at " + ", ".join(str(p)[:200] for p in missing[:3]) + (", ..." if len(missing) > 3 else ""),
+            expected=f"paths relative to {root.resolve()}, or absolute paths",
         )
     if not other:
         return paths, []
     text, path = other[0]
     shown = path.relative_to(root) if path.is_relative_to(root) else path
-    return paths, [f"{count(len(other), 'image')} found by another spelling of the path, such as {text} as {shown}"]
+    return paths, [
+        f"{count(len(other), 'image')} found under a different spelling of the path, such as {shown} for {text}"
+    ]
 
 
 def _named(text: str, root: Path) -> Path:

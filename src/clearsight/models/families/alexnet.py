@@ -54,7 +54,7 @@ class AlexNetDesign(ConvDesign):
     """
 
     rules = with_maxout()
-    unsupported: ClassVar[dict[str, str]] = {"residual": "its convolutions change the shape of the map"}
+    unsupported: ClassVar[dict[str, str]] = {"residual": "the convolutions change the shape of the feature maps"}
 
     norm: bool = False
     dropout: float = 0.5

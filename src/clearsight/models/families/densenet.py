@@ -59,7 +59,7 @@ class DenseNetDesign(ConvDesign):
     """
 
     unsupported: ClassVar[dict[str, str]] = {
-        "residual": "its layers are connected by concatenation, which cannot be left out"
+        "residual": "the layers are connected by concatenation, which cannot be removed"
     }
 
     growth: int = 32

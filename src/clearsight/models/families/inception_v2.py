@@ -40,8 +40,8 @@ class InceptionV2Design(ConvDesign):
 
     rules = with_maxout() | POOLED
     unsupported: ClassVar[dict[str, str]] = {
-        "residual": "its modules change the number of maps",
-        "kernel": "parallel filters of several sizes define it",
+        "residual": "the modules change the number of feature maps",
+        "kernel": "the network is defined by parallel filters of several sizes",
     }
 
     downsample: str = "maxpool"

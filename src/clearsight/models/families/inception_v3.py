@@ -44,8 +44,8 @@ class InceptionV3Design(ConvDesign):
 
     rules = with_maxout() | POOLED
     unsupported: ClassVar[dict[str, str]] = {
-        "residual": "its modules change the number of maps",
-        "kernel": "parallel filters of several sizes and shapes define it",
+        "residual": "the modules change the number of feature maps",
+        "kernel": "the network is defined by parallel filters of several sizes and shapes",
     }
 
     width: int = 32

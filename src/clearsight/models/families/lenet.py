@@ -48,7 +48,7 @@ class LeNetDesign(ConvDesign):
     """
 
     rules = with_maxout()
-    unsupported: ClassVar[dict[str, str]] = {"residual": "both convolutions change the shape of the map"}
+    unsupported: ClassVar[dict[str, str]] = {"residual": "both convolutions change the shape of the feature maps"}
 
     norm: bool = False
     width: int = 6
@@ -129,7 +129,9 @@ CONNECTIONS: tuple[tuple[int, ...], ...] = (
 class OriginalDesign(Design):
     """table: the connections of table I, rather than all."""
 
-    unsupported: ClassVar[dict[str, str]] = dict.fromkeys(ABLATIONS, "it is the published form; lenet5 has options")
+    unsupported: ClassVar[dict[str, str]] = dict.fromkeys(
+        ABLATIONS, "this is the network as published; lenet5 has options"
+    )
 
     table: bool = True
 

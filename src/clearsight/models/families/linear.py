@@ -19,8 +19,8 @@ from clearsight.models.ablations import Design
 from clearsight.models.layers import dense
 from clearsight.models.registry import register
 
-NO_HIDDEN_LAYER = "it has no hidden layer"
-NO_CONVOLUTION = "it has no convolution"
+NO_HIDDEN_LAYER = "the network has no hidden layer"
+NO_CONVOLUTION = "the network has no convolution"
 
 
 @dataclass(frozen=True)

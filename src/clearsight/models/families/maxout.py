@@ -24,7 +24,7 @@ from clearsight.models.ablations import Design
 from clearsight.models.layers import Maxout, dense
 from clearsight.models.registry import register
 
-NO_CONVOLUTION = "its layers are dense and have no maps"
+NO_CONVOLUTION = "the layers are dense and have no feature maps"
 
 
 @dataclass(frozen=True)
@@ -36,10 +36,10 @@ class MaxoutDesign(Design):
     """
 
     unsupported: ClassVar[dict[str, str]] = {
-        "residual": "shortcuts between layers of different widths are impossible",
-        "norm": "its pieces compete by their scale, which normalisation would remove",
-        "norm_position": "it has no normalisation",
-        "activation": "maxout is the activation; mlp offers the others",
+        "residual": "a shortcut cannot connect layers of different widths",
+        "norm": "maxout pieces compete by their scale, which normalisation would remove",
+        "norm_position": "the network has no normalisation",
+        "activation": "the activation is always maxout; mlp supports the others",
         "se": NO_CONVOLUTION,
         "padding_mode": NO_CONVOLUTION,
         "kernel": NO_CONVOLUTION,

@@ -22,7 +22,7 @@ from clearsight.models.ablations import SLOPE, Design, with_maxout
 from clearsight.models.layers import activation, dense, pieces
 from clearsight.models.registry import register
 
-NO_CONVOLUTION = "its layers are dense and have no maps"
+NO_CONVOLUTION = "the layers are dense and have no feature maps"
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class MLPDesign(Design):
 
     rules = with_maxout()
     unsupported: ClassVar[dict[str, str]] = {
-        "residual": "shortcuts between layers of different widths are impossible",
+        "residual": "a shortcut cannot connect layers of different widths",
         "se": NO_CONVOLUTION,
         "padding_mode": NO_CONVOLUTION,
         "kernel": NO_CONVOLUTION,
@@ -51,9 +51,7 @@ class MLPDesign(Design):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.norm_position == "after" and not self.norm:
-            raise ModelError(
-                "norm_position='after' contradicts norm=False", fix="switch normalisation on with norm=True"
-            )
+            raise ModelError("norm_position='after' contradicts norm=False", fix="enable normalisation with norm=True")
 
 
 class MLP(nn.Module):

@@ -69,10 +69,10 @@ class BlockDesign(ConvDesign):
         super().__post_init__()
         if self.zero_init and not (self.residual and self.norm):
             raise ModelError(
-                "zero_init sets the scale of the last normalisation of "
-                "every block to 0, so that the block starts as its shortcut",
+                "zero_init needs shortcuts and normalisation: it sets the scale of the last normalisation "
+                "in every block to 0, so that the block starts as its shortcut",
                 found=f"residual={self.residual}, norm={self.norm}",
-                fix="leave zero_init out, or keep shortcuts and normalisation",
+                fix="omit zero_init, or keep shortcuts and normalisation",
             )
 
 

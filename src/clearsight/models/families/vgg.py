@@ -51,7 +51,7 @@ class VGGDesign(ConvDesign):
 
     rules = with_maxout()
     unsupported: ClassVar[dict[str, str]] = {
-        "residual": "it has no blocks to put a shortcut around; plain34 and resnet34 show the difference"
+        "residual": "the network has no blocks that a shortcut could bypass; compare plain34 with resnet34 instead"
     }
 
     norm: bool = False

@@ -30,7 +30,7 @@ from clearsight.models.registry import register
 
 PAPER = "Dosovitskiy et al. 2020, arXiv:2010.11929"
 SMALLER = "Steiner et al. 2021, arXiv:2106.10270"
-TIMMS_BLOCK = "its blocks are from timm"
+TIMMS_BLOCK = "the blocks come from timm"
 
 
 @dataclass(frozen=True)
@@ -44,13 +44,13 @@ class ViTDesign(Design):
 
     unsupported: ClassVar[dict[str, str]] = {
         "residual": TIMMS_BLOCK + ", and their shortcuts are fixed",
-        "norm": TIMMS_BLOCK + ", with layer normalisation and no batch normalisation",
-        "norm_position": TIMMS_BLOCK + ", with layer normalisation before attention and before the dense layers",
-        "se": "attention already weights its tokens",
+        "norm": TIMMS_BLOCK + " and use layer normalisation instead of batch normalisation",
+        "norm_position": TIMMS_BLOCK + " and apply layer normalisation before attention and before the dense layers",
+        "se": "attention already weights the tokens",
         "padding_mode": "patches tile the image, so there is no padding",
-        "kernel": "its filters are the patches: use patch",
-        "downsample": "the number of tokens stays the same through all blocks",
-        "dropconnect": TIMMS_BLOCK + ", which drop units only",
+        "kernel": "the filters have the size of the patches; use patch instead",
+        "downsample": "the number of tokens is the same in all blocks",
+        "dropconnect": TIMMS_BLOCK + ", which drop only units",
     }
 
     width: int = 768
@@ -72,15 +72,15 @@ def _vit(timm_name: str, classes: int, channels: int, img_size: int, design: ViT
         fitting = [p for p in range(2, img_size + 1) if img_size % p == 0]
         near = sorted(fitting, key=lambda p: abs(p - patch))[:2]
         raise ModelError(
-            f"patches of {patch}x{patch} do not tile the image: ({img_size}-{patch})/{patch}+1 is not a whole number",
+            f"patches of {patch}x{patch} do not tile the image: ({img_size}-{patch})/{patch}+1 is not an integer",
             found=f"{img_size}x{img_size} pixels",
             fix=f"use --img-size {img_size // patch * patch or patch} or {(img_size // patch + 1) * patch}, "
             f"or patch={' or '.join(map(str, sorted(near)))}",
         )
     if design.width % design.heads:
         raise ModelError(
-            f"{design.width} values cannot be divided among {design.heads} heads",
-            expected="a width that is a multiple of heads",
+            f"a width of {design.width} cannot be divided among {design.heads} heads",
+            expected="a width that is a multiple of the number of heads",
         )
     import timm  # some seconds of start-up, spent only where the network is wanted
 

@@ -68,7 +68,7 @@ def learning_curve(
     changes = "; ".join(
         f"{c.name} from {_value(c.values[0], shares)} to {_value(c.values[-1], shares)}" for c in curves
     )
-    description = f"{len(epochs)} epochs: {changes}. Best epoch: {best}."
+    description = f"{count(len(epochs), 'epoch')}: {changes}. Best epoch: {best}."
     return chart(ident, WIDTH, frame.bottom + 44, title, description, *drawn)
 
 
@@ -83,9 +83,9 @@ def depth_curve(ident: str, title: str, layers: Sequence[str], gradients: Sequen
     step = max(1, math.ceil((high - low) / 6))
     x_ticks = [v for v in ticks(0, len(layers) - 1) if v == int(v) and v <= len(layers) - 1]
     drawn = frame.axes(x_ticks, list(range(low, high + 1, step)), lambda v: f"{v + 1:g}", lambda v: f"1e{v:g}")
-    drawn.append(label("layer, counted from the image", frame.left + frame.width / 2, frame.bottom + 36, class_="name"))
+    drawn.append(label("layer, counted from the input", frame.left + frame.width / 2, frame.bottom + 36, class_="name"))
     layers = []
-    curves = zip(("first step", "last look"), ("val", "train"), gradients, strict=True)
+    curves = zip(("first step", "last step examined"), ("val", "train"), gradients, strict=True)
     for place, (name, style, row) in enumerate(curves):
         points = [(frame.x(i), frame.y(math.log10(g))) for i, g in enumerate(row) if math.isfinite(g) and g > 0]
         if points:
@@ -207,7 +207,7 @@ def parity(
     for mark in (-far, 0.0, far):
         drawn.append(label(f"{mark:.3g}", below.x(mark), below.bottom + 16))
     drawn.append(label("predicted minus true", below.left + below.width / 2, below.bottom + 34, class_="name"))
-    words = f"{len(errors)} images; half of the errors are below {np.median(np.abs(errors)):.3g}."
+    words = f"{count(len(errors), 'image')}; median absolute error {np.median(np.abs(errors)):.3g}."
     return chart(ident, WIDTH, below.bottom + 42, title, words, *drawn)
 
 

@@ -20,6 +20,10 @@ def _card(issue: LabelIssue) -> Card:
         (
             ("labelled", issue.label),
             ("suggested", issue.suggested),
-            (f"{probability(issue.probability_of_label)} against {probability(issue.probability_of_suggested)}", ""),
+            (
+                f"probabilities {probability(issue.probability_of_label)} and "
+                f"{probability(issue.probability_of_suggested)}",
+                "",
+            ),
         ),
     )

@@ -119,7 +119,7 @@ def _described(
             advance(min(len(chosen), 32 * number + 32), len(chosen))
             yield batch
 
-    advance = stage("descriptors of training images")
+    advance = stage("computing descriptors of training images")
     network.describe.learn(images, seed, stage(f"learning {DESCRIPTORS[descriptor]}", "rounds"))
     about = f"{descriptor} {__version__} {sorted(options.items())}"
     parts = outputs(network.describe, about, data.pixels, rows, device="cpu", progress=stage(DESCRIPTORS[descriptor]))

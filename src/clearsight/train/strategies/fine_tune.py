@@ -77,7 +77,7 @@ def train_upper(context: TrainContext, frozen: Frozen) -> TrainResult | None:
     plan = _plan(context, upper, config, groups, title, first, min(enough, MOST_EPOCHS), len(folds))
     if plan is None:
         return None
-    why = "the upper blocks are trained on cached outputs of the lower ones for images and their mirror images"
+    why = "the upper blocks are trained on cached outputs of the lower blocks for each image and its mirror image"
     say_idle(context, why, ("augment", "mixup", "cutmix"))
     config = config.with_options(epochs=plan.epochs)
     unseen = context.validation_halves[1]
@@ -92,7 +92,7 @@ def train_upper(context: TrainContext, frozen: Frozen) -> TrainResult | None:
     context.note(
         "frozen",
         f"up to {maps.at}",
-        f"depth {maps.place + 1} of {len(frozen.probe.taps)}: its features have the best validation score",
+        f"the features at depth {maps.place + 1} of {len(frozen.probe.taps)} have the best validation score",
     )
     validation_indices, logits = np.concatenate([f.rows for f in found]), np.concatenate([f.logits for f in found])
     fitted = _result(context, frozen, found[0].network, validation_indices, logits, found[0].trained, config)
@@ -108,7 +108,7 @@ def _affordable(context: TrainContext, plan: _Plan, number: int, title: str) -> 
     left = context.left(f"fold {number + 1} of {title}") or 0.0
     each = (plan.left - left) / number
     if left < each:
-        words = f"each takes {each:.0f} s, longer than expected, and {left:.0f} s of the budget are left"
+        words = f"each fold takes {each:.0f} s, longer than expected, and the budget leaves only {left:.0f} s"
         context.note("folds", f"{number} of {plan.folds}", words)
     return left >= each
 
@@ -255,9 +255,7 @@ def _kept_fixed(context: TrainContext, probe: Probe) -> Iterator[None]:
     channels, (height, width) = probe.input.channels, context.data.pixels.array.shape[2:]
     fixed = set(up_to(probe.backbone, layer, (channels, height, width)))
     own = dict(probe.backbone.named_parameters())
-    words = (
-        f"--freeze-to; {len(fixed)} tensors of the network are fixed, {len(own) - len(fixed)} and the head's trained"
-    )
+    words = f"as requested by --freeze-to; {len(fixed)} of {len(own)} tensors of the network are frozen"
     context.note("frozen", f"up to {layer}", words)
     for name in fixed:
         own[name].requires_grad_(False)
@@ -286,12 +284,12 @@ def _plan(
         return _Plan(asked or 5, 1)
     each = context.decided(f"seconds of {title}", lambda: context.epoch_seconds(network, config, groups, examples))
     left = context.left(title) or 0.0
-    words = f"one takes {each:.1f} s on this machine, and {left:.0f} s are available"
+    words = f"one epoch takes {each:.1f} s on this machine, and the budget leaves {left:.0f} s"
     count = min(folds, int(left // (each * (asked or min(most, FEWEST_EPOCHS)))))
     if count > 1:
         epochs = asked or min(most, int(left // (each * count)))
         of = f"{count} of {folds}" if count < folds else str(folds)
-        context.note(f"epochs of {title}", f"{epochs} for each of {of} folds", words)
+        context.note(f"epochs of {title}", f"{epochs} per fold, for {of} folds", words)
         return _Plan(epochs, count, left)
     epochs = asked or min(most, int(left // each))
     if epochs < 1:
@@ -354,8 +352,9 @@ def _jointly(
     right = fitted.logits.argmax(1) == context.data.labels[fitted.validation_indices]
     context.note(
         FOLDS,
-        f"{len(members)}, their probabilities averaged",
-        f"each was trained without one fold and validated on it: {percent(right.mean())} of {len(right):,} images",
+        f"{len(members)}, with averaged probabilities",
+        f"each network was trained without one fold and validated on it; {percent(right.mean())} of {len(right):,} "
+        "images are correct",
     )
     context.note_folds(f"{FOLDS} agree", fitted.validation_indices, right, "accuracy")
     joint = np.log(np.maximum(np.mean([softmax(z) for z in of_unseen], axis=0), 1e-30))
@@ -411,7 +410,7 @@ def _place_of_cut(context: TrainContext, frozen: Frozen) -> int:
         [(frozen.positions(split.folds[0][0]), frozen.positions(split.folds[0][1]))],
         frozen.positions(split.development),
         kernels=False,
-        progress=context.console.stage("comparing depths to train from", "heads"),
+        progress=context.console.stage("comparing depths at which training may start", "heads"),
     )
     best = [max(c.accuracy for c in result.candidates if c.features == str(i)) for i in range(taps)]
     return int(np.argmax(best[:-1])) if taps > 1 else 0

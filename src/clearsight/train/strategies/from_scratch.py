@@ -21,7 +21,7 @@ from clearsight.train.config import TrainConfig
 from clearsight.train.context import TrainContext, TrainResult
 from clearsight.train.flip_symmetry import TOO_MUCH, mirror_trial
 from clearsight.train.recipe import MANY_SMALL, Recipe
-from clearsight.wording import percent
+from clearsight.wording import count, percent
 
 WORK = 4e12
 """Operations that training from scratch may cost before epochs are cut, about two minutes on two cores."""
@@ -52,7 +52,10 @@ def from_scratch(context: TrainContext) -> TrainResult:
         config = config.with_options(augment=_augmentation(context, planned))
     epochs, why = _epochs(context, network, config, groups, context.left("training"))
     if known is not None and before is not None and asked.epochs is None and context.budget is None:
-        epochs, why = before.epochs, "a quarter of those of the run, whose weights are the start"
+        epochs, why = (
+            before.epochs,
+            "a quarter of the epochs of the continued run, whose weights are the starting point",
+        )
     if asked.epochs is None:
         context.note("epochs", str(epochs), why)
     elif context.budget is not None:
@@ -61,7 +64,7 @@ def from_scratch(context: TrainContext) -> TrainResult:
     stopping, unseen = context.validation_halves
     trained = context.train(network, config, groups, "training", replace(context.examples, val=stopping))
     if trained.stopped_early:
-        why = f"no better validation loss in {asked.patience} epochs"
+        why = f"no improvement of the validation loss in {count(asked.patience, 'epoch')}"
         context.note("stop", f"after epoch {trained.history[-1].epoch}", why)
     logits = context.logits(network, split.val, config.optimization.batch_size)
     if config.augmentation.augment == "mirror" and flips:
@@ -85,7 +88,7 @@ def _epochs(
 ) -> tuple[int, str]:
     """How many epochs: those asked for, or those that `left` seconds or else `WORK` allow; and why."""
     if context.config.optimization.epochs is not None:
-        return context.config.optimization.epochs, "asked for"
+        return context.config.optimization.epochs, "as specified"
     if left is not None:
         per_epoch = context.decided("epoch seconds", lambda: context.epoch_seconds(network, config, groups))
         epochs = int(np.clip(left // per_epoch, 1, 60))
@@ -93,8 +96,8 @@ def _epochs(
             return epochs, f"the minimum: {context.used_up(left, per_epoch)}"
         return (
             epochs,
-            f"one takes {per_epoch:.1f} s on this machine, and {left:.0f} s of --budget {context.config.run.budget} "
-            "are left",
+            f"one epoch takes {per_epoch:.1f} s on this machine, and --budget {context.config.run.budget} leaves "
+            f"{left:.0f} s",
         )
     images = len(context.data.split.train)
     cost = (
@@ -112,9 +115,9 @@ def _with_mirror_image(context: TrainContext, network: Network, logits: NDArray[
     both = context.logits(network, rows, 256)
     losses = [log_loss(labels, softmax(z, fit_temperature(z, labels))) for z in (logits, both)]
     words = (
-        f"the mean over an image and its mirror image has a validation log loss of {losses[1]:.3f} ("
-        f"{percent(accuracy(labels, both.argmax(1)))} correct), the image alone {losses[0]:.3f} ("
-        f"{percent(accuracy(labels, logits.argmax(1)))}); prediction takes twice the time"
+        f"the validation log loss is {losses[1]:.3f} ({percent(accuracy(labels, both.argmax(1)))} correct) for the "
+        f"mean over an image and its mirror image and {losses[0]:.3f} ({percent(accuracy(labels, logits.argmax(1)))}) "
+        "for the image alone; the mean doubles the prediction time"
     )
     if losses[1] < losses[0]:
         context.note("views", "as it is, left-right", words)
@@ -135,10 +138,10 @@ def _augmentation(context: TrainContext, epochs: int) -> str:
     context.note(
         "augmentation",
         chosen,
-        f"there are only {epochs} epochs over {images:,} images, too few for shifts and rotations to help; mirror "
-        f"images cost a quick classifier {100 * trial.loss:.1f} points of accuracy (standard error "
-        f"{100 * trial.error:.1f}), and are used unless they cost more than {100 * TOO_MUCH:g} points and two standard "
-        "errors",
+        f"shifts and rotations do not help in only {count(epochs, 'epoch')} over {images:,} images; mirror images "
+        f"change the accuracy of a quick classifier by {-100 * trial.loss:+.1f} points (standard error "
+        f"{100 * trial.error:.1f}) and are used unless they lower it by more than both {100 * TOO_MUCH:g} points and "
+        "two standard errors",
     )
     return chosen
 
@@ -173,7 +176,7 @@ def drawn_network(context: TrainContext) -> Network:
     chosen = initialise(network, init, batches=_first_batches(context), loss=lambda z, targets: each(z, targets).mean())
     if init.startswith(BEST_OF):
         losses = ", ".join(f"{name} {loss:.3f}" for name, loss in chosen.losses.items())
-        context.note("initialisation", chosen.method, f"lowest loss after five steps each: {losses}")
+        context.note("initialisation", chosen.method, f"lowest loss after five training steps: {losses}")
     return network
 
 

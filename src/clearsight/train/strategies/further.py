@@ -27,8 +27,8 @@ from clearsight.train.strategies.fine_tune import layer_groups, lower_maps, map_
 from clearsight.train.strategies.probe import MIRRORED, new_probe
 from clearsight.wording import count
 
-GOES_ON = "it goes on from the weights of the run"
-WHY = "a quarter of those of the run, whose weights are the start"
+GOES_ON = "training continues from the weights of the run"
+WHY = "a quarter of the epochs of the continued run, whose weights are the starting point"
 
 
 def train_further(context: TrainContext, previous: Previous) -> TrainResult | None:
@@ -44,7 +44,7 @@ def train_further(context: TrainContext, previous: Previous) -> TrainResult | No
         context.note("epochs", str(epochs), WHY)
     if previous.network.member_networks:
         of = count(len(previous.network.member_networks), "network")
-        context.note("continued from", "the first trained network of the ensemble", f"the run answers with {of}")
+        context.note("continued from", "the first trained network of the ensemble", f"the run is an ensemble of {of}")
     if place is None:
         probe.set_views(AS_IT_IS)
         context.note("training all layers", "kept", GOES_ON)
@@ -60,7 +60,7 @@ def train_further(context: TrainContext, previous: Previous) -> TrainResult | No
     views = probe.views
     if not probe.uses_tta and context.config.augmentation.augment != "none":
         views = MIRRORED[0]
-    context.note("frozen", f"up to {at}", "as in the run, whose cached outputs count for its images")
+    context.note("frozen", f"up to {at}", "as in the continued run, whose cached outputs are reused for its images")
     context.note("training the upper blocks", "kept", GOES_ON)
     maps = lower_maps(context, probe, at, rows, views)
     upper = cut(probe, at)[1]
@@ -87,7 +87,7 @@ def _with_head(
     probe.backbone.load_state_dict(old.get_submodule(old.backbone_path).state_dict())
     probe.set_views(old.spec.get("views", AS_IT_IS))
     theirs, names = old.get_submodule("head"), context.task.names
-    assert isinstance(theirs, nn.Linear), "layers are trained below a softmax head"
+    assert isinstance(theirs, nn.Linear), "trained layers must be followed by a softmax head"
     torch.manual_seed(context.config.run.seed)
     head = nn.Linear(theirs.in_features, len(names))
     previous.keep_outputs(head, theirs, names)

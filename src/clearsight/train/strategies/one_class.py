@@ -35,7 +35,7 @@ from clearsight.train.label_issues import LabelIssue, LabelIssues
 from clearsight.train.one_class_heads import FAR, distances, far_out, fit_head, usual
 from clearsight.train.strategies.from_scratch import from_scratch
 from clearsight.train.strategies.probe import new_probe, say_idle
-from clearsight.wording import percent
+from clearsight.wording import count, percent
 
 Rows = NDArray[np.int64]
 Floats = NDArray[np.float32]
@@ -102,7 +102,7 @@ def train_one_class(context: TrainContext) -> TrainResult:
         network=detector, task=fitted, validation_indices=rows[validation_indices[normal]], logits=scores[normal],
         history=result.history if result else (), candidates=(),
         images_per_second=speed, training=result.training if result else None,
-        label_issues=LabelIssues(rows[validation_indices], "fitting detectors without them", found),
+        label_issues=LabelIssues(rows[validation_indices], "detectors that were fitted without them", found),
     )  # fmt: skip
 
 
@@ -121,14 +121,14 @@ def _label_issues(context: TrainContext, rows: Rows, probability: NDArray[np.flo
 def _trunk(context: TrainContext, task: Anomaly) -> _Trunk:
     """A pretrained network; one trained to classify the normal classes, if the user names it; or the pixels."""
     if context.recipe.kind == "probe":
-        say_idle(context, "the network's weights are frozen, as there are only normal images to train on")
-        return _Trunk(new_probe(context.recipe), f"features of {context.recipe.model}, pretrained")
+        say_idle(context, "the network's weights are frozen, because there are only normal images to train on")
+        return _Trunk(new_probe(context.recipe), f"features of pretrained {context.recipe.model}")
     if context.config.model.model != "auto":
         result = from_scratch(replace(context, data=replace(context.data, dataset=_only_normal(context, task))))
         return _Trunk(
-            result.network, f"features of {context.recipe.model}, trained to classify the normal classes", result
+            result.network, f"features of {context.recipe.model} trained to classify the normal classes", result
         )
-    say_idle(context, "images are compared by their pixels, and no network is trained")
+    say_idle(context, "images are compared by their pixels, so no network is trained")
     return _Trunk(None, "pixels")
 
 
@@ -168,7 +168,7 @@ def _methods(context: TrainContext, task: Anomaly, trunk: _Trunk) -> tuple[str, 
         context.note(
             "compared",
             "whole images",
-            f"{len(task.normal)} classes are normal, so positions are not comparable between normal images",
+            f"there are {len(task.normal)} normal classes, so positions are not comparable between images",
         )
         return ("knn",)
     return PATCHES if trunk.network is not None else ("knn", "padim")
@@ -189,8 +189,8 @@ def _body(context: TrainContext, trunk: _Trunk, patches: bool) -> AnomalyModel:
             trunk.network.eval()(example)
         if not seen or any(m.ndim != 4 for m in seen.values()):
             raise ModelError(
-                f"{context.recipe.model} has no inner feature maps to compare",
-                fix="add --anomaly knn, or use another --model",
+                f"{context.recipe.model} has no intermediate feature maps to compare",
+                fix="add --anomaly knn, or choose a different --model",
             )
         spec["grid"] = places_of(list(seen.values()))
         channels = sum(m.shape[1] for m in seen.values())
@@ -240,7 +240,7 @@ def _chosen(
     context.note(
         "method",
         f"{best}: {ANOMALIES[best]}",
-        "best AUROC for separating held-out normal images from copies with a pasted patch (CutPaste) "
+        "best AUROC for separating held-out normal images from copies with a pasted patch (CutPaste): "
         + ", ".join(f"{m} {v:.3f}" for m, v in found.items()),
     )
     return best
@@ -277,20 +277,21 @@ def _say(context: TrainContext, method: str, trunk: _Trunk, task: Anomaly, set_a
     places = "positions in the image" if method in PATCHES else "whole images"
     context.note("detector", f"{method} on {trunk.words}", f"{ANOMALIES[method]}; compares {places}")
     more = (
-        f"; {percent(task.false_alarms)} cannot be guaranteed with so few images"
+        f"; a rate of {percent(task.false_alarms)} cannot be guaranteed with so few images"
         if task.alarm_rate > task.false_alarms
         else ""
     )
     context.note(
         "threshold",
         f"{percent(task.alarm_rate)} false alarms",
-        f"from the scores of {len(task.known):,} normal images, from models that were not trained on them{more}",
+        f"based on the scores of {count(len(task.known), 'normal image')} by models that were not trained on "
+        f"them{more}",
     )
     if set_aside:
         context.note(
             "label issues",
-            f"{set_aside} images are excluded from training",
-            f"their scores lie more than {FAR:g} interquartile ranges above the upper quartile: they may be anomalies",
+            f"{count(set_aside, 'image')} excluded from training",
+            f"possible anomalies, with scores more than {FAR:g} interquartile ranges above the upper quartile",
         )
     if context.config.run.budget is not None and trunk.trained is None:
         context.note("without effect", "--budget", "an anomaly model is fitted in closed form")

@@ -115,7 +115,7 @@ def frozen_head(context: TrainContext, features: str | None = None, reuse: bool 
     if again is None:
         _say_head(context, result)
     else:
-        why = "the kind of head of the continued run, fitted again; validation accuracy"
+        why = "same kind of head as in the continued run, refitted; validation accuracy"
         context.note("head", result.chosen.words(), f"{why} {percent(result.chosen.accuracy)}")
     if widths:
         linear = result.chosen
@@ -123,7 +123,7 @@ def frozen_head(context: TrainContext, features: str | None = None, reuse: bool 
         advance = context.console.stage("training the head", "strengths")
         result = with_hidden_layers(result, seen, widths, targets, folds, everything, seed=seed, progress=advance)
         reached, without = percent(result.chosen.accuracy), percent(linear.accuracy)
-        why = f"--head-widths; validation accuracy {reached}, {without} without them"
+        why = f"as requested by --head-widths; validation accuracy {reached}, {without} without hidden layers"
         context.note("hidden layers", result.chosen.words(), why)
     probe.set_views(result.chosen.views)
     probe.set_head(result.head_spec, result.head, result.chosen.parts)
@@ -155,20 +155,20 @@ def _say_head(context: TrainContext, result: ProbeResult) -> None:
     alone = [c for c in result.candidates if c.views == AS_IT_IS]
     chosen = max(alone, key=lambda c: (c.accuracy, -c.log_loss))
     equals = sum(c.accuracy == chosen.accuracy for c in alone)
-    tie = f", and the lowest log loss of the {equals} with this accuracy" if equals > 1 else ""
+    tie = f"; lowest log loss of the {equals} with this accuracy" if equals > 1 else ""
     others = len(result.candidates) - len(alone)
-    more = f" on single views ({others} others average over views)" if others else ""
-    words = f"highest validation accuracy, {percent(chosen.accuracy)}, of {len(alone)} candidates{more}{tie}"
+    more = f" with a single view (with several views: {others} more)" if others else ""
+    words = f"highest validation accuracy of {len(alone)} candidates{more}: {percent(chosen.accuracy)}{tie}"
     if any(c.features == LAST_FEATURES for c in alone):
         last = best_of(result, LAST_FEATURES).accuracy
-        words += f"; the best with only the last features reached {percent(last)}"
+        words += f"; best with only the last features: {percent(last)}"
     context.note("head", chosen.words(), words)
     if at_edge(chosen, alone):
         strengths = sorted({c.setting["L2"] for c in alone if c.head == "softmax" and c.features == chosen.features})
         context.note(
             "warning",
             f"the L2 strength of the head, {chosen.setting['L2']:g}, is at the edge of the range tried",
-            f"from {strengths[0]:g} to {strengths[-1]:g}; a better value may be outside",
+            f"{strengths[0]:g} to {strengths[-1]:g}; a better value may lie outside this range",
         )
     if len(alone) == len(result.candidates):
         return
@@ -177,8 +177,8 @@ def _say_head(context: TrainContext, result: ProbeResult) -> None:
     context.note(
         "views",
         ", ".join(result.chosen.views),
-        f"features are averaged over mirror images if that lowers the validation log loss, at the cost of prediction "
-        f"time; loss and accuracy by the number of views: {scores}",
+        f"features are averaged over mirror images if that lowers the validation log loss; prediction then takes "
+        f"longer; log loss and accuracy by number of views: {scores}",
     )
 
 

@@ -41,8 +41,8 @@ def transfer(context: TrainContext) -> TrainResult:
     if how == "recipe":
         return _by_recipe(context, frozen)
     if head_alone:
-        more = "as requested by --freeze all" if how == "all" else "use --budget or --freeze none to train them"
-        say_idle(context, f"the network's weights are kept, {more}")
+        more = ", as requested by --freeze all" if how == "all" else "; use --budget or --freeze none to train them"
+        say_idle(context, f"the network's weights are frozen{more}")
         return frozen.trained
     _say_recipe(context, frozen)
     best = frozen.trained
@@ -57,7 +57,7 @@ def _by_recipe(context: TrainContext, frozen: Frozen) -> TrainResult:
     """What the table of transfer recipes advises, whatever validates better."""
     many, similar = _say_recipe(context, frozen)
     if not many:
-        say_idle(context, "the network's weights are kept, as recommended for little data")
+        say_idle(context, "the network's weights are frozen, as recommended for few images")
         return frozen_head(context, LAST_FEATURES).trained if similar else frozen.trained
     if similar and frozen.probe.taps:
         return better(context, frozen.trained, train_upper(context, frozen), "the upper blocks", forced=True)
@@ -79,14 +79,15 @@ def _say_recipe(context: TrainContext, frozen: Frozen) -> tuple[bool, bool]:
     advice = {
         (False, True): "a linear head on the last features",
         (False, False): "a head on the depths with the best validation score",
-        (True, True): "training from the top down",
+        (True, True): "training the upper layers",
         (True, False): "training every layer",
     }[many, similar]
     context.note(
         "transfer",
-        f"{'much' if many else 'little'} data, {'similar to' if similar else 'different from'} "
-        f"ImageNet, for which the usual recommendation is {advice}",
-        f"{len(context.data.split.train):,} training images (many: {MANY:,} or more); the last features reach "
-        f"{percent(last.accuracy)}, the best depths {percent(best.accuracy)}, one standard error is {points(error)}",
+        f"{'many' if many else 'few'} images, {'similar to' if similar else 'different from'} "
+        f"ImageNet; the usual recommendation is {advice}",
+        f"{len(context.data.split.train):,} training images (many: {MANY:,} or more); the validation accuracy is "
+        f"{percent(last.accuracy)} with the last features and {percent(best.accuracy)} with the best depths, with a "
+        f"standard error of {points(error)}",
     )
     return many, similar

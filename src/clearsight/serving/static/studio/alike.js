@@ -39,7 +39,7 @@ export function alikeView() {
           : h("div", { class: "gone" }, "no longer available"),
         h("p", {}, h("strong", {}, one.label || "no label"), h("span", { class: "soft" }, one.likeness.toFixed(3))),
         h("p", { class: "soft small file" }, one.image)))),
-      h("p", { class: "soft small" }, "The number on the right is the cosine similarity of the features: 1 is identical."));
+      h("p", { class: "soft small" }, "The number on the right is the cosine similarity of the features; 1 means identical."));
   }
 
   const wait = () => absent(root, state.image ? "There is no prediction to compare." : "Open an image to see the most similar known images.");

@@ -25,10 +25,10 @@ export const anomalies = {
         h("p", { class: `label ${answer.anomaly ? "alarm" : ""}` }, answer.anomaly ? "an anomaly" : "normal"),
         h("p", { class: "sure" }, rare(answer), "."),
         likely,
-        h("p", { class: "note soft" }, `An image is predicted as an anomaly if at most ${number(100 * alarms)} % of normal images score as high, the allowed share of false alarms.`),
+        h("p", { class: "note soft" }, `An image is predicted as an anomaly if at most ${number(100 * alarms)} % of normal images score as high. This is the allowed rate of false alarms.`),
         answer.p_value * (count + 1) < 1.5 && h("p", { class: "note soft" },
-          `None of the ${several(count, "normal image")} used for comparison does: 1 in ${(count + 1).toLocaleString("en")} is the smallest possible p-value.`),
-        h("p", { class: "note soft" }, `The probability assumes that ${number(100 * prior)} % of all images are anomalies. If they are rarer, it is too high.`),
+          `None of the ${several(count, "normal image")} used for comparison scores as high: 1 in ${(count + 1).toLocaleString("en")} is the smallest possible p-value.`),
+        h("p", { class: "note soft" }, `The probability assumes that ${number(100 * prior)} % of all images are anomalies. If anomalies are rarer, the probability is too high.`),
       ],
       settle(answer) {
         const row = { name: "Probability of an anomaly", value: answer.probability, inside: answer.anomaly, note: "" };
@@ -39,7 +39,7 @@ export const anomalies = {
 
   explained: () => ({
     targets: [["", "the prediction"]],
-    unmeasured: "Faithfulness is not measured: it is measured by blurring regions, and a blurred region is an anomaly too.",
+    unmeasured: "Faithfulness is not measured: the measurement blurs regions, and a blurred region is itself an anomaly.",
   }),
   strength: (found) => `Probability of an anomaly: ${percent(found.probability)}`,
   sign: () => ["anomalous", "normal"],
@@ -48,7 +48,7 @@ export const anomalies = {
 
   alike: (card, answer, list) => ({
     agrees: () => true, summary: `${list.length} most similar known images`,
-    lead: ["The most similar known images. The difference from the normal ones among them may be the anomaly."],
+    lead: ["The most similar known images. Differences from the normal ones among them may show the anomaly."],
   }),
 };
 

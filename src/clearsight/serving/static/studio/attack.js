@@ -28,7 +28,7 @@ export function attackView() {
   const epsilon = (position = chosen.at) => most[chosen.norm] * (position / STEPS) ** 2;
   const label = (position) => (chosen.norm === "linf"
     ? `${number(epsilon(position))}, ${number(255 * epsilon(position))} of 255 levels`
-    : `${number(epsilon(position))} in length`);
+    : `${number(epsilon(position))} (L2 norm)`);
   const strength = slider("Epsilon", { min: 0, max: STEPS, step: 1, value: chosen.at }, label, (value) => {
     chosen.at = value;
     soon();
@@ -91,12 +91,12 @@ export function attackView() {
       h("div", { class: "three" },
         figure("the image", picture(found.picture, "the image before the attack", size)),
         figure("attacked image", picture(found.attacked, "the image after the attack", size)),
-        figure(`the change, ${number(found.gain)} times amplified`, picture(found.difference, "the difference around gray", size))),
+        figure(`the change, amplified ${number(found.gain)} times`, picture(found.difference, "the difference around gray", size))),
       h("h3", {}, "Probabilities before and after"),
       bars(rows, { few: 5, label: "probabilities before and after the attack" }),
       h("p", { class: "soft small" },
         `Largest change ${number(found.largest)} (${number(255 * found.largest)} of 255 levels), `,
-        `norm ${number(found.length)};  ${several(found.steps, "step")} along the gradient.`));
+        `Euclidean norm ${number(found.length)}; ${several(found.steps, "gradient step")}.`));
   }
 
   const wait = () => absent(place, state.image ? "There is no prediction to attack." : "Open an image and move the slider.");

@@ -11,7 +11,7 @@ export function bars(rows, { few = FEW, label = "probability per class", inShort
   const rest = rows.length - few;
   draw(rest > 1 ? few : rows.length);
   if (rest <= 1) return list;
-  const closed = `Show all ${rows.length} (the rest: ${inShort(rows.slice(few))})`;
+  const closed = `Show all ${rows.length} (others: ${inShort(rows.slice(few))})`;
   const more = h("button", {
     type: "button", class: "more", "aria-expanded": "false",
     on: {
@@ -28,7 +28,7 @@ export function bars(rows, { few = FEW, label = "probability per class", inShort
 
 /** Independent labels as bars, each with its threshold as a mark. rows: { name, value, threshold, holds }. */
 export function questions(rows, { few = 8 } = {}) {
-  const asked = rows.map((row) => ({ ...row, inside: row.holds, mark: row.threshold, note: row.holds ? " (given)" : " (not given)" }));
+  const asked = rows.map((row) => ({ ...row, inside: row.holds, mark: row.threshold, note: row.holds ? " (predicted)" : " (not predicted)" }));
   return bars(asked, { few, label: "probability per label", inShort: (left) => several(left.length, "label") });
 }
 

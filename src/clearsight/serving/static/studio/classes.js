@@ -10,7 +10,7 @@ export const classes = {
     const test = card.scores.test ?? {};
     return [
       `${card.classes.length.toLocaleString("en")} classes`,
-      typeof test.accuracy === "number" && `right on ${percent(test.accuracy)} of ${several(test.n ?? 0, "test image")}`
+      typeof test.accuracy === "number" && `accuracy ${percent(test.accuracy)} on ${several(test.n ?? 0, "test image")}`
         + (card.task_card?.rule ? `, decided by ${card.task_card.rule}` : ""),
     ];
   },

@@ -9,7 +9,7 @@ const CELLS = 20; // steps of the keyboard's pen along a side
 export function pad({ height, width }, give) {
   const canvas = h("canvas", {
     width: SIDE, height: Math.round((SIDE * height) / width), tabindex: "0", role: "img",
-    "aria-label": "Drawing pad. Draw with pen or finger; or move with the arrow keys, Space lowers and lifts the pen, Delete clears the pad.",
+    "aria-label": "Drawing pad. Draw with a pen or finger, or use the keyboard: the arrow keys move the pen, Space lowers or lifts it, and Delete clears the pad.",
   });
   const pen = canvas.getContext("2d", { willReadFrequently: true });
   const ink = { light: true, dark: false };

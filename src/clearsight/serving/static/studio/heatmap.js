@@ -13,9 +13,9 @@ const NAMES = {
   "grad-cam": "Grad-CAM: maps of a layer, weighted by their gradients",
   saliency: "Saliency: the gradient of the prediction",
   smoothgrad: "SmoothGrad: the gradient, averaged over noisy copies",
-  "integrated-gradients": "Integrated Gradients: gradients between a blurred image and the image",
+  "integrated-gradients": "Integrated Gradients: gradients averaged from a blurred image to the original",
   guided: "Guided backpropagation: positive gradients only",
-  occlusion: "Occlusion: fall of the probability when a square is covered",
+  occlusion: "Occlusion: drop in probability when a square is covered",
   lime: "LIME: weights of superpixels in a local linear model",
   shap: "SHAP: Shapley values of superpixels",
 };
@@ -50,7 +50,7 @@ export function heatmapView() {
     const slow = SLOW.includes(method);
     if (!stage.querySelector(".over")) busy(stage, "Computing the map");
     stage.classList.add("old");
-    busy(quality, slow ? "Computing the map: takes a few seconds" : "Computing the map");
+    busy(quality, slow ? "Computing the map; this takes a few seconds" : "Computing the map");
     const options = { method, target, apart: true, picture: false, faithfulness: slow && !unmeasured };
     try {
       const found = await once(async (signal) => {
@@ -84,26 +84,26 @@ export function heatmapView() {
       drawFaithfulness(found);
       return;
     }
-    say(`Map of ${found.target}`);
+    say(`Map for ${found.target}`);
     put(quality, h("h3", {}, "How to read it"), read(found), h("p", { class: "soft small" }, unmeasured ?? found.verdict));
   }
 
   function drawFaithfulness(found) {
     const f = found.faithfulness;
     const bad = f.verdict !== "better than chance";
-    say(`Map of ${found.target}: faithfulness ${signed(f.score)}, ${f.verdict}`);
+    say(`Map for ${found.target}: faithfulness ${signed(f.score)}, ${f.verdict}`);
     put(quality,
       h("h3", {}, "Faithfulness to the model"),
       h("p", { class: `verdict ${bad ? "bad" : ""}` }, `${signed(Number(f.score.toFixed(2)))}, ${f.verdict}`),
       gauge(f.score),
       h("p", { class: "soft small" },
         `Faithfulness: how much sooner ${away} when the marked regions are removed, `,
-        `and ${back} when they are restored, than in a random order.`),
+        `and ${back} when they are restored, compared with a random order.`),
       h("dl", { class: "figures" },
         figure("deletion", f.deletion, f.random_deletion), figure("insertion", f.insertion, f.random_insertion)),
       found.randomised !== null && h("p", { class: found.randomised > 0.7 ? "warning" : "soft small" },
-        `The map for shuffled weights has a correlation of ${signed(Number(found.randomised.toFixed(2)))} with this one`,
-        found.randomised > 0.7 ? ": it shows the image, not the model." : ", so it depends on the trained weights."),
+        `The correlation between this map and the map for shuffled weights is ${signed(Number(found.randomised.toFixed(2)))}`,
+        found.randomised > 0.7 ? ": this map shows the image, not the model." : ", so this map depends on the trained weights."),
       read(found));
   }
 

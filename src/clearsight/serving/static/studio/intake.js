@@ -50,7 +50,7 @@ function dropped() {
 /** Ask about an image from now on. */
 export function take(blob, kept = false) {
   if (!blob) {
-    say("There is no file in it");
+    say("No file was found");
     return;
   }
   if (!kept) preview(blob);

@@ -31,7 +31,7 @@ export function layerView(root) {
 
   function show(graph, node, which, moved) {
     if (!node.visible) {
-      absent(root, "This is a junction of several paths. Choose a layer before or after it.");
+      absent(root, "Several paths meet here. Choose a layer before or after this point.");
       return;
     }
     if (which !== null && !(which >= 0 && which < node.units)) {
@@ -56,11 +56,11 @@ export function layerView(root) {
       back(),
       h("h3", { class: "layer-title" }, called(node)),
       h("dl", { class: "facts" },
-        fact("kind", kind(node)), fact("gives out", size(node)),
+        fact("kind", kind(node)), fact("output", size(node)),
         node.parameters > 0 && fact("parameters", large(node.parameters)),
         node.multiply_adds > 0 && fact("multiply-adds", large(node.multiply_adds)),
         node.receptive_field && fact("receptive field", `${node.receptive_field}×${node.receptive_field} pixels`),
-        fed.length > 0 && fact("fed by", fed), feeds.length > 0 && fact("feeds", feeds)),
+        fed.length > 0 && fact("inputs from", fed), feeds.length > 0 && fact("output to", feeds)),
       node.arithmetic && h("details", {}, h("summary", {}, "The arithmetic"),
         node.arithmetic.split("; ").map((line) => h("code", { class: "sum" }, line))),
       place);
@@ -98,13 +98,13 @@ export function layerView(root) {
       h("div", { class: "pager" },
         h("h4", {}, node.units > PAGE ? `Units ${start} to ${end - 1} of ${node.units.toLocaleString("en")}` : several(node.units, "unit")),
         node.units > PAGE && [
-          h("button", { type: "button", disabled: start === 0, on: { click: () => go(start - PAGE) } }, "Before"),
+          h("button", { type: "button", disabled: start === 0, on: { click: () => go(start - PAGE) } }, "Previous"),
           h("button", { type: "button", disabled: end === node.units, on: { click: () => go(end) } }, "Next"),
         ]),
       sheet,
       h("p", { class: "soft small" },
-        one.below_zero ? [h("span", { class: "swatch for" }), "above zero", h("span", { class: "swatch against" }), "below"] : [h("span", { class: "ramp" }), "zero to strongest"],
-        "; each scaled by its largest value, shown below it.", one.silent > 0 && ` ${several(one.silent, "unit")} constant.`));
+        one.below_zero ? [h("span", { class: "swatch for" }), "positive", h("span", { class: "swatch against" }), "negative"] : [h("span", { class: "ramp" }), "zero to strongest"],
+        "; each scaled by its largest value, shown below it.", one.silent > 0 && ` Constant: ${several(one.silent, "unit")}.`));
     roving(sheet, "a.tile", () => getComputedStyle(sheet).gridTemplateColumns.split(" ").length)();
     say(`${called(node)}: ${several(node.units, "unit")}`);
   }

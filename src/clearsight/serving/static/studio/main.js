@@ -19,7 +19,7 @@ const wait = (seconds) => new Promise((done) => setTimeout(done, 1000 * seconds)
 
 async function begin() {
   at("origin").textContent = location.origin;
-  lock(() => put(at("caption"), "This server needs its token."));
+  lock(() => put(at("caption"), "This server requires a token."));
   busy(at("caption"), "The server is starting");
   while (!(await health())) await wait(0.3);
   busy(at("caption"), "Loading the model's description");

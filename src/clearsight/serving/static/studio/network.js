@@ -74,7 +74,7 @@ export function networkView() {
       h("p", { class: "soft small totals" },
         `${graph.nodes.filter((n) => n.visible).length} layers, ${large(graph.parameters)} parameters, `,
         `${large(graph.multiply_adds)} multiply-adds per image`),
-      h("nav", { class: "rows", "aria-label": "Layers, in order of execution; arrow keys move" }, lines, rows));
+      h("nav", { class: "rows", "aria-label": "Layers in order of execution; use the arrow keys to move" }, lines, rows));
     settle = roving(list, "a.row");
     settle();
   }

@@ -16,7 +16,7 @@ export const numbers = {
     const off = test.median_error;
     return [
       kind === "direction" ? "a direction" : several(one, what),
-      typeof off === "number" && `off by ${number(off)}${unit ? ` ${unit}` : ""} (median) on ${several(test.n ?? 0, "test image")}`,
+      typeof off === "number" && `median error ${number(off)}${unit ? ` ${unit}` : ""} on ${several(test.n ?? 0, "test image")}`,
     ];
   },
 
@@ -46,11 +46,11 @@ export const numbers = {
     targets: named(card).slice(0, card.task_card.kind === "direction" ? 1 : undefined), away: "the prediction changes", back: "returns",
   }),
   strength: (found) => `${found.target}: ${number(found.value)}`,
-  sign: (target) => (state.card.task_card.kind === "number" ? [`for more ${target}`, `for less ${target}`] : [`for this ${target}`, "against it"]),
+  sign: (target) => (state.card.task_card.kind === "number" ? [`evidence for more ${target}`, `evidence for less ${target}`] : [`evidence for this ${target}`, "evidence against it"]),
 
   alike: (card, answer, list) => ({
     agrees: () => true, summary: `${list.length} most similar known images`,
-    lead: ["The most similar known images, with their numbers. If these differ much, the prediction is less certain."],
+    lead: ["The most similar known images, with their numbers. If these differ widely, the prediction is less certain."],
   }),
 };
 

@@ -45,7 +45,7 @@ export function reportView() {
     for (const script of parsed.querySelectorAll("script")) script.remove();
     for (const link of parsed.querySelectorAll("a[href]:not([href^='#'])")) link.replaceWith(...link.childNodes);
     const uri = URL.createObjectURL(new Blob(["<!doctype html>", parsed.documentElement.outerHTML], { type: "text/html" }));
-    const link = () => h("a", { href: PAGES[shown][1], target: "_blank", rel: "noopener" }, "Open in a separate tab");
+    const link = () => h("a", { href: PAGES[shown][1], target: "_blank", rel: "noopener" }, "Open in a new tab");
     const alone = hasToken() ? null : h("p", { class: "small" }, link()); // a link cannot carry the token
     const frame = h("iframe", { src: uri, title: `${word}: ${what}`, sandbox: "" });
     frame.addEventListener("load", () => URL.revokeObjectURL(uri), { once: true });

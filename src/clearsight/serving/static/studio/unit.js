@@ -51,11 +51,11 @@ export function unitView() {
       if (strongest && found.looked_at) box(seen, "looked", found.looked_at, [height, width]);
       const dashed = strongest && found.looked_at ? "; the dashed box contains 90 % of its gradient" : "";
       where.textContent = `${strongest ? "At its strongest position" : "At this position"}, row ${row + 1}, column ${column + 1}, `
-        + `the receptive field has ${sees[3] - sees[1]}×${sees[2] - sees[0]} pixels${dashed}.`;
+        + `the receptive field is ${sees[3] - sees[1]}×${sees[2] - sees[0]} pixels${dashed}.`;
       near.hidden = 2 * Math.max(sees[2] - sees[0], sees[3] - sees[1]) > Math.max(height, width);
       if (near.hidden) return;
       put(near, enlarged(state.answer.picture, "the receptive field, enlarged", sees, [height, width]),
-        h("figcaption", {}, "the part, enlarged"));
+        h("figcaption", {}, "the receptive field, enlarged"));
     };
     if (found.view) walkable(map, node, found.place, point);
     point(found.place);
@@ -63,11 +63,11 @@ export function unitView() {
       h("p", { class: "crumbs" }, h("a", { href: "#/network" }, "All layers"), " / ", h("a", { href: `#/network/${node.number}` }, called(node))),
       h("div", { class: "pager" },
         h("h3", { class: "layer-title" }, `Unit ${found.unit}`),
-        step(node, found.unit - 1, "Before"), step(node, found.unit + 1, "Next")),
+        step(node, found.unit - 1, "Previous"), step(node, found.unit + 1, "Next")),
       h("div", { class: "pair" },
         h("figure", {}, seen, h("figcaption", {}, "its receptive field")),
         near,
-        h("figure", {}, map, h("figcaption", {}, `its map, strongest ${number(found.activation)}`))),
+        h("figure", {}, map, h("figcaption", {}, `its map, maximum ${number(found.activation)}`))),
       where,
       h("h4", {}, "Inputs"),
       sum(graph, node, found),
@@ -91,7 +91,7 @@ export function unitView() {
         })),
         h("p", { class: "soft small" },
           `The strongest positions in ${several(found.images, "known image")}, one per image; the dashed box contains 90 % of the gradient.`,
-          found.gated && " Gates before this layer also depend on the whole image."));
+          found.gated && " The unit also depends on the whole image, through the gates before this layer."));
     } catch (error) {
       trouble(strip, error, error.status === 404 ? null : () => patches(node, unit, strip));
     }
@@ -109,7 +109,7 @@ function walkable(map, node, start, point) {
   let place = [...start];
   map.tabIndex = 0;
   map.setAttribute("role", "application");
-  map.setAttribute("aria-label", "The unit's map: arrow keys choose a position, and the image shows the receptive field there");
+  map.setAttribute("aria-label", "The unit's map: use the arrow keys to choose a position; the image shows the receptive field there");
   const go = (row, column) => {
     place = [Math.max(0, Math.min(node.height - 1, row)), Math.max(0, Math.min(node.width - 1, column))];
     point(place);
@@ -141,7 +141,7 @@ function sum(graph, node, found) {
   return h("div", { class: "sum-of" },
     h("p", { class: "soft small" }, `This layer ${found.operation}${whole ? "; the terms below add up to the value at the strongest position" : ""}.`),
     rows.length > 0 && h("ul", { class: "terms" }, rows),
-    whole && h("p", { class: "total" }, h("span", {}, "together"), h("strong", {}, signed(found.activation))));
+    whole && h("p", { class: "total" }, h("span", {}, "total"), h("strong", {}, signed(found.activation))));
 }
 
 function source(node, unit) {
