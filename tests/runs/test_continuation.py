@@ -352,6 +352,32 @@ def test_one_new_image_is_decoded_and_embedded_alone(photos_run, tmp_path, monke
     assert "same kind of head as in the continued run" in head["why"]
 
 
+@pytest.mark.long
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"freeze": "lower"},
+        {"freeze": "lower", "head_widths": "16"},
+        {"freeze": "none", "head_widths": "16,8"},
+        {"freeze_to": "blocks.4"},
+    ],
+    ids=lambda options: " ".join(f"{name} {value}" for name, value in options.items()),
+)
+def test_trained_layers_of_a_pretrained_network_go_on(options, photos, tmp_path):
+    """At a rate of nearly nothing the continued run answers as the run does, and new classes have outputs."""
+    run = cs.fit(photos, img_size=64, pretrained=True, epochs=1, out=tmp_path / "run", **options)
+    new = shutil.copytree(next(photos.iterdir()), tmp_path / "new" / "another").parent
+    for file in (new / "another").iterdir():
+        Image.fromarray(255 - np.asarray(Image.open(file))).save(file)
+    more = cs.fit(new, from_run=run, lr=1e-9, epochs=1, out=tmp_path / "more")
+    before, after = (one.model.predictor.network for one in (run, more))
+    assert more.model.classes == ("another", *run.model.classes)
+    assert before.spec["head"].get("widths") == after.spec["head"].get("widths")
+    files = sorted(photos.rglob("*.*"))[::5]
+    old, new_ones = (one.model.predictor.logits([str(file) for file in files]) for one in (run, more))
+    assert np.abs(new_ones[:, 1:] - old).max() < 1e-3 * np.abs(old).max()
+
+
 def test_other_commands_refuse_a_run_to_continue(old, tmp_path, capsys):
     for command in (
         ["doctor", str(old / "data")],

@@ -13,6 +13,7 @@ from clearsight.data.cached_pixels import CachedPixels, PixelView
 from clearsight.data.stable_sample import stable_sample
 from clearsight.evaluation.ood import OODCheck
 from clearsight.evaluation.robustness import retained
+from clearsight.ood.probes import far_probes
 from clearsight.predictor import Predictor
 from clearsight.tasks.evaluation import Evaluation
 from clearsight.tasks.panel import (
@@ -72,12 +73,8 @@ def trust_panel(
     return TrustPanel(tuple(sorted(entries, key=lambda entry: order.index(entry.name))))
 
 
-def far_images_flagged(predictor: Predictor) -> tuple[int, int] | None:
-    """How many of how many far images, such as noise and constants, are flagged; None where there are none to try."""
-    try:
-        from clearsight.ood.probes import far_probes  # type: ignore[import-not-found, unused-ignore]
-    except ImportError:
-        return None
+def far_images_flagged(predictor: Predictor) -> tuple[int, int]:
+    """How many of how many far images, such as noise and constants, are flagged."""
     flagged, tried = 0, 0
     for probes in far_probes(predictor.shape, SEED).values():
         found = predictor.ood(model_output(predictor, CachedPixels(probes, {}, ""), np.arange(len(probes))))

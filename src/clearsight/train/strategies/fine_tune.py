@@ -181,7 +181,7 @@ class _Maps:
         probe.set_head(spec, upper.head, self.parts)
         rows = self.frozen.positions(np.concatenate([val_rows, unseen]))
         of_views = [rows + k * len(self.frozen.rows) for k in range(len(self.frozen.probe.views))]
-        found = _logits(self.context, upper, of_views, config, seen.pixels)
+        found = view_logits(self.context, upper, of_views, config, seen.pixels)
         return _OfFold(probe.eval(), trained, val_rows, found[: len(val_rows)], found[len(val_rows) :])
 
 
@@ -233,7 +233,7 @@ def train_all(context: TrainContext, frozen: Frozen) -> TrainResult | None:
     spec, head = _starting_head(context, frozen, parts, split.train)
     probe.set_head(spec, head, parts)
     config = context.resolved(probe, batch=32, fine_tuning=True, shape=context.data.pixels.array.shape[1:])
-    with _kept_fixed(context, probe):
+    with kept_fixed(context, probe):
         groups = layer_groups(probe, context.rate(fine_tuning=True))
         plan = _plan(context, probe, config, groups, title, context.examples, MOST_EPOCHS, folds=1)
         if plan is None:
@@ -246,7 +246,7 @@ def train_all(context: TrainContext, frozen: Frozen) -> TrainResult | None:
 
 
 @contextlib.contextmanager
-def _kept_fixed(context: TrainContext, probe: Probe) -> Iterator[None]:
+def kept_fixed(context: TrainContext, probe: Probe) -> Iterator[None]:
     """Inside the block the layers up to --freeze-to, if that is given, take no gradient; noted."""
     layer = context.config.transfer.freeze_to
     if layer is None:
@@ -364,7 +364,7 @@ def _jointly(
     )  # fmt: skip
 
 
-def _logits(
+def view_logits(
     context: TrainContext,
     upper: Upper,
     rows_of_views: Sequence[NDArray[np.int64]],

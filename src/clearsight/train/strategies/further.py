@@ -18,12 +18,13 @@ from torch import nn
 from clearsight.errors import ModelError
 from clearsight.models.backbone_split import cut
 from clearsight.models.base import ModelNetwork
+from clearsight.models.heads import build_head
 from clearsight.models.network import AS_IT_IS, Probe
 from clearsight.train.config import TrainConfig
 from clearsight.train.context import TrainContext, TrainResult
 from clearsight.train.loop import Trained
 from clearsight.train.previous import Previous
-from clearsight.train.strategies.fine_tune import layer_groups, lower_maps, map_examples
+from clearsight.train.strategies.fine_tune import kept_fixed, layer_groups, lower_maps, map_examples, view_logits
 from clearsight.train.strategies.probe import MIRRORED, new_probe
 from clearsight.wording import count
 
@@ -37,8 +38,11 @@ def train_further(context: TrainContext, previous: Previous) -> TrainResult | No
     old = previous.tuned_network(published.backbone)
     if old is None:
         return None
+    if tuple(old.spec["head"].get("widths", ())) != tuple(context.config.transfer.widths):
+        context.note("continued from", "the published weights", "--head-widths asks for another head than the run has")
+        return None
     probe, features = _with_head(context, previous, published, old)
-    place = _frozen_up_to(probe, published)
+    place = None if context.config.transfer.freeze_to else _frozen_up_to(probe, published)
     epochs = context.config.optimization.epochs or previous.epochs
     if context.config.optimization.epochs is None:
         context.note("epochs", str(epochs), WHY)
@@ -50,9 +54,10 @@ def train_further(context: TrainContext, previous: Previous) -> TrainResult | No
         context.note("training all layers", "kept", GOES_ON)
         config = context.resolved(probe, batch=32, fine_tuning=True, shape=context.data.pixels.array.shape[1:])
         config = config.with_options(epochs=epochs)
-        groups = layer_groups(probe, context.rate(fine_tuning=True))
-        examples = replace(context.examples, val=context.validation_halves[0])
-        trained = context.train(probe, config, groups, "fine-tuning", examples)
+        with kept_fixed(context, probe):
+            groups = layer_groups(probe, context.rate(fine_tuning=True))
+            examples = replace(context.examples, val=context.validation_halves[0])
+            trained = context.train(probe, config, groups, "fine-tuning", examples)
         logits = context.logits(probe, context.data.split.val, config.optimization.batch_size)
         return _result(context, probe, logits, trained, config)
     at = probe.taps[place]
@@ -72,11 +77,9 @@ def train_further(context: TrainContext, previous: Previous) -> TrainResult | No
     title = "training the upper blocks"
     trained = replace(context, watch=None).train(upper, config, groups, title, examples)
     probe.set_head(probe.spec["head"], upper.head)
-    places, size = np.searchsorted(rows, context.data.split.val), config.optimization.batch_size
-    of_views = [
-        context.logits(upper, places + k * len(rows), size, examples.pixels) for k in range(len(probe.views))
-    ]  # of the mean features: the head is linear
-    return _result(context, probe, np.mean(of_views, axis=0), trained, config)
+    places = np.searchsorted(rows, context.data.split.val)
+    of_views = [places + k * len(rows) for k in range(len(probe.views))]
+    return _result(context, probe, view_logits(context, upper, of_views, config, examples.pixels), trained, config)
 
 
 def _with_head(
@@ -86,13 +89,15 @@ def _with_head(
     probe = copy.deepcopy(published)
     probe.backbone.load_state_dict(old.get_submodule(old.backbone_path).state_dict())
     probe.set_views(old.spec.get("views", AS_IT_IS))
-    theirs, names = old.get_submodule("head"), context.task.names
-    assert isinstance(theirs, nn.Linear), "trained layers must be followed by a softmax head"
+    names, spec = context.task.names, {**old.spec["head"], "classes": len(context.task.names)}
     torch.manual_seed(context.config.run.seed)
-    head = nn.Linear(theirs.in_features, len(names))
-    previous.keep_outputs(head, theirs, names)
+    head = build_head(spec)
+    own, theirs = ([m for m in of.modules() if isinstance(m, nn.Linear)] for of in (head, old.get_submodule("head")))
+    for hidden, known in zip(own[:-1], theirs[:-1], strict=True):
+        hidden.load_state_dict(known.state_dict())
+    previous.keep_outputs(own[-1], theirs[-1], names)
     parts = [int(k) for k in old.spec["parts"]]
-    probe.set_head({"kind": "softmax", "features": theirs.in_features, "classes": len(names)}, head, parts)
+    probe.set_head(spec, head, parts)
     return probe, parts
 
 
