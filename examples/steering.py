@@ -19,7 +19,8 @@ SIDE, HORIZON, EYE, FOCAL = 32, 9, 1.2, 22.0
 """Pixels, the row of the horizon, the camera's height in metres, and its focal length in pixels."""
 
 AHEAD, WHEELBASE, HALF_LANE, MOVED, THRESHOLD, BINS = 8.0, 2.6, 1.8, 0.25, 0.12, 15
-HOW = {"model": "resnet8", "augment": "none", "test_fraction": 0.01}
+HOW = {"model": "resnet8", "model_arg": {"width": 32, "patch": 2}, "augment": "none", "test_fraction": 0.01}
+"""The network, which sees squares of 2x2 pixels first; views are not changed, as a flipped one has another angle."""
 
 
 def road(rng):

@@ -26,7 +26,7 @@ class Counts(Task):
     names: tuple[str, ...]
 
     name = "counts"
-    words_used = Words(data="columns of counts", names=("count", "counts"))
+    words_used = Words(data="count columns", names=("count", "counts"))
     training = Training(head="regression", losses={"poisson": poisson})
     probabilistic = False
     output_names = ("rates", "outputs")

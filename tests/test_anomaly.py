@@ -218,7 +218,8 @@ def test_sounds_are_heard(tmp_path, capsys):
     assert "cut.wav is truncated" in capsys.readouterr().err
     Image.fromarray(np.zeros((64, 64), np.uint8)).save(tmp_path / "seen.png")
     assert main(["predict", str(tmp_path / "run"), str(tmp_path / "seen.png")]) == 2
-    assert "seen.png is no sound; found a model trained on sounds; expected WAV files" in capsys.readouterr().err
+    words = "the model was trained on sounds; found seen.png, which is not a sound; expected WAV files"
+    assert words in capsys.readouterr().err
 
 
 def test_sounds_are_called_sounds(hearing_run, tones, capsys):
@@ -261,7 +262,7 @@ def test_what_cannot_be_done_says_so(walls, digit_images, tmp_path, capsys):
     for what in (cs.attack, cs.robustness, cs.landscape):
         with pytest.raises(ModelError, match="one class per image; found a model of anomaly"):
             what(run.folder)
-    with pytest.raises(ConfigError, match="--quantize int8 does not support models of the task anomaly"):
+    with pytest.raises(ConfigError, match="--quantize int8 does not support the task anomaly"):
         cs.export(run.folder, quantize="int8")
     for options, error, message in (
         ({"normal": "0"}, ConfigError, "add --task anomaly to use --normal"),

@@ -13,30 +13,30 @@ from clearsight.train.config import TrainConfig, options_by_name
 def test_options_of_training(name, here):
     assert here in options_by_name()
     assert name not in options_by_name()
-    with pytest.raises(ConfigError, match=f"'{name}' is called '{here}' here"):
+    with pytest.raises(ConfigError, match=f"'{name}' is called '{here}' in Clearsight"):
         TrainConfig.from_options(**{name: 1})
 
 
 def test_parameters_of_the_estimator():
-    with pytest.raises(TypeError, match="'optimizer' is called 'opt' here"):
+    with pytest.raises(TypeError, match="'optimizer' is called 'opt' in Clearsight"):
         cs.ImageClassifier(optimizer="adam")
 
 
 @pytest.mark.parametrize(("name", "why"), NOT_NEEDED.items())
 def test_options_that_nothing_needs(name, why):
-    with pytest.raises(ConfigError, match=f"unknown option '{name}', as {why}"):
+    with pytest.raises(ConfigError, match=f"unknown option '{name}': {why}"):
         TrainConfig.from_options(**{name: 1})
 
 
 @pytest.mark.parametrize(("name", "here"), OTHER_NETWORK_ARGUMENTS.items())
 def test_arguments_of_networks(name, here):
-    with pytest.raises(ConfigError, match=f"'{name}' is called '{here}' here"):
+    with pytest.raises(ConfigError, match=f"'{name}' is called '{here}' in Clearsight"):
         cs.build_model("lenet5", **{name: 10})
 
 
 def test_methods_of_models(digits_run):
     model = cs.load(digits_run)
-    with pytest.raises(AttributeError, match=r"no `val` here: use `model.evaluate\(data\)`"):
+    with pytest.raises(AttributeError, match=r"a model has no `val`: use `model.evaluate\(data\)`"):
         model.val()
     with pytest.raises(AttributeError, match="no attribute 'vale'"):
         model.vale()

@@ -159,7 +159,7 @@ def test_an_exported_file_gives_the_angle(turned, tmp_path, capsys):
     place = str(tmp_path / "m.xml")
     assert main(["export", str(run.folder), "--format", "openvino", "--out", place, "--images", "8"]) == 0
     text = capsys.readouterr().out
-    assert "openvino against the model: same numbers on 8 of 8 images, standardised values at most" in text
+    assert "openvino compared with the model: same numbers for 8 of 8 images; standardised values differ by" in text
     assert 'values = model([images])["values"]' in text
 
 
@@ -176,7 +176,7 @@ def test_known_images_are_found_with_their_numbers(turned, tmp_path):
 def test_what_is_for_classes_alone_says_so(labelled, turned, tmp_path, scenes, pointers, capsys):
     run = turned[0]
     for what in (cs.attack, cs.robustness, cs.landscape):
-        with pytest.raises(ModelError, match="one class per image; found a model of regression"):
+        with pytest.raises(ModelError, match="one class per image; found a model for the task regression"):
             what(run.folder)
     with pytest.raises(ModelError, match="predicts numbers, not probabilities"):
         run.predictor.predict_proba(np.zeros((1, 16, 16), np.uint8))
@@ -270,7 +270,7 @@ def test_a_direction_has_no_unit_range_or_variance(tmp_path, pointers):
     images, degrees = pointers(40)
     turn = np.radians(degrees)
     for options, words in (
-        ({"angle": "degrees"}, "--angle: not for a direction in the plane; found unit vectors in 0 and 1"),
+        ({"angle": "degrees"}, "--angle is not supported for directions in the plane; found unit vectors in 0 and 1"),
         ({"within": "-1,1", "loss": "gaussian-nll"}, "--within, --loss gaussian-nll: not for a direction"),
     ):
         with pytest.raises(ConfigError, match=words):

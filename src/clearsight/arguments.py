@@ -39,11 +39,11 @@ here.
 """
 
 NOT_NEEDED = {
-    **dict.fromkeys(("num_classes", "n_classes", "nc", "n_out"), "the classes are given by the data"),
-    **dict.fromkeys(("in_chans", "in_channels", "n_channels"), "the channels are given by the images"),
-    **dict.fromkeys(("workers", "num_workers", "n_jobs"), "images are decoded once, on all cores"),
+    **dict.fromkeys(("num_classes", "n_classes", "nc", "n_out"), "the number of classes is determined by the data"),
+    **dict.fromkeys(("in_chans", "in_channels", "n_channels"), "the number of channels is determined by the images"),
+    **dict.fromkeys(("workers", "num_workers", "n_jobs"), "images are decoded once, using all cores"),
     **dict.fromkeys(
-        ("val_split", "validation_split", "valid_pct"), "`folds` sets the number of cross-validation folds"
+        ("val_split", "validation_split", "valid_pct"), "set the number of cross-validation folds with `folds`"
     ),
 }
 """Options that other libraries have and training here does not need, and why."""
@@ -70,16 +70,16 @@ def at_least(least: int, **options: int | None) -> None:
     """Raise ConfigError for the first option below `least`; None stands for a default."""
     for name, value in options.items():
         if value is not None and value < least:
-            raise ConfigError(f"{flag(name)} {value} must be {least} or more")
+            raise ConfigError(f"{flag(name)} must be {least} or more, not {value}")
 
 
 def unknown_option(name: str, known: Iterable[str]) -> str:
     """What to say about an option of training that does not exist here: its name here, or near ones."""
     names = set(known)
     if OTHER_OPTIONS.get(name) in names:
-        return f"{name!r} is called {OTHER_OPTIONS[name]!r} here"
+        return f"{name!r} is called {OTHER_OPTIONS[name]!r} in Clearsight"
     if name in NOT_NEEDED:
-        return f"unknown option {name!r}, as {NOT_NEEDED[name]}"
+        return f"unknown option {name!r}: {NOT_NEEDED[name]}"
     return f"unknown option {name!r} ({nearest(name, names)})"
 
 
@@ -89,7 +89,7 @@ def names_of_others(others: Mapping[str, str]) -> Callable[[Function], Function]
     def decorate(function: Function) -> Function:
         @wraps(function)
         def checked(*args: Any, **kwargs: Any) -> Any:
-            if found := [f"{name!r} is called {others[name]!r} here" for name in kwargs if name in others]:
+            if found := [f"{name!r} is called {others[name]!r} in Clearsight" for name in kwargs if name in others]:
                 raise ConfigError("; ".join(found))
             return function(*args, **kwargs)
 

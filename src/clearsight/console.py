@@ -15,6 +15,8 @@ from contextlib import contextmanager
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Protocol
 
+from clearsight.wording import count
+
 if TYPE_CHECKING:
     from rich.progress import TaskID
 
@@ -69,7 +71,7 @@ class Notebook:
                     self._draw(now)
             elif not finished:
                 finished, self.bar = True, ""
-                self.lines.append(f"{title}: {total:,} {unit} in {now - began:.1f} s")
+                self.lines.append(f"{title}: {_counted(total, unit)} in {now - began:.1f} s")
                 self._draw(now)
 
         return advance
@@ -102,8 +104,13 @@ def _bar(title: str, unit: str, done: int, total: int, seconds: float) -> str:
     left = f", about {seconds / done * (total - done):.0f} s left" if done else ""
     return (
         f'<progress max="{total}" value="{done}" aria-label="{name}" style="width: 16em"></progress> '
-        f"{name}: {done:,} of {total:,} {html.escape(unit)}{left}"
+        f"{name}: {done:,} of {html.escape(_counted(total, unit))}{left}"
     )
+
+
+def _counted(n: int, unit: str) -> str:
+    """A number with its unit, which is given in the plural: 1 image, 1,797 images."""
+    return count(n, unit.removesuffix("s"), unit)
 
 
 def in_notebook() -> bool:
@@ -163,10 +170,10 @@ class Terminal:
             if done >= total and not finished:
                 finished = True
                 if not self.live:
-                    self.say(f"{title}: {total:,} {unit} in {now - began:.1f} s")
+                    self.say(f"{title}: {_counted(total, unit)} in {now - began:.1f} s")
             elif not self.live and not finished and now - last_report > 10:
                 last_report = now
-                self.say(f"{title}: {done:,} of {total:,} {unit} ...")
+                self.say(f"{title}: {done:,} of {_counted(total, unit)} ...")
 
         return advance
 

@@ -26,7 +26,7 @@ def disk_errors(where: Path, what: str, fix: str) -> Iterator[None]:
     except OSError as error:
         if error.errno is None:  # no fault of the disk: libraries derive other errors from OSError too
             raise
-        reasons = {errno.ENOSPC: "the disk is full", errno.EDQUOT: "the disk quota is exceeded"}
+        reasons = {errno.ENOSPC: "no space left on the disk", errno.EDQUOT: "no disk quota left"}
         found = reasons.get(error.errno, error.strerror or str(error))
         raise OutputError(f"{what} cannot be written to {where}", found=found, fix=fix) from error
 
@@ -65,10 +65,10 @@ def file_within(folder: Path, name: str) -> Path:
         ) from error
     if not path.is_relative_to(root):
         raise BundleError(
-            f"{folder / name} is a symbolic link out of its folder",
+            f"{folder / name} is a symbolic link that points outside its folder",
             found=f"a link to {path}",
             expected=f"a file in {root}",
-            fix="if you trust it, replace the link with a copy of the file",
+            fix="if you trust the file, replace the link with a copy of it",
         )
     if not regular:
         raise _no_file(folder / name)

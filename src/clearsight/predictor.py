@@ -221,7 +221,9 @@ class Predictor(ImageReader):
         """
         found = self.ood(self.forward(images))
         if found is None:
-            raise ModelError("this model has no OOD detector", fix="train it again with this version")
+            raise ModelError(
+                "this model has no OOD detector", fix="train the model again with this version of Clearsight"
+            )
         return found.percentile, found.flagged
 
     def forward(self, images: Images, progress: Progress | None = None) -> ModelOutput:
@@ -317,7 +319,9 @@ class Predictor(ImageReader):
         """
         task = self.bundle.task
         if not task.needs_classes:
-            raise UnsuitedError(f"{what} needs a model with one class per image", found=f"a model of {task.name}")
+            raise UnsuitedError(
+                f"{what} needs a model with one class per image", found=f"a model for the task {task.name}"
+            )
 
     def viewed(self, images: Images, view: Callable[[NDArray[np.float32]], NDArray[np.float32]]) -> NDArray[np.float64]:
         """Calibrated class probabilities of a transformed version of each image.

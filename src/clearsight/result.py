@@ -80,7 +80,10 @@ class Result(ABC):
     def __repr__(self) -> str:
         lines = self.text().rstrip("\n").split("\n")
         if len(lines) > SCREEN:
-            lines = [*lines[: SCREEN - 1], f"... {len(lines) - SCREEN + 1} more lines: print(result.text())"]
+            lines = [
+                *lines[: SCREEN - 1],
+                f"... {len(lines) - SCREEN + 1} more lines; print(result.text()) shows all of them",
+            ]
         return "\n".join(lines)
 
     def _repr_html_(self) -> str:
@@ -103,8 +106,8 @@ def refuse_existing(folder: str | Path, names: Iterable[str], allow: str = "pass
     for name in names:
         if (place / name).exists():
             raise OutputError(
-                f"{place / name} exists",
-                fix=f"choose another folder, or {allow}",
+                f"{place / name} already exists",
+                fix=f"choose a different folder, or {allow}",
             )
 
 

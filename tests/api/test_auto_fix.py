@@ -55,7 +55,7 @@ def test_what_learned_nothing_is_not_called_healthy(few, tmp_path):
     assert run.diagnosis.facts["steps"] < 50
     (fault,) = (v for v in run.diagnosis.verdicts if v.severity == "fault")
     assert fault.name == "no-better-than-chance"
-    assert "like always predicting the most common class" in fault.words
+    assert "no better than always predicting the most common class" in fault.words
 
 
 def test_a_few_steps_are_no_overfitting_and_no_health(few, tmp_path, capsys):

@@ -56,7 +56,7 @@ def test_a_verb_takes_a_run_a_model_and_a_folder(digits_run, reopened, model, di
 
 def test_a_model_without_a_folder_says_so(model, digits_arrays):
     alone = Model(model.predictor)
-    with pytest.raises(ConfigError, match="lies in no folder"):
+    with pytest.raises(ConfigError, match="was not loaded from a folder"):
         alone.index()
     assert alone.evaluate(tuple(part[-20:] for part in digits_arrays), include_training=True).n == 20
 

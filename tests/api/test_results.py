@@ -91,6 +91,6 @@ def test_the_report_of_the_run_gets_the_verdicts_when_the_result_is_saved(run, t
 def test_an_earlier_result_is_named_before_anything_is_computed(run, tmp_path, name, verb):
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / name).write_text("kept")
-    with pytest.raises(OutputError, match=f"{name} exists"):
+    with pytest.raises(OutputError, match=f"{name} already exists"):
         verb(run, tmp_path / "out")
     assert (tmp_path / "out" / name).read_text() == "kept"

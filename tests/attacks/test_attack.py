@@ -95,9 +95,9 @@ def test_all_ten_digits_from_noise(predictor):
         ({"norm": "l1"}, "unknown norm 'l1'"),
         ({"epsilons": (8,)}, "epsilon is 8"),
         ({"epsilons": (0.01, 8)}, "epsilon is 8"),
-        ({"batch": 0}, "--batch-size 0 must be 1 or more"),
+        ({"batch": 0}, "--batch-size must be 1 or more, not 0"),
         ({"epsilons": (-0.1,)}, "epsilon is -0.1"),
-        ({"steps": 0}, "--steps 0 must be 1 or more"),
+        ({"steps": 0}, "--steps must be 1 or more, not 0"),
     ],
 )
 def test_bad_input(predictor, some, options, words):
@@ -129,13 +129,13 @@ def test_command(digits_run, tmp_path, capsys):
     assert all(answer["fooling_is_ood"].values())
     assert np.load(tmp_path / "attack" / "fooling.npz")["pixels"].shape == (10, 1, 8, 8)
     assert main([*words, "--target", "7"]) == 0
-    assert "taken for 7" in capsys.readouterr().out
+    assert "predicted as 7" in capsys.readouterr().out
     assert main([*words[:3], "some", *words[4:]]) == 2
-    assert "numbers with commas" in capsys.readouterr().err
+    assert "is not a list of numbers" in capsys.readouterr().err
     assert main([*words, "--target", "dog"]) == 2
     assert "unknown class 'dog'" in capsys.readouterr().err
     assert main([*words[:4], "--images", "0"]) == 2
-    assert "--images 0" in capsys.readouterr().err
+    assert "--images must be 1 or more, not 0" in capsys.readouterr().err
 
 
 def test_one_picture_from_the_command_line(digits_run, digits_arrays, tmp_path, capsys):
@@ -154,7 +154,7 @@ def test_one_picture_from_the_command_line(digits_run, digits_arrays, tmp_path, 
     expected = attack_one(predictor, images[3] / np.float32(255), 0.3, steps=5)
     assert found["single"][1]["after"] == expected.after.label != own.label
     assert found["single"][1]["probability_after"] == pytest.approx(expected.after.probability, abs=1e-4)
-    assert "One image, whose own prediction" in (out / "attack.html").read_text()
+    assert "One image (the model's prediction for it" in (out / "attack.html").read_text()
     assert main([*command, "--target", own.label]) == 2
     assert f"is already predicted as {own.label}" in capsys.readouterr().err
     assert main(command) == 0

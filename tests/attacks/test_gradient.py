@@ -97,7 +97,7 @@ def test_projection_by_hand():
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"epsilon": -0.1}, "epsilon is -0.1; expected from 0 to 1"),
+        ({"epsilon": -0.1}, "epsilon is -0.1; expected 0 to 1"),
         ({"epsilon": 8.0}, "8/255"),
         ({"epsilon": float("nan")}, "epsilon is nan"),
         ({"epsilon": 0.1, "norm": "l1"}, "unknown norm 'l1'"),

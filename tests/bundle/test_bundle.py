@@ -68,7 +68,7 @@ def test_others_may_read_it(digits_run):
             lambda m: (m / "card.json").write_text(
                 (m / "card.json").read_text().replace(f'"format": {FORMAT}', '"format": 99')
             ),
-            "newer Clearsight; found format 99; expected at most 2",
+            "newer version of Clearsight; found format 99; expected at most 2",
         ),
         (
             lambda m: (m / "weights.safetensors").write_bytes((m / "weights.safetensors").read_bytes()[:-100]),
@@ -134,7 +134,7 @@ def test_files_of_a_model_lie_in_its_folder(digits_run, tmp_path, name, by):
     with pytest.raises(BundleError) as message:
         Bundle.load(run)
     if by in ("link", "folder"):
-        assert "is a symbolic link out of its folder" in str(message.value)
+        assert "is a symbolic link that points outside its folder" in str(message.value)
         assert "replace the link with a copy of the file" in str(message.value)
 
 
@@ -154,7 +154,7 @@ def test_options_of_a_run_lie_in_its_folder(digits_run, tmp_path, by):
     to = {"link": tmp_path / "secret.json", "device": "/dev/zero", "loop": "config.json"}[by]
     (tmp_path / "run" / "config.json").symlink_to(to)
     if by == "link":
-        with pytest.raises(BundleError, match="symbolic link out of its folder"):
+        with pytest.raises(BundleError, match="symbolic link that points outside its folder"):
             run_options(tmp_path / "run")
     else:
         assert run_options(tmp_path / "run") == {}
@@ -182,7 +182,7 @@ def test_a_full_disk_leaves_nothing_half_written(digits_run, tmp_path, monkeypat
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr("clearsight.bundle.save_file", full)
-    with pytest.raises(OutputError, match=r"the model cannot be written.*the disk is full"):
+    with pytest.raises(OutputError, match=r"the model cannot be written.*no space left on the disk"):
         bundle.save(tmp_path / "run" / "model")
     assert list((tmp_path / "run").iterdir()) == []
 

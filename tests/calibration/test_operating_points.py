@@ -60,7 +60,7 @@ def test_an_unreachable_precision_is_reported():
     p, labels = sample(60, np.random.default_rng(0))
     point = operating_point(p, labels, NAMES, Wishes(recall={"c": 0.99}))
     assert not point.reached[0].kept
-    assert "cannot be promised" in point.rule
+    assert "cannot be guaranteed" in point.rule
 
 
 @pytest.mark.parametrize("wishes", [Wishes(precision={"x": 0.9}), Wishes(costs={"a": {"x": 2}})])

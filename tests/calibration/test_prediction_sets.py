@@ -207,7 +207,7 @@ def test_bad_input():
     for coverage in (0, 1, 1.5, float("nan")):
         with pytest.raises(ConfigError, match="between 0 and 1"):
             scores.threshold(coverage)
-    with pytest.raises(DataError, match="at least two classes; found 20 images, 1 classes"):
+    with pytest.raises(DataError, match="at least two classes; found 20 images, 1 class"):
         ConformalScores.of(np.ones((20, 1)), np.zeros(20, int))
     with pytest.raises(DataError, match="found 0 images"):
         ConformalScores.of(p[:0], labels[:0])

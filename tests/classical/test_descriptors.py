@@ -185,7 +185,7 @@ def test_black_images_have_finite_descriptors(describe):
     ("describe", "words"),
     [
         (lambda x: hog(x, cell=8), "smaller than a block of cells; found 8x8 pixels; expected at least 16x16"),
-        (lambda x: dense_sift(x, cell=4), "smaller than a descriptor; found 8x8 pixels; expected at least 19x19"),
+        (lambda x: dense_sift(x, cell=4), "patch of a descriptor; found 8x8 pixels; expected at least 19x19"),
     ],
 )
 def test_images_smaller_than_a_cell(describe, words):

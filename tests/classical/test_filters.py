@@ -50,7 +50,7 @@ def test_without_padding_joined_kernels_do_what_both_do_everywhere():
     first, second = RNG.normal(size=(3, 3)), RNG.normal(size=(5, 5))
     once = convolve(PICTURE, joined(first, second), "valid")
     np.testing.assert_allclose(once, convolve(convolve(PICTURE, first, "valid"), second, "valid"), atol=1e-12)
-    with pytest.raises(DataError, match=r"larger than the image.*found 17x23 pixels and a kernel of 18x3"):
+    with pytest.raises(DataError, match=r"larger than the image.*found an image of 17x23 pixels and a kernel of 18x3"):
         correlate(PICTURE, np.ones((18, 3)), "valid")
 
 
@@ -110,7 +110,7 @@ def test_kernels_can_be_typed():
     np.testing.assert_array_equal(kernel("gaussian:2"), gaussian(2.0))
     with pytest.raises(ConfigError, match=r"unknown kernel 'sobelx'.*Did you mean sobel-x"):
         kernel("sobelx")
-    with pytest.raises(ConfigError, match="rows of a kernel differ in length; found 2, 1"):
+    with pytest.raises(ConfigError, match="rows of the kernel differ in length; found 2, 1"):
         kernel("1,2;3")
 
 
@@ -118,8 +118,8 @@ def test_kernels_can_be_typed():
     ("arguments", "error", "words"),
     [
         ((np.zeros((2, 2)), np.ones((9, 9)), "reflect"), DataError, "smaller than the kernel"),
-        ((np.zeros((2, 2, 2, 2)), np.ones((3, 3))), DataError, "this is not an image"),
-        ((PICTURE, np.ones(3)), ConfigError, "this is not a kernel"),
+        ((np.zeros((2, 2, 2, 2)), np.ones((3, 3))), DataError, "the input is not an image"),
+        ((PICTURE, np.ones(3)), ConfigError, "the kernel is invalid"),
         ((PICTURE, np.ones((3, 3)), "wrap"), ConfigError, "unknown padding 'wrap'"),
     ],
 )

@@ -147,5 +147,5 @@ def test_pictures_without_any_point(find, side):
 
 
 def test_what_is_no_picture():
-    with pytest.raises(DataError, match="this is not an image; found an array of shape"):
+    with pytest.raises(DataError, match="the input is not an image; found an array of shape"):
         as_gray(np.zeros((4, 4, 7)))

@@ -85,5 +85,5 @@ def test_the_patch_of_a_key_point_turns_and_grows_with_it(camera: np.ndarray) ->
 
 
 def test_images_smaller_than_a_descriptor() -> None:
-    with pytest.raises(DataError, match="smaller than a descriptor; found 12x12 pixels; expected at least 16x16"):
+    with pytest.raises(DataError, match="patch of a descriptor; found 12x12 pixels; expected at least 16x16"):
         on_grid(torch.zeros(1, 1, 12, 12), "hog", cell=8)

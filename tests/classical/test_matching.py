@@ -49,7 +49,7 @@ def test_nothing_to_compare_scores_nothing(picture):
 @pytest.mark.parametrize(
     ("template", "words"),
     [
-        (np.zeros((9, 3)), "the template is larger than the image; found 9x3 and 8x8"),
+        (np.zeros((9, 3)), "the template is larger than the image; found a template of 9x3 pixels and an image of 8x8"),
         (np.zeros((3, 3, 3)), "different numbers of channels"),
         (np.zeros((0, 3)), "the template is empty"),
     ],

@@ -105,7 +105,7 @@ def test_split_folders_whose_classes_differ(tmp_path, capsys, digit_folders):
 def test_csv_with_missing_files(tmp_path, capsys, digit_folders):
     (tmp_path / "labels.csv").write_text("image_path,label\ndata/digit 0/0.png,a\nnothere.png,b\n")
     text = fails(capsys, "train", tmp_path / "labels.csv", "--out", tmp_path / "run")
-    assert "1 of 2 images named in" in text
+    assert "1 of 2 images listed in" in text
     assert "nothere.png" in text
 
 
@@ -145,14 +145,14 @@ def test_a_full_disk_while_the_run_is_written(tmp_path, capsys, digit_folders, m
 
     monkeypatch.setattr("clearsight.disk.os.fsync", full)
     text = fails(capsys, "train", digit_folders, "--out", tmp_path / "run")
-    assert "the disk is full" in text
+    assert "no space left on the disk" in text
     assert not list(tmp_path.rglob("*.partial"))
 
 
 def test_a_loss_that_is_not_a_number(tmp_path, capsys, digit_folders):
     text = fails(capsys, "train", digit_folders, "--out", tmp_path / "run", "--lr", "1e30", "--epochs", "5")
     assert "loss became" in text
-    assert "Lower the rate" in text  # where half precision is the default, float32 is advised too
+    assert "Lower the learning rate" in text  # where half precision is the default, float32 is advised too
     assert "clearsight train" in text
     assert "--lr 0.005" in text
     assert not (tmp_path / "run" / "model").exists()
@@ -197,11 +197,11 @@ def test_a_run_that_was_never_finished(tmp_path, capsys):
 @pytest.mark.parametrize(
     ("words", "text"),
     [
-        (["attack", "RUN", "--batch-size", "0"], "--batch-size 0 must be 1 or more"),
-        (["landscape", "RUN", "--batch-size", "-1"], "--batch-size -1 must be 1 or more"),
-        (["robustness", "RUN", "--images", "0"], "--images 0 must be 1 or more"),
-        (["visualize", "RUN", "--seed", "-1"], "--seed -1 must be 0 or more"),
-        (["gradient-correlation", "--seed", "-1"], "--seed -1 must be 0 or more"),
+        (["attack", "RUN", "--batch-size", "0"], "--batch-size must be 1 or more, not 0"),
+        (["landscape", "RUN", "--batch-size", "-1"], "--batch-size must be 1 or more, not -1"),
+        (["robustness", "RUN", "--images", "0"], "--images must be 1 or more, not 0"),
+        (["visualize", "RUN", "--seed", "-1"], "--seed must be 0 or more, not -1"),
+        (["gradient-correlation", "--seed", "-1"], "--seed must be 0 or more, not -1"),
         (["gradient-correlation", "--img-size", "8"], "--img-size applies only to named networks"),
     ],
 )

@@ -12,7 +12,7 @@ def test_it_prints_the_check_and_how_to_use_the_file(digits_run, tmp_path, capsy
     monkeypatch.chdir(tmp_path)
     assert main(["export", str(digits_run), "--format", "openvino", "--images", "40", "--out", "digits.xml"]) == 0
     out = capsys.readouterr().out
-    assert "openvino against the model: same class on 40 of 40 images, probabilities at most" in out
+    assert "openvino compared with the model: same class for 40 of 40 images; probabilities differ by at most" in out
     assert 'openvino.compile_model("digits.xml", "CPU"' in out
     assert "# images: uint8 (N, 1, 8, 8)" in out
     assert sorted(p.name for p in tmp_path.iterdir()) == ["card.json", "digits.bin", "digits.xml", "run.py"]
@@ -38,13 +38,13 @@ def test_json_and_the_usual_place(digits_run, capsys):
         ),
         (["--format", ".XML"], "--format openvino writes .xml files"),
         (["--format", "PyTorch"], "Did you mean torch?"),
-        (["--quantize", "int4"], "--quantize int4 is not known; expected int8"),
+        (["--quantize", "int4"], "--quantize int4 is not supported; expected int8"),
         (
             ["--quantize", "int8", "--format", "torch"],
             "is not supported for the format torch; expected onnx or openvino",
         ),
-        (["--images", "0"], "--images 0 must be 1 or more"),
-        (["--out", "nowhere/model.onnx"], "there is no folder nowhere. Make it first"),
+        (["--images", "0"], "--images must be 1 or more, not 0"),
+        (["--out", "nowhere/model.onnx"], "the folder nowhere does not exist. Create it"),
         (["--out", "model.pt"], "--out model.pt has the wrong suffix; found .pt; expected .onnx. Name it model.onnx."),
         (
             ["--out", "m.pt2"],
@@ -79,10 +79,10 @@ def test_int8_without_the_training_images(tmp_path, digit_folders, capsys):
     capsys.readouterr()
     assert main(["export", run, "--format", "openvino", "--quantize", "int8"]) == 2
     text = capsys.readouterr().err
-    assert "needs the training images for the ranges, and they are not available; found" in text
-    assert "does not exist. Restore them to their location, or leave --quantize out" in text
+    assert "needs the training images for calibration, but they are not available; found" in text
+    assert "does not exist. Restore them to their original location, or omit --quantize" in text
     assert main(["export", run, "--format", "openvino"]) == 0
     out = capsys.readouterr().out
-    assert "not compared on real images: name some with `clearsight export RUN DATA`" in out
+    assert "not compared on real images: pass some with `clearsight export RUN DATA`" in out
     assert main(["export", run, str(tmp_path / "away"), "--format", "openvino"]) == 0
-    assert "same class on 60 of 60 images" in capsys.readouterr().out
+    assert "same class for 60 of 60 images" in capsys.readouterr().out

@@ -282,7 +282,7 @@ def test_a_disk_that_fills_up_on_the_way(folder, monkeypatch, call):
     entry("pixels", KEY, lambda place: None)  # the tag is written
     monkeypatch.setattr(*((os, call, full) if call == "posix_fallocate" else (Path, call, full)))
     with pytest.raises(
-        OutputError, match=r"the cache cannot be written to .*; found the disk is full. Set CLEARSIGHT_CACHE"
+        OutputError, match=r"the cache cannot be written to .*; found no space left on the disk. Set CLEARSIGHT_CACHE"
     ):
         load(folder)
     assert not leftovers()

@@ -197,7 +197,7 @@ def test_a_full_disk_is_one_error_and_no_loss(monkeypatch, call):
     for owner, name in ((os, "posix_fallocate"), (Path, "write_bytes"), (Path, "mkdir"), (store, "open_memmap")):
         monkeypatch.setattr(owner, name, failing(getattr(owner, name)))
     lists = [names(first, first + 10) for first in range(1, 9)]
-    with pytest.raises(OutputError, match="the disk is full"):
+    with pytest.raises(OutputError, match="no space left on the disk"):
         [made(images) for images in lists]
     monkeypatch.undo()
     monkeypatch.setenv("CLEARSIGHT_CACHE", root)

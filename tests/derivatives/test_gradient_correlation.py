@@ -88,11 +88,11 @@ def test_networks_of_the_registry_between_two_images(digits_arrays):
 def test_bad_input(digits_arrays):
     with pytest.raises(ConfigError, match="1 or more"):
         gradient_correlation((0,))
-    with pytest.raises(ConfigError, match="kind 'plane'"):
+    with pytest.raises(ConfigError, match="unknown kind of network 'plane'"):
         gradient_correlation((1,), kinds=("plane",))
-    with pytest.raises(ConfigError, match="--networks 0"):
+    with pytest.raises(ConfigError, match="--networks is 0"):
         gradient_correlation((1,), networks=0)
-    with pytest.raises(ConfigError, match="20 points and 30 lags"):
+    with pytest.raises(ConfigError, match="cannot compute 30 lags from 20 points"):
         gradient_correlation((1,), points=20, lags=30)
     with pytest.raises(ModelError, match="resnet21"):
         correlation_between(["resnet21"], *digits_arrays[0][:2].astype(np.float32))

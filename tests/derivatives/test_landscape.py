@@ -99,11 +99,11 @@ def test_the_head_of_a_probe_alone(kind, numbers, some):
 
 def test_what_cannot_be(digits_run, some):
     predictor = cs.load(digits_run).predictor
-    with pytest.raises(ConfigError, match="only a head on frozen features"):
+    with pytest.raises(ConfigError, match="needs a head on frozen features"):
         survey(predictor, *some, weights="head")
-    with pytest.raises(ConfigError, match="--points 4; expected an odd number"):
+    with pytest.raises(ConfigError, match="--points is 4; expected an odd number"):
         survey(predictor, *some, points=4)
-    with pytest.raises(ConfigError, match="no weights 'tail'"):
+    with pytest.raises(ConfigError, match="unknown weights 'tail'"):
         survey(predictor, *some, weights="tail")
 
 
@@ -126,17 +126,17 @@ def test_the_recorded_rate_is_that_of_the_kept_epoch(digits_run, tmp_path):
 @pytest.mark.parametrize(
     ("rates", "words"),
     [
-        (Rates("sgd", 0.0, 0.1, 0.1), "the curvature is 1 of it, at the edge"),
-        (Rates("sgd", 0.0, 0.2, 0.2), "the curvature is 2 of it, above the edge"),
-        (Rates("momentum", 0.9, 0.1, 0.1), "stands 38: the curvature is 0.53 of it, below the edge"),
+        (Rates("sgd", 0.0, 0.1, 0.1), "the largest curvature is 1 times this bound, at the edge"),
+        (Rates("sgd", 0.0, 0.2, 0.2), "the largest curvature is 2 times this bound, above the edge"),
+        (Rates("momentum", 0.9, 0.1, 0.1), "a curvature of 38: the largest curvature is 0.53 times this bound, below"),
         (Rates("adamw", 0.9, 0.1, 0.1), "the bound for gradient descent does not apply"),
-        (None, "no rate was recorded"),
+        (None, "no learning rate was recorded"),
     ],
 )
 def test_the_curvature_against_the_rate_in_words(found, rates, words):
     top = dataclasses.replace(found.curvature, largest=20.0, converged=True)
     text = dataclasses.replace(found, curvature=top, rates=rates).curvature_words()
-    assert "up to a rate of 0.1" in text[0]
+    assert "up to a learning rate of 0.1" in text[0]
     assert words in text[1]
 
 
@@ -169,7 +169,7 @@ def test_command(digits_run, tmp_path, capsys):
     }  # fmt: skip
     assert {p: p.read_bytes() for p in (digits_run / "model").iterdir()} == files
     assert main([*words[:2], "--images", "0"]) == 2
-    assert "--images 0" in capsys.readouterr().err
+    assert "--images must be 1 or more, not 0" in capsys.readouterr().err
     assert main(["landscape", str(tmp_path / "none")]) == 2
     assert "does not exist" in capsys.readouterr().err
 
@@ -186,7 +186,7 @@ def test_gradient_correlation_command(tmp_path, capsys):
     assert [row["kind"] for row in answer["rows"]] == ["mlp", "lenet5"]
     assert answer["rows"][0]["autocorrelation"][0] == 1
     for bad, text in (
-        (["--depths", "2,x"], "whole numbers"),
+        (["--depths", "2,x"], "is not a list of integers"),
         (["--depths", "0"], "1 or more"),
         (["--depths", "2", "mlp"], "has a fixed depth"),
         (["--between", "a.png", "b.png"], "needs networks that take images"),

@@ -144,14 +144,14 @@ def test_the_command_names_the_wrong_layer_and_the_wrong_loss(capsys, monkeypatc
     assert main(command) == 0
     text = capsys.readouterr().out
     for number in (0, 1):
-        assert f"wrong backward pass: body.hidden.{number}.act (Maxout)" in text
-    assert "wrong backward pass: focal (loss)" in text
-    assert text.count("wrong backward pass") == 3  # neither the blocks around them nor the network
+        assert f"incorrect backward pass: body.hidden.{number}.act (Maxout)" in text
+    assert "incorrect backward pass: focal (loss)" in text
+    assert text.count("incorrect backward pass") == 3  # neither the blocks around them nor the network
 
 
 def test_a_finished_run_is_checked_and_models_without_gradients_are_refused(digits_run, capsys):
     assert main(["doctor", str(digits_run), "--check-gradients"]) == 0
-    assert "all gradients are right" in capsys.readouterr().out
+    assert "all gradients are correct" in capsys.readouterr().out
     assert main(["doctor", "digits", "--check-gradients", "--model", "hog+svm"]) == 2
     assert "hog+svm, which has no gradients" in capsys.readouterr().err
 

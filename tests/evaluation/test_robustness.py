@@ -147,4 +147,4 @@ def test_command(digits_run, tmp_path, capsys):
     assert main([*words, "--changes", ","]) == 2
     assert "the list of changes is empty" in capsys.readouterr().err
     assert main([*words, "--seed", "-1"]) == 2
-    assert "--seed -1 must be 0 or more" in capsys.readouterr().err
+    assert "--seed must be 0 or more, not -1" in capsys.readouterr().err

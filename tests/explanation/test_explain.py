@@ -117,7 +117,7 @@ def test_a_map_of_the_other_class_is_reported(digits_run, digits_arrays):
     assert e.opposite == "", "of ten classes none is the other"
     bad = replace(e, faithfulness=replace(e.faithfulness, insertion=0.0, deletion=1.0))
     assert "worse than chance: misleading" in bad.remarks
-    assert "worse than chance: these places are evidence for broken" in replace(bad, opposite="broken").remarks
+    assert "worse than chance: these regions are evidence for broken" in replace(bad, opposite="broken").remarks
 
 
 def test_shuffled_weights_change_the_map_of_a_model_but_not_of_the_image(digits_run, digits_arrays):
@@ -144,8 +144,8 @@ def test_grad_cam_of_an_ensemble_is_that_of_all_its_members(digits_run, digits_a
 def test_limitations_of_a_map_are_reported(digits_run, digits_arrays):
     (e,) = explain(cs.load(digits_run).predictor, digits_arrays[0][:1], method="guided")
     assert e.facts["rectifiers"] > 0
-    assert "no rectifiers" not in e.remarks
-    assert "has no rectifiers" in replace(e, facts={"rectifiers": 0}).remarks
+    assert "no ReLUs" not in e.remarks
+    assert "has no ReLUs" in replace(e, facts={"rectifiers": 0}).remarks
     assert "the map is constant" in replace(e, heat=np.zeros_like(e.heat)).remarks
     assert (
         randomisation(np.zeros((8, 8), np.float32), lambda other: e.heat, cs.load(digits_run).predictor.network) is None
@@ -158,8 +158,8 @@ def test_limitations_of_a_map_are_reported(digits_run, digits_arrays):
 
 def test_settings_out_of_range(digits_run, digits_arrays):
     for settings, heading in (
-        (Settings(window=8), "window is 8; expected less than the image's shorter side, 8"),
-        (Settings(seed=-1), "--seed -1 must be 0 or more"),
+        (Settings(window=8), "window is 8; expected less than 8, the shorter image side"),
+        (Settings(seed=-1), "--seed must be 0 or more, not -1"),
         (Settings(batch=0), "batch is 0"),
     ):
         with pytest.raises(ConfigError, match=heading):
@@ -264,7 +264,7 @@ def test_an_image_unlike_the_training_data_is_called_so(digits_run, digits_array
     assert heading[0].split("  ")[1] in predicted
     assert sum("white" in line for line in heading) == 2  # the image and the picture, once each
     assert main([*words, "--json"]) == 2  # what is there is not replaced unless that is asked for
-    assert "exists. Choose another folder, or add --overwrite" in capsys.readouterr().err
+    assert "already exists. Choose a different folder, or add --overwrite" in capsys.readouterr().err
     words.append("--overwrite")
     assert main([*words, "--json"]) == 0
     (found,) = json.loads(capsys.readouterr().out)["explanations"]
@@ -296,9 +296,9 @@ def test_long_captions_are_wrapped_not_cut():
     pen = ImageDraw.Draw(Image.new("RGB", (1, 1)))
     font = ImageFont.load_default(12)
     text = (
-        "faithfulness -0.23, worse than chance: misleading (deletion 0.92, insertion 0.68); with shuffled weights it "
+        "faithfulness -0.23, worse than chance: misleading (deletion 0.92, insertion 0.68); correlation with the map "
     )
-    text += "correlates 0.95: it shows the image, not the model"
+    text += "for shuffled weights: 0.95, so the map depends on the image, not on the model"
     lines = wrapped(pen, text, 600, font)
     assert len(lines) == 2
     assert " ".join(lines) == text

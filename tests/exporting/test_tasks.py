@@ -114,7 +114,7 @@ def test_the_runner_says_what_predict_says(models, written, kind, noise, tmp_pat
                 assert own.intervals[name] == pytest.approx(span, abs=1e-2)
     ask, wrong = ("predict_proba", "values") if kind == "labels" else ("values", "predict_proba")
     assert getattr(exported, ask)(paths).shape == (6, len(predictor.classes))
-    with pytest.raises(ValueError, match=f"ask {ask} in place"):
+    with pytest.raises(ValueError, match=f"use `{ask}` instead"):
         getattr(exported, wrong)(paths)
 
 

@@ -77,7 +77,7 @@ def test_seed_and_batch(small):
         np.testing.assert_array_equal(a.pixels, b.pixels)
         np.testing.assert_allclose(a.pixels, c.pixels, atol=1e-3)
     assert not np.array_equal(starts[0].pixels, noise_starts(small, [0], 1, seed=2)[0].pixels)
-    with pytest.raises(ConfigError, match="0 steps"):
+    with pytest.raises(ConfigError, match="the number of steps is 0"):
         class_pictures(small, starts, steps=0)
 
 

@@ -62,7 +62,7 @@ def test_what_cannot_be_inverted(made, small):
     image = np.zeros((1, 16, 16), np.float32)
     with pytest.raises(ModelError, match=r"unknown layer 'layer9'"):
         invert(small, image, ["layer9"])
-    with pytest.raises(ConfigError, match="0 steps"):
+    with pytest.raises(ConfigError, match="the number of steps is 0"):
         invert(small, image, ["layer1"], steps=0)
     with pytest.raises(ModelError, match="'conv1' outputs only zeros"):
         invert(made("resnet8", width=8), image, ["conv1"])

@@ -96,7 +96,7 @@ def test_numbers_that_are_wrong(small):
     pixels = np.zeros(small.shape, np.float32)
     for node, words in (
         (len(nodes), f"unknown layer number {len(nodes)}; expected a number from 0 to {len(nodes) - 1}"),
-        (0, "layer number 0 cannot be looked at; found the image"),
+        (0, "layer number 0 cannot be visualised; found the image"),
     ):
         with pytest.raises(ConfigError, match=words):
             unit_inputs(small, pixels, nodes, node, 0)

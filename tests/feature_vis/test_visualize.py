@@ -173,9 +173,9 @@ def test_sixteen_bits(made, tmp_path):
 def test_settings_that_contradict_each_other(small):
     with pytest.raises(ConfigError, match="a unit needs a layer"):
         cs.visualize(small, settings=Settings(units=(1,)))
-    with pytest.raises(ConfigError, match="--modes 0"):
+    with pytest.raises(ConfigError, match="--modes is 0"):
         cs.visualize(small, settings=Settings(modes=0))
-    with pytest.raises(ConfigError, match="--images 0"):
+    with pytest.raises(ConfigError, match="--images must be 1 or more, not 0"):
         cs.visualize(small, images=0)
 
 
@@ -203,7 +203,7 @@ def test_command(digits_run, tmp_path, capsys):
         == 0
     )
     text = capsys.readouterr().out
-    assert "7 (2, probability" in text
+    assert "7 (2 images, probability up to" in text
     assert "; classes.png\n" in text
     assert text.count(tmp_path.name) == 1  # the page's folder is the pictures' too
     assert main(["visualize", str(digits_run), "--layer", "list"]) == 0
@@ -213,13 +213,13 @@ def test_command(digits_run, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("words", "complaint"),
     [
-        (["--what", "filtres"], "nothing called 'filtres' to see; expected filters, maps"),
+        (["--what", "filtres"], "unknown visualisation 'filtres'; expected filters, maps"),
         (["--layer", "layr2"], "unknown layer 'layr2'"),
         (["--layer", "layer2", "--unit", "999"], "unknown unit 999"),
         (["--class", "dog"], "unknown class 'dog'"),
         (["--what", "gates"], "no squeeze-and-excitation gates"),
-        (["--steps", "0"], "--steps 0"),
-        (["--batch-size", "0"], "--batch-size 0"),
+        (["--steps", "0"], "--steps is 0"),
+        (["--batch-size", "0"], "--batch-size is 0"),
         (["nowhere.png"], "nowhere.png"),
     ],
 )
@@ -234,4 +234,4 @@ def test_bad_input(digits_run, tmp_path, capsys, words, complaint):
 
 def test_classical_models_say_what_they_offer(classical_run, capsys):
     assert main(["visualize", str(classical_run)]) == 2
-    assert "no layers to look into; found hog+svm" in capsys.readouterr().err
+    assert "no layers to visualise; found hog+svm" in capsys.readouterr().err

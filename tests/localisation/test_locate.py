@@ -284,7 +284,7 @@ def test_a_classical_model_slides_by_crops(classical_run, digits_arrays):
     assert one.method == "window"
     assert one.facts["scored by"] == "crops"
     assert one.facts["windows"] == 5 * 9
-    with pytest.raises(ModelError, match="no class-activation maps; expected --method window, or a network"):
+    with pytest.raises(ModelError, match="no class-activation maps; expected --method window, or a neural network"):
         locate(cs.load(classical_run).predictor, picture, method="cam")
 
 
@@ -294,19 +294,19 @@ def test_what_cannot_be_asked(colours):
         ({"method": "cams"}, "unknown method 'cams'; expected auto, cam, window. Did you mean cam"),
         ({"target": "blue"}, "unknown class 'blue'. Known: dark, green, red"),
         ({"target": ["red", "greem"]}, "unknown class 'greem'. Did you mean green"),
-        ({"settings": Settings(threshold=1.5)}, r"--threshold is 1.5; expected from 0 to 1"),
-        ({"settings": Settings(iou=-0.1)}, r"--iou is -0.1; expected from 0 to 1"),
-        ({"settings": Settings(share=0)}, r"--share is 0; expected above 0, up to 1"),
+        ({"settings": Settings(threshold=1.5)}, r"--threshold is 1.5; expected a number from 0 to 1"),
+        ({"settings": Settings(iou=-0.1)}, r"--iou is -0.1; expected a number from 0 to 1"),
+        ({"settings": Settings(share=0)}, r"--share is 0; expected a number above 0, up to 1"),
         ({"settings": Settings(stride=0)}, r"--stride is 0; expected 1 or more"),
         ({"settings": Settings(scales=(1.0, -1.0))}, r"--scales is \(1.0, -1.0\); expected numbers above 0"),
         ({"settings": Settings(background="night")}, "unknown class 'night'"),
         (
             {"settings": Settings(iou=0.5, tight=True)},
-            "--iou, --tight: only for --method window; found cam, which --method auto chooses .*. Add --method window",
+            "--iou, --tight can only be used with --method window; found --method auto, .*. Add --method",
         ),
         (
             {"settings": Settings(keep_ood=True), "method": "cam"},
-            "--keep-ood: only for --method window; found --method cam",
+            "--keep-ood can only be used with --method window; found --method cam",
         ),
     ):
         with pytest.raises(ConfigError, match=message):
@@ -332,7 +332,7 @@ def test_numbers_are_refused(predictor_of, colour_network):
     from clearsight.tasks import Regression
 
     task = Regression(("size",), "number", mean=(0.0,), std=(1.0,))
-    with pytest.raises(ModelError, match="a model of regression has no classes to locate"):
+    with pytest.raises(ModelError, match="a model for the task regression has no classes to locate"):
         locate(predictor_of(colour_network(), task=task), scene())
 
 

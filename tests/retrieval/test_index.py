@@ -106,9 +106,9 @@ def test_other_data_and_any_layer(digits_run, digit_folders, tmp_path):
 
 def test_what_cannot_be_searched(indexed, digits_run, tmp_path, digit_folders):
     index, folder = indexed.index, indexed.folder
-    with pytest.raises(ConfigError, match=r"k is 100000 and the index holds .* images; expected from 1 to"):
+    with pytest.raises(ConfigError, match=r"k is 100000, but the index contains .* images; expected a number from"):
         index.search(np.zeros((1, index.card.width), np.float32), 100_000)
-    with pytest.raises(DataError, match="these embeddings do not belong to this index"):
+    with pytest.raises(DataError, match="the embeddings do not match the index"):
         index.search(np.zeros((1, 3), np.float32), 1)
     with pytest.raises(BundleError, match=r"contains no index; .* Run `clearsight index RUN` first"):
         Index.load(tmp_path)
@@ -120,8 +120,8 @@ def test_what_cannot_be_searched(indexed, digits_run, tmp_path, digit_folders):
     other = cs.fit(str(digit_folders), model="pixels+softmax", out=str(tmp_path / "other"))
     with pytest.raises(BundleError, match="the index was built with another model"):
         cs.search(other.folder, next(digit_folders.rglob("*.png")), index=str(folder))
-    with pytest.raises(ConfigError, match=r"from 9,984 images or more; found 60 images"):
+    with pytest.raises(ConfigError, match=r"needs at least 9,984 images; found 60 images"):
         cs.index(digits_run, str(digit_folders), kind="ivfpq", out=str(tmp_path / "coded"))
     assert not (tmp_path / "coded").exists()
-    with pytest.raises(ConfigError, match="a code of 100 bytes; expected from 1 to 64"):
+    with pytest.raises(ConfigError, match="the code size is 100 bytes; expected 1 to 64"):
         cs.index(digits_run, str(digit_folders), code_bytes=100, out=str(tmp_path / "coded"))

@@ -126,7 +126,7 @@ def test_when_one_dies_the_other_says_so():
     _, err = pair[0].communicate(timeout=240)
     pair[1].communicate()
     assert pair[0].returncode == 2
-    assert "process 0 of 2 lost the connection to another one" in err
+    assert "process 0 of 2 lost the connection to another process" in err
     assert "--resume" in err
 
 

@@ -238,7 +238,7 @@ def test_a_link_is_refused_over_http(digits_run, predictor, serving, tmp_path):
     with serving(predictor, run=run) as client:
         found = client.get("/v1/report.html")
         assert found.status_code == 404
-        assert "symbolic link out of its folder" in found.json()["detail"]
+        assert "symbolic link that points outside its folder" in found.json()["detail"]
         assert "report" in client.get("/v1/model").json()["left_out"]
 
 
@@ -315,7 +315,7 @@ def test_a_classical_model_shows_what_it_has_and_says_why_not_more(classical_run
     with serving(cs.load(classical_run).predictor, run=classical_run) as client:
         left = client.get("/v1/model").json()["left_out"]
         assert "need gradients" in left["attack"]
-        assert "no layers to look into" in left["network"]
+        assert "no layers to visualise" in left["network"]
         assert client.post("/v1/attack?epsilon=0.1", content=pngs[0]).status_code == 422
         assert client.get("/v1/network").status_code == 422
         assert client.post("/v1/maps", content=pngs[0]).status_code == 422

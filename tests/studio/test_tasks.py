@@ -151,14 +151,14 @@ def test_an_anomaly_is_shown(visit, detector_studio, plates, tmp_path, scheme, w
     assert page.get_by_role("button", name="Draw one").count() == 1, "the images are small and gray"
     give(page, tmp_path / "whole.png")
     assert text(page, "#answer .label") == "normal"
-    assert re.match(r"\d+\.\d % of normal images score as high\.", text(page, "#answer .sure"))
+    assert re.match(r"\d+\.\d % of normal images score at least as high\.", text(page, "#answer .sure"))
     share = float(text(page, "#answer .bar-value").strip("<>%"))
     give(page, tmp_path / "spot.png")
     expect(page.locator("#answer .label")).to_have_text("an anomaly")
     assert float(text(page, "#answer .bar-value").strip("<>%")) > share
     answer = text(page, "#answer")
-    assert "at most 5 % of normal images score as high" in answer
-    assert "None of the 24 normal images used for comparison scores as high: 1 in 25 is the smallest" in answer
+    assert "at most 5 % of normal images score at least as high" in answer
+    assert "None of the 24 normal images used for comparison scores at least as high: 1 in 25 is the smallest" in answer
     assert "The probability assumes that 50 % of all images are anomalies" in answer
     assert page.locator("#answer .segments").count() == 0, "sets are for classes"
     expect(page.locator("#heatmap .key")).to_contain_text("standard deviations above")

@@ -94,7 +94,7 @@ def pgd(
     """
     check(epsilon, norm)
     if steps < 1:
-        raise ConfigError(f"{steps} steps of an attack", expected="1 or more")
+        raise ConfigError(f"the number of attack steps is {steps}", expected="1 or more")
     length = 2.5 * epsilon / steps if step is None else step
     if start is None:
         start = x if seed is None else random_start(x, epsilon, norm, seed)
@@ -211,5 +211,5 @@ def check(epsilon: float, norm: str) -> None:
     if not epsilon >= 0 or (norm == "linf" and epsilon > 1):
         raise ConfigError(
             f"epsilon is {epsilon:g}",
-            expected="from 0 to 1, for pixels in [0, 1] (8/255 is 0.031)" if norm == "linf" else "0 or more",
+            expected="0 to 1, as pixels are in [0, 1] (8/255 is 0.031)" if norm == "linf" else "0 or more",
         )

@@ -34,31 +34,31 @@ class AttackReport(Result):
     def text(self) -> str:
         """A line for each epsilon, and how many classes were fooled."""
         found, fooling = self.curve, self.fooling
-        towards = f", towards {found.target}" if found.target else ""
-        lines = [f"{count(found.images, 'image')}, {found.method} in {found.norm}{towards}"]
+        towards = f", target class {found.target}" if found.target else ""
+        lines = [f"{count(found.images, 'image')}, {found.method}, {found.norm} norm{towards}"]
         if self.single:
             before = self.single[0].before
-            lines.append(f"  unchanged        {before.label} {probability(before.probability)}")
+            lines.append(f"  original image   {before.label} {probability(before.probability)}")
             lines += [
                 f"  epsilon {one.epsilon:<7g} {one.after.label} {probability(one.after.probability)}"
-                + ("" if one.after.label == before.label else "  turned")
+                + ("" if one.after.label == before.label else "  prediction changed")
                 for one in self.single
             ]
         for p in () if self.single else found.points:
             low, high = p.interval
             reached = "" if p.reached is None else f", {percent(p.reached)} predicted as {found.target}"
             lines.append(
-                f"  epsilon {p.epsilon:<7g} right {percent(p.accuracy)} ({percent(low)} to {percent(high)}){reached}"
+                f"  epsilon {p.epsilon:<7g} accuracy {percent(p.accuracy)} ({percent(low)} to {percent(high)}){reached}"
             )
         lines.append(
-            "  gradients from the PyTorch network, whose logits differ by at most "
-            f"{found.engine_difference:.1g} from the engine's"
+            "  gradients are those of the PyTorch network; its logits differ by at most "
+            f"{found.engine_difference:.1g} from those of the inference engine"
         )
         if fooling:
             fooled = fooling.fooled
-            caught = "" if fooling.is_ood is None else f"; {fooling.is_ood[fooled].sum()} of these flagged as OOD"
+            caught = "" if fooling.is_ood is None else f"; flagged as OOD: {fooling.is_ood[fooled].sum()}"
             lines.append(
-                f"fooling images: {fooled.sum()} of {len(fooling.classes)} classes reach a probability of 99 %{caught}"
+                f"fooling images with a probability of 99 %: {fooled.sum()} of {len(fooling.classes)} classes{caught}"
             )
         return "\n".join(lines)
 

@@ -172,7 +172,7 @@ class Bundle:
             card = json.loads(read_within(folder, card_name))
             if card["format"] > FORMAT:
                 raise BundleError(
-                    f"{folder} was written by a newer Clearsight",
+                    f"{folder} was written by a newer version of Clearsight",
                     found=f"format {card['format']}",
                     expected=f"at most {FORMAT}",
                     fix="update Clearsight",
@@ -184,7 +184,7 @@ class Bundle:
                 network = from_spec(card["network"])
             except (ConfigError, ModelError) as error:
                 raise BundleError(
-                    f"{folder} names a network that cannot be built: {error.happened}",
+                    f"{folder} specifies a network that cannot be built: {error.happened}",
                     found=error.found, expected=error.expected, fix="train again, or ask the author of the model",
                 ) from error  # fmt: skip
             network.load_state_dict(load_file(str(file_within(folder, weights_name))))
@@ -192,7 +192,7 @@ class Bundle:
             split = SplitRecord.load(folder)
             if split is not None and split.digest != card["data"].get("split"):
                 raise BundleError(
-                    f"{folder / 'split.csv'} does not belong to this model", found="entries that were changed",
+                    f"{folder / 'split.csv'} does not belong to this model", found="modified entries",
                     fix="restore it from a backup, or train again",
                 )  # fmt: skip
             arrays = load_arrays(str(file_within(folder, f"{place}{weights_of_detector}"))) if known else {}

@@ -91,7 +91,8 @@ class ImageReader:
         learned, sound = self.bundle.data.get("media", "both"), is_sound(content, name)
         if learned == ("images" if sound else "sounds"):
             raise ImageError(
-                f"{name} is {'a sound' if sound else 'no sound'}", found=f"a model trained on {learned}",
+                f"the model was trained on {learned}",
+                found=f"{name}, which is {'a sound' if sound else 'not a sound'}",
                 expected="images" if sound else "WAV files",
             )  # fmt: skip
         known = self.bundle.data.get("sound", {}).get("columns")

@@ -73,11 +73,13 @@ class Calibrator:
     def words(self) -> str:
         """How probabilities are calibrated, in a few words."""
         named = {
-            "identity": "raw outputs of the network", "temperature": f"temperature {self.temperature:.2f}",
+            "identity": "uncalibrated softmax probabilities", "temperature": f"temperature {self.temperature:.2f}",
             "vector": "vector scaling", "platt": "Platt scaling", "beta": "beta calibration",
             "isotonic": "isotonic regression",
         }[self.method]  # fmt: skip
-        return named + (f", mixed with {percent(self.weight)} of the class frequencies" if self.weight > 5e-4 else "")
+        return named + (
+            f", mixed with the class frequencies (weight {percent(self.weight)})" if self.weight > 5e-4 else ""
+        )
 
     def card(self) -> dict[str, Any]:
         """Plain values, which `load` takes."""

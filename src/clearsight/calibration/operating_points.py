@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clearsight.errors import ConfigError, did_you_mean
-from clearsight.wording import percent
+from clearsight.wording import count, percent
 
 Measure = Literal["precision", "recall"]
 Floats = NDArray[np.float64]
@@ -61,7 +61,8 @@ class Reached:
         """The wish and what became of it."""
         asked = f"{self.measure} of ‘{self.name}’ at least {percent(self.required)}"
         found = (
-            f"{percent(self.value)} on {self.images:,} validation images, at least {percent(self.bound)} on new ones"
+            f"{percent(self.value)} on {count(self.images, 'validation image')}, "
+            f"at least {percent(self.bound)} on new images with 95 % confidence"
         )
         return f"{asked} ({found})" if self.kept else f"{asked} cannot be guaranteed ({found})"
 

@@ -30,6 +30,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clearsight.errors import ConfigError, DataError, did_you_mean
+from clearsight.wording import count
 
 Method = Literal["lac", "aps", "raps"]
 Floats = NDArray[np.float64]
@@ -75,8 +76,8 @@ class ConformalScores:
         """
         if not len(labels) or probabilities.shape[1] < 2:
             raise DataError(
-                "prediction sets need at least two classes",
-                found=f"{len(labels)} images, {probabilities.shape[1]} classes",
+                "prediction sets need images of at least two classes",
+                found=f"{count(len(labels), 'image')}, {count(probabilities.shape[1], 'class', 'classes')}",
             )
         rows = kept_rows(len(labels), seed)
         p, own = probabilities[rows], labels[rows]
@@ -152,7 +153,7 @@ class ConformalScores:
         if column not in self.groups:
             raise ConfigError(
                 f"the model has no groups for the column {column!r}",
-                found=", ".join(self.groups) or "its training data had no metadata column with 2 to 50 values",
+                found=", ".join(self.groups) or "no metadata column with 2 to 50 distinct values in the training data",
                 expected="a column of the table that the model was trained on",
                 fix=did_you_mean(column, self.groups),
             )
@@ -168,7 +169,7 @@ class ConformalScores:
     def _of(self, method: str) -> Floats:
         if method not in METHODS:
             raise ConfigError(
-                f"unknown method of prediction sets {method!r}", expected=", ".join(METHODS),
+                f"unknown prediction-set method {method!r}", expected=", ".join(METHODS),
                 fix=did_you_mean(method, METHODS),
             )  # fmt: skip
         return np.array(self.scores[method])
@@ -271,7 +272,7 @@ def threshold_of(scores: Floats, coverage: float = 0.9) -> float:
         0.4
     """
     if not 0 < coverage < 1:
-        raise ConfigError(f"a coverage of {coverage:g}", expected="between 0 and 1, such as 0.9")
+        raise ConfigError(f"the coverage is {coverage:g}", expected="a number between 0 and 1, such as 0.9")
     place = math.ceil((len(scores) + 1) * coverage)
     return float(scores[place - 1]) if place <= len(scores) else math.inf
 

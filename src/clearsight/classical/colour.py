@@ -68,7 +68,7 @@ def in_space(x: torch.Tensor, space: Space) -> torch.Tensor:
     if x.shape[1] == 1 or space == "rgb":
         return x
     if x.shape[1] != 3:
-        raise DataError(f"{space} needs RGB images", found=f"{x.shape[1]} channels", fix="use space=rgb")
+        raise DataError(f"space={space} needs RGB images", found=f"{x.shape[1]} channels", fix="use space=rgb")
     if space == "hsv":
         return hsv(x)
     return (lab(x) - x.new_tensor(_LOWEST).view(1, 3, 1, 1)) / x.new_tensor(_SPAN).view(1, 3, 1, 1)

@@ -94,9 +94,9 @@ def match_all(
     low, high = scales
     if not 0 < low <= high < math.inf or not 0 <= turns <= 180 or not 0 < score < 1 or not 0 <= overlap <= 1:
         raise ConfigError(
-            "the search range for copies is invalid",
-            found=f"scales {low:g} to {high:g}, turns {turns:g}, score {score:g}, overlap {overlap:g}",
-            expected="scales above 0, smallest first; turns 0 to 180; a score in (0, 1); an overlap from 0 to 1",
+            "invalid search options for copies",
+            found=f"scales {low:g} to {high:g}, turns={turns:g}, score={score:g}, overlap={overlap:g}",
+            expected="scales above 0 in ascending order, turns from 0 to 180, score in (0, 1), overlap in [0, 1]",
         )
     f, t = checked_pair(image, template, smallest=low)
     fixed = low == high and turns == 0

@@ -85,13 +85,15 @@ def kernel(text: str) -> Floats:
     except ValueError as error:
         hint = nearest(text, [*KERNELS, "sobel", "gaussian:SIGMA"])
         raise ConfigError(
-            f"unknown kernel {text!r}", expected='a name, or numbers such as "0,1,0;1,-4,1;0,1,0"', fix=hint
+            f"unknown kernel {text!r}",
+            expected='the name of a kernel, or numbers such as "0,1,0;1,-4,1;0,1,0"',
+            fix=hint,
         ) from error
     if sigma is not None:
         return gaussian(sigma)
     if len({len(row) for row in rows}) != 1:
         lengths = ", ".join(str(len(row)) for row in rows)
-        raise ConfigError("the rows of a kernel differ in length", found=lengths)
+        raise ConfigError("the rows of the kernel differ in length", found=lengths)
     return np.array(rows)
 
 
@@ -170,19 +172,21 @@ def _slide(image: ArrayLike, k: Floats, before: tuple[int, int], padding: str) -
         raise ConfigError(f"unknown padding {padding!r}", expected=", ".join(PADDINGS))
     f = np.asarray(image, dtype=np.float64)
     if f.ndim not in (2, 3) or 0 in f.shape:
-        raise DataError("this is not an image", found=f"an array of shape {f.shape}", expected="(H, W) or (H, W, C)")
+        raise DataError(
+            "the input is not an image", found=f"an array of shape {f.shape}", expected="(H, W) or (H, W, C)"
+        )
     widths = [(a, side - 1 - a) for a, side in zip(before, k.shape, strict=True)]
     if padding == "reflect" and any(max(w) >= side for w, side in zip(widths, f.shape, strict=False)):
         raise DataError(
             "the image is smaller than the kernel, so its border cannot be reflected",
-            found=f"{f.shape[0]}x{f.shape[1]} pixels and a kernel of {k.shape[0]}x{k.shape[1]}",
-            fix="use padding replicate or zero",
+            found=f"an image of {f.shape[0]}x{f.shape[1]} pixels and a kernel of {k.shape[0]}x{k.shape[1]}",
+            fix="use replicate or zero padding",
         )
     if padding == "valid" and any(side > size for side, size in zip(k.shape, f.shape, strict=False)):
         raise DataError(
-            "the kernel is larger than the image and does not fit without padding",
-            found=f"{f.shape[0]}x{f.shape[1]} pixels and a kernel of {k.shape[0]}x{k.shape[1]}",
-            fix="use padding zero, reflect or replicate, or a smaller kernel",
+            "the kernel is larger than the image, so it needs padding",
+            found=f"an image of {f.shape[0]}x{f.shape[1]} pixels and a kernel of {k.shape[0]}x{k.shape[1]}",
+            fix="use zero, reflect or replicate padding, or a smaller kernel",
         )
     origin = [a - side // 2 for a, side in zip(before, k.shape, strict=True)]
     if f.ndim == 3:
@@ -198,6 +202,6 @@ def _checked(kernel: ArrayLike) -> Floats:
     k = np.asarray(kernel, dtype=np.float64)
     if k.ndim != 2 or 0 in k.shape or not np.isfinite(k).all():
         raise ConfigError(
-            "this is not a kernel", found=f"an array of shape {k.shape}", expected="finite numbers (h, w)"
+            "the kernel is invalid", found=f"an array of shape {k.shape}", expected="finite numbers of shape (h, w)"
         )
     return k

@@ -11,6 +11,7 @@ import torch
 from torch.nn import functional as F
 
 from clearsight.errors import DataError
+from clearsight.wording import count
 
 
 def hog(x: torch.Tensor, orientations: int = 9, cell: int = 8, block: int = 2) -> torch.Tensor:
@@ -39,7 +40,7 @@ def hog(x: torch.Tensor, orientations: int = 9, cell: int = 8, block: int = 2) -
         raise DataError(
             "the images are smaller than a block of cells",
             found=f"{x.shape[2]}x{x.shape[3]} pixels",
-            expected=f"at least {block * cell}x{block * cell} for cells of {cell} pixels",
+            expected=f"at least {block * cell}x{block * cell} with a cell size of {count(cell, 'pixel')}",
             fix="use smaller cells, such as --model-arg cell=4, or a larger --img-size",
         )
     cells = cell_histograms(x, orientations, cell)

@@ -76,5 +76,7 @@ def as_gray(image: ArrayLike) -> NDArray[np.uint8]:
         f = f[..., 0] if f.shape[2] == 1 else f @ np.array([0.2125, 0.7154, 0.0721])
         f = f if np.issubdtype(np.asarray(image).dtype, np.floating) else np.round(f).astype(np.uint8)
     if f.ndim != 2 or 0 in f.shape:
-        raise DataError("this is not an image", found=f"an array of shape {f.shape}", expected="(H, W) or (H, W, 3)")
+        raise DataError(
+            "the input is not an image", found=f"an array of shape {f.shape}", expected="(H, W) or (H, W, 3)"
+        )
     return f if f.dtype == np.uint8 else np.round(np.clip(f, 0, 1) * 255).astype(np.uint8)

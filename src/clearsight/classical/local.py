@@ -26,6 +26,7 @@ from clearsight.classical.keypoints import KeyPoints
 from clearsight.classical.sift import dense_sift
 from clearsight.classical.surf import surf, surf_at
 from clearsight.errors import DataError
+from clearsight.wording import count
 
 LOCAL: dict[str, int] = {"sift": 128, "surf": 64, "hog": 36, "lbp": 40}
 """Kinds of local descriptors, and how many numbers each has."""
@@ -60,8 +61,8 @@ def on_grid(x: torch.Tensor, kind: str, step: int = 4, cell: int = 4) -> torch.T
     side = (4 if kind == "surf" else 2) * cell
     if min(x.shape[2:]) < side:
         raise DataError(
-            "the images are smaller than a descriptor", found=f"{x.shape[2]}x{x.shape[3]} pixels",
-            expected=f"at least {side}x{side} for cells of {cell} pixels",
+            "the images are smaller than the patch of a descriptor", found=f"{x.shape[2]}x{x.shape[3]} pixels",
+            expected=f"at least {side}x{side} with a cell size of {count(cell, 'pixel')}",
             fix="use smaller cells, such as --model-arg cell=3, or a larger --img-size",
         )  # fmt: skip
     if kind == "surf":

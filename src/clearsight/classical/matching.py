@@ -79,13 +79,13 @@ def _checked(image: ArrayLike, template: ArrayLike, smallest: float) -> tuple[ND
     f, t = np.asarray(image, np.float32), np.asarray(template, np.float32)
     if f.ndim != t.ndim or f.ndim not in (2, 3) or (f.ndim == 3 and f.shape[2] != t.shape[2]):
         raise DataError(
-            "image and template have different numbers of channels", found=f"shapes {f.shape} and {t.shape}"
+            "the image and the template have different numbers of channels", found=f"shapes {f.shape} and {t.shape}"
         )
     if smallest * t.shape[0] > f.shape[0] or smallest * t.shape[1] > f.shape[1]:
         raise DataError(
             "the template is larger than the image",
-            found=f"{t.shape[0]}x{t.shape[1]} and {f.shape[0]}x{f.shape[1]} pixels",
-            fix="swap them, or crop the template",
+            found=f"a template of {t.shape[0]}x{t.shape[1]} pixels and an image of {f.shape[0]}x{f.shape[1]}",
+            fix="swap the two images, or crop the template",
         )
     if 0 in t.shape:
         raise DataError("the template is empty", found=f"shape {t.shape}")

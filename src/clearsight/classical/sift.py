@@ -14,6 +14,7 @@ from torch.nn import functional as F
 
 from clearsight.classical.hog import gradients
 from clearsight.errors import DataError
+from clearsight.wording import count
 
 CELLS, ORIENTATIONS = 4, 8
 
@@ -27,9 +28,9 @@ def dense_sift(x: torch.Tensor, step: int = 4, cell: int = 4) -> torch.Tensor:
     span = 5 * cell - 1
     if min(x.shape[2:]) < span:
         raise DataError(
-            "the images are smaller than a descriptor",
+            "the images are smaller than the patch of a descriptor",
             found=f"{x.shape[2]}x{x.shape[3]} pixels",
-            expected=f"at least {span}x{span} for cells of {cell} pixels",
+            expected=f"at least {span}x{span} with a cell size of {count(cell, 'pixel')}",
             fix="use smaller cells, such as --model-arg cell=3, or a larger --img-size",
         )
     maps = _votes(x)

@@ -45,7 +45,7 @@ def lbp(x: torch.Tensor, points: int = 8, radius: float = 1.0, method: Patterns 
     if method == "uniform":
         return torch.where(changes <= 2, bits.sum(0), points + 1)
     if method != "nri_uniform":
-        raise ConfigError(f"unknown method {method!r}", expected="default, ror, uniform or nri_uniform")
+        raise ConfigError(f"unknown LBP method {method!r}", expected="default, ror, uniform or nri_uniform")
     return _rotated_uniform(bits, changes, points)
 
 

@@ -1,9 +1,10 @@
-"""Try to break a model: how much its pixels must change before its answers do.
+"""Measure adversarial robustness: how much an image must be changed before the prediction changes.
 
-Draws robust accuracy, the share of images answered rightly in spite of the attack, against epsilon: the largest change
-of any pixel, of pixels in [0, 1] (linf; 8/255 is 0.031), or the Euclidean length of all changes (l2). Without DATA the
-test split of the model's own run is attacked. DATA may be one image, which is then attacked away from what the model
-predicts of it. --fool makes images from noise that the model is sure of.
+The command computes robust accuracy, the share of images that are still classified correctly under attack, as a
+function of epsilon. Epsilon is the maximum change of any pixel, for pixel values in [0, 1] (linf; 8/255 is 0.031), or
+the Euclidean norm of the whole change (l2). Without DATA, the test split of the model's own run is attacked. If DATA is
+a single image, it is attacked away from the model's own prediction. --fool generates images from noise that the model
+classifies with high confidence.
 """
 
 from __future__ import annotations

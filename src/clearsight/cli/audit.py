@@ -1,4 +1,4 @@
-"""Audit a data set without training: unreadable files, duplicates, leaks between splits, imbalance, shortcuts."""
+"""Audit a data set without training: unreadable files, duplicates, leakage between splits, imbalance, shortcuts."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
-"""Show what the cache holds, and make it smaller.
+"""Show the contents of the cache, and prune it.
 
-The cache keeps decoded pixels, features and compiled networks, each under a name made of everything that its content
-depends on. Whatever is removed is computed again when it is needed. It lies in ~/.cache/clearsight, or in the folder
-that $CLEARSIGHT_CACHE names, and is kept below $CLEARSIGHT_CACHE_GB gigabytes (20 unless set) by removing the entries
-that were used longest ago.
+The cache stores decoded pixels, features and compiled networks. Each entry is identified by everything that its content
+depends on. Removed entries are recomputed when they are needed. The cache is in ~/.cache/clearsight, or in the folder
+that $CLEARSIGHT_CACHE specifies. Its size is limited to $CLEARSIGHT_CACHE_GB gigabytes (default: 20) by removing the
+least recently used entries.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""Train models from colour histograms to fine-tuned networks on one split, rank them, and recommend one.
+"""Train models from colour histograms to fine-tuned networks on the same split, rank them, and recommend one.
 
-The ranking uses the validation images; the test images are evaluated once, when all models are trained. The same
-command resumes a comparison that was interrupted. Every model is kept in OUT/candidates/NAME
-and used like any other run.
+The models are ranked on the validation images; the test images are evaluated once, after all models have been trained.
+Repeat the command to resume an interrupted comparison. Each model is kept in OUT/candidates/NAME and can be used like
+any other run.
 """
 
 from __future__ import annotations

@@ -1,10 +1,11 @@
-"""Say why a run does not learn: verdict, evidence, and the command that fixes it.
+"""Diagnose why a run does not learn: the fault, the evidence for it, and a command that fixes it.
 
-TARGET is a folder written by `clearsight train`, whose saved diagnosis is shown, or labelled images, on which a network
-is then trained for a minute at most. The exit code is 0 with or without faults; `--json` lists them.
+TARGET is either a folder written by `clearsight train`, whose saved diagnosis is shown, or labelled images, on which a
+network is then trained for at most a minute. The exit code is 0 whether or not faults are found; `--json` lists them.
 
-With --check-gradients nothing is trained: the gradient of every layer of the network, with labelled images of every
-loss too, is compared with central differences, and a wrong backward pass is named.
+With --check-gradients, nothing is trained. Instead, the gradient of every layer of the network is compared with central
+differences, and incorrect backward passes are reported. With labelled images, the gradient of every loss is checked
+too.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Evaluate a trained model on the test split of its own data, or on other labelled images (DATA).
 
-Of a model trained on boxes, average precision of boxes and masks in the whole images is reported beside the scores of
-crops: mAP@0.5, mAP@[.5:.95] and AP of each class.
+For a model trained on boxes, the average precision of boxes and masks in the whole images is reported in addition to
+the scores of the crops: mAP@0.5, mAP@[.5:.95] and AP per class.
 """
 
 from __future__ import annotations

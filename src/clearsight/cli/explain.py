@@ -1,8 +1,9 @@
-"""Explain predictions by heatmaps, drawn beside the image and over it, with their faithfulness.
+"""Explain predictions with heatmaps, shown next to the image and over it, and measure their faithfulness.
 
-faithfulness is the area between the insertion and the deletion curve, less that of places in random order: at or below
-0 the map says no more than chance. A map that stays the same when all weights are shuffled shows the image, not the
-model. For each image and method OUT gets a picture and an .npz with the map.
+Faithfulness is the area between the insertion curve and the deletion curve, minus the same area for a random order of
+the regions. At 0 or below, the map is no better than chance. A map that stays the same when all weights are shuffled
+depends on the image, not on the model. For each image and method, a picture and an .npz file with the map are written
+to OUT.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
-"""Write a model as one file that other programs run: raw images in, calibrated probabilities, labels or numbers out.
+"""Export a model as one file for other programs: raw images in; calibrated probabilities, labels or numbers out.
 
-The resize rule, normalisation and calibration are inside (OpenVINO cannot hold the resize rule). The file is loaded
-again in its engine and compared with the model on real images: those of the run's own test split, or DATA's. A file
-that does not give the same answer, within 1e-4 of a probability or of a number's spread, is not kept. card.json lies
-beside it, and run.py, which reads image files as training did.
+The file includes resizing, normalisation and calibration (OpenVINO files do not include resizing). It is loaded in its
+engine and compared with the model on real images: the test split of the model's own run, or DATA. If a prediction
+differs, or if a probability, or a number relative to its spread, differs by more than 1e-4, the file is not kept. Two
+files are written next to it: card.json, and run.py, which reads image files as in training.
 """
 
 from __future__ import annotations

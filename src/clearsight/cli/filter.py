@@ -1,8 +1,8 @@
-"""Filter a picture with a kernel, by name or by its numbers, and write the result as a picture.
+"""Filter an image with a kernel, given by name or by its values, and write the result as an image.
 
-KERNEL: identity, box, gaussian, gaussian:SIGMA, sharpen, laplacian, sobel-x (answers to vertical edges), sobel-y, sobel
-(the strength of edges of any direction), or rows of numbers such as "0,1,0;1,-4,1;0,1,0". Answers of both signs are
-drawn around middle gray, all others as they are, cut to what a pixel can hold.
+KERNEL is identity, box, gaussian, gaussian:SIGMA, sharpen, laplacian, sobel-x (which responds to vertical edges),
+sobel-y, sobel (the strength of edges in any direction), or rows of numbers such as "0,1,0;1,-4,1;0,1,0". Results with
+positive and negative values are shown around middle gray; all others are clipped to the pixel range.
 """
 
 from __future__ import annotations

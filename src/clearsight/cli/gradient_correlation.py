@@ -1,9 +1,9 @@
-"""Measure shattered gradients: how alike the gradients of nearby inputs are, in networks at initialisation.
+"""Measure shattered gradients: how similar gradients at nearby inputs are in networks at initialisation.
 
-Without MODEL: fully connected networks of width 200, plain, with batch normalisation, and with skips, on numbers from
--2 to 2, as in Balduzzi et al. 2017. With MODEL...: networks of the registry, on the line between two images. The
-measure is the autocorrelation of the gradients against the lag: near 1 neighbours agree on where to go; white noise
-has 0.
+Without MODEL, fully connected networks of width 200 are measured on numbers from -2 to 2, as in Balduzzi et al. 2017:
+plain, with batch normalisation, and with skip connections. With MODEL..., networks of the registry are measured on the
+line between two images. The measure is the autocorrelation of the gradients as a function of the lag: it is close to 1
+if gradients at neighbouring inputs are similar, and 0 for white noise.
 """
 
 from __future__ import annotations

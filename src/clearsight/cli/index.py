@@ -1,8 +1,8 @@
-"""Index images by what a model sees in them, for `clearsight search`.
+"""Index images by a model's features, for `clearsight search`.
 
-Without DATA, the images the model was trained and validated on are indexed, and the index is evaluated with
-the images of its test split: how many of an image's neighbours are of its class. With DATA, all of its images are
-indexed, and evaluated against one another. The index is kept in RUN/index, or in --out.
+Without DATA, the images that the model was trained and validated on are indexed. The index is then evaluated with the
+images of the test split: how many of an image's neighbours have its class. With DATA, all of its images are indexed and
+evaluated against one another. The index is written to RUN/index, or to --out.
 """
 
 from __future__ import annotations

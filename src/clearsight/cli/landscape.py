@@ -1,9 +1,10 @@
-"""Draw the loss around a trained model's weights, and measure its largest curvature.
+"""Plot the loss around a model's weights, and measure its largest curvature.
 
-The weights are moved along random directions in which every filter has its own length: biases and normalisations stay,
-batch normalisation is in evaluation mode. The images are some of the run's own training and validation images. Gradient
-descent leaves the place at rates above 2 / the largest curvature; the run's recorded rate stands beside it. The model
-itself is not changed. RUN/landscape/landscape.html shows it, landscape.json has the numbers.
+The weights are moved along random, filter-normalised directions: each filter of a direction has the norm of the
+corresponding filter of the model. Biases and normalisation layers are not changed, and batch normalisation is in
+evaluation mode. The images are a sample of the run's own training and validation images. Gradient descent is unstable
+at learning rates above 2 / the largest curvature; the learning rate of the run is shown for comparison. The model
+itself is not changed. The report is RUN/landscape/landscape.html; the numbers are in landscape.json.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
-"""Say where in images classes are, by a model that learned class labels alone: boxes, masks, and a picture of them.
+"""Locate objects with boxes and masks, using a model that was trained only on class labels.
 
-`cam` draws boxes around what speaks for the answer, in one look at the whole image; `window` lets the model slide over
-the image at several scales. `--json` gives boxes as [x0, y0, x1, y1] in pixels of the image. Beside each picture lies
-an .npz with the mask of each class and of each detection, and a label for each pixel. A model trained on boxes detects
-by windows of the sizes of its objects.
+`cam` draws boxes around the regions that support the prediction, in one pass over the whole image; `window` applies the
+model to sliding windows at several scales. `--json` prints boxes as [x0, y0, x1, y1] in pixels of the image. Next to
+each picture, an .npz file contains the mask of each class and of each detection, and a label for each pixel. A model
+that was trained on boxes uses windows of the sizes of its objects.
 """
 
 from __future__ import annotations

@@ -1,11 +1,10 @@
-"""Find a small picture in a larger one by sliding it over every place; a picture shows where, and how well each place
-fits.
+"""Find a small image in a larger one by sliding it over every position; a picture shows the best match and all scores.
 
-The score is the correlation coefficient of template and window, 1 for the same picture in any light; --raw takes the
-plain sum of products, which bright places win.
+The score is the correlation coefficient of the template and the window. It is 1 for the same image, even if brightness
+or contrast differ. --raw uses the plain sum of products instead, which favours bright regions.
 
-`--all` finds every copy that reaches `--score`, with `--scales` smaller and larger ones too, with `--turns` turned
-ones; of copies that overlap the best one stays.
+`--all` finds every copy that reaches `--score`. `--scales` also finds smaller and larger copies, and `--turns` rotated
+ones. Of copies that overlap, only the best one is kept.
 """
 
 from __future__ import annotations

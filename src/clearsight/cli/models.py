@@ -1,10 +1,10 @@
-"""List the networks, or show what one is made of, layer by layer.
+"""List the networks, or describe one layer by layer.
 
-Every name goes into `clearsight train DATA --model NAME`; timm/NAME reaches any network of the timm library.
+Pass any of these names to `clearsight train DATA --model NAME`; timm/NAME selects any network of the timm library.
 
-`--layers 5x8,5x16,1x32 --img-size 32` is a layer calculator: sizes, parameters, receptive fields and operations of
-layers that belong to no network yet. 5x8 is 8 filters of 5x5, max2 and avg2 are pooling, /2 behind a layer sets its
-stride and +1 its padding. Two or more `--layers` are compared.
+`--layers 5x8,5x16,1x32 --img-size 32` is a layer calculator: it prints the sizes, parameters, receptive fields and
+operations of a stack of layers, without a network. 5x8 means 8 filters of 5x5 pixels, and max2 and avg2 are pooling
+layers; a suffix of /2 sets the stride, and +1 the padding. Use `--layers` several times to compare several stacks.
 """
 
 from __future__ import annotations

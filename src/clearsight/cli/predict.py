@@ -1,13 +1,13 @@
-"""Predict the class of images or sounds, with calibrated probabilities and the uncertainty (normalised entropy, 0 to
-1).
+"""Predict the class of images or sounds, with calibrated probabilities and an uncertainty (normalised entropy, 0 to 1).
 
-A model of several labels predicts those that reach their thresholds, a model of numbers each with an interval, an
-anomaly model whether the image is an anomaly.
+A model with several labels per image predicts every label that reaches its threshold. A model that predicts numbers
+gives an interval for each. An anomaly model predicts whether the image is an anomaly.
 
 An out-of-distribution image is shown as "unknown", with the nearest class.
 
 RUN is a folder written by `clearsight train`, or the name of a network with published ImageNet weights, such as
-efficientnet_lite0. IMAGE is an image file, a WAV file for a model that learned from sounds, or a folder of them.
+efficientnet_lite0. IMAGE is an image file, a WAV file for a model that was trained on sounds, or a folder of such
+files.
 """
 
 from __future__ import annotations

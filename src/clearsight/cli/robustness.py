@@ -1,8 +1,8 @@
-"""Measure how robust predictions are to changes of the image, and how sensitive to changes of the object.
+"""Measure how robust predictions are to changes of the image, and how sensitive they are to changes of the object.
 
-Each image is changed in graded steps that leave its class as it is: size, rotation, viewpoint, deformation, occlusion,
-background, illumination, blur, noise, singly and several at once. Without DATA the test split of the model's own run
-is used. The report is RUN/robustness/robustness.html; the numbers are beside it in robustness.json.
+Each image is changed in graded steps that preserve its class: in size, rotation, viewpoint, deformation, occlusion,
+background, illumination, blur and noise, both separately and combined. Without DATA, the test split of the model's own
+run is used. The report is RUN/robustness/robustness.html; the numbers are in robustness.json.
 """
 
 from __future__ import annotations

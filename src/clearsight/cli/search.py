@@ -1,6 +1,6 @@
-"""Find the images most similar to one, in the index that `clearsight index` made; a picture shows them.
+"""Find the images most similar to a given image, in an index made by `clearsight index`; a picture shows them.
 
-Likeness is the cosine of the two images' embeddings: 1 for the same, 0 for nothing in common.
+Similarity is the cosine similarity of the embeddings of two images: 1 for the same image, 0 for unrelated images.
 """
 
 from __future__ import annotations

@@ -1,9 +1,10 @@
-"""Serve a model over HTTP: the studio at /, a page to ask it and look into it; for programs predict, explain, search,
-attack and more under /v1, /health, /metrics, and /docs that describes all.
+"""Serve a model over HTTP: the studio at / is a web interface for trying out and inspecting the model.
 
-It answers this machine alone unless --host names another address; then every request needs the token. One process uses
-all cores; for more, start several behind a load balancer. Ctrl-C or SIGTERM stops it once requests in flight are
-answered, Ctrl-C again at once. Logs go to standard error, one JSON object a line.
+For programs, there are endpoints to predict, explain, search, attack and more under /v1, as well as /health and
+/metrics; /docs describes all of them. The server only accepts requests from this machine unless --host specifies
+another address; every request then needs the token. One process uses all cores; for more throughput, start several
+processes behind a load balancer. Ctrl-C or SIGTERM stops the server once the requests in flight have been answered; a
+second Ctrl-C stops it immediately. Logs are written to standard error, one JSON object per line.
 """
 
 from __future__ import annotations

@@ -1,13 +1,14 @@
-"""Train a classifier on labelled images, evaluate it once on the test split, and write the folder of the run.
+"""Train a classifier on labelled images, evaluate it once on the test split, and write the run to a folder.
 
-DATA is a folder (photos/CLASS/image, or photos/train/CLASS/image with val or test beside it), a .csv, .jsonl or .npz
-file, or a built-in name: digits, mnist, fashion-mnist, cifar10, elpv.
+DATA is a folder (photos/CLASS/image, or photos/train/CLASS/image with val or test next to it), a .csv, .jsonl or .npz
+file, or a built-in data set: digits, mnist, fashion-mnist, cifar10 or elpv.
 
-A table of boxes (image,xmin,ymin,xmax,ymax,label) or a COCO .json trains a detector for `locate`, from crops of the
-boxes and of the background.
+A table of boxes (image,xmin,ymin,xmax,ymax,label) or a COCO .json file trains a detector for `locate`, from crops of
+the boxes and of the background.
 
-A table may give several labels per image ("cat|dog" in the column label), or columns of numbers in place of a label;
-then these are what is predicted. --task anomaly learns from normal images alone what is unlike them.
+A table may contain several labels per image ("cat|dog" in the column label), or numeric columns instead of a label; the
+model then predicts these. With --task anomaly, the model is trained only on normal images and detects images that
+differ from them.
 """
 
 from __future__ import annotations

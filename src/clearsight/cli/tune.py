@@ -1,7 +1,8 @@
-"""Search for better training options by trying them: rate, batch, decay, optimiser, augmentation, width, depth.
+"""Search for better training options: learning rate, batch size, weight decay, optimiser, augmentation, width, depth.
 
-Options given here are fixed and not searched. --folds K scores each trial on K folds in turn instead of on validation
-alone. The study is kept in OUT/study.db: the same command resumes it. The test images are not touched.
+Options that are given on the command line are fixed and not searched. With --folds K, each trial is evaluated on K
+folds in turn instead of only on the validation split. The study is stored in OUT/study.db; repeat the command to resume
+it. The test images are not used.
 """
 
 from __future__ import annotations

@@ -1,13 +1,13 @@
-"""Look into a network: what its first weights, its layers and its classes look like.
+"""Visualise a network: its first-layer weights, its feature maps, and what its units and classes respond to.
 
   filters    first-layer weights; one template per class for a linear classifier
-  maps       what layers make of an image
-  patches    the image patches that excite a unit most
+  maps       feature maps of an image
+  patches    image patches that activate a unit most strongly
   classes    images that maximise a class, or a unit (--layer NAME --unit N)
-  inversion  an image rebuilt from what a layer kept of it
+  inversion  an image reconstructed from the features of a layer
   gates      squeeze-and-excitation gates of each class
 
-RUN may also be a network with published weights, such as efficientnet_lite0; name images to search with --data then.
+RUN may also be a network with published weights, such as efficientnet_lite0; in that case, pass images with --data.
 """
 
 from __future__ import annotations

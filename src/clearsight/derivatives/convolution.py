@@ -46,7 +46,8 @@ def output_side(side: int, kernel: int, stride: int = 1, padding: int = 0) -> in
     places = (side - kernel + 2 * padding) // stride + 1
     if stride < 1 or padding < 0 or side - kernel + 2 * padding < 0:
         raise ValueError(
-            f"a kernel of {kernel} does not fit into {side} pixels with padding {padding} and stride {stride}"
+            f"a kernel of side {kernel} does not fit into an input of side {side} "
+            f"with padding {padding} and stride {stride}"
         )
     return places
 

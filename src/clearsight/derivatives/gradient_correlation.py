@@ -31,10 +31,10 @@ from clearsight.result import Result
 Floats = NDArray[np.float64]
 
 KINDS = {
-    "plain": "dense layers, rectifiers",
+    "plain": "dense layers with ReLU",
     "bn": "with batch normalisation",
-    "residual": "normalisation and skip connections",
-    "scaled": "skip connections, blocks times 0.1",
+    "residual": "with batch normalisation and skip connections",
+    "scaled": "as residual, with block outputs scaled by 0.1",
 }
 SCALE = {"residual": 1.0, "scaled": 0.1}
 """What a block's output is multiplied by before it joins the skip: the paper's beta."""
@@ -101,7 +101,7 @@ class GradientCorrelation(Result):
         """The autocorrelation at a few lags: of each network, and of noise."""
         lags = [k for k in SHOWN_LAGS if k < len(self.white)]
         width = max(12, *(len(row.kind) for row in self.rows))
-        lines = [f"autocorrelation of gradients, {self.points} {self.inputs}\n"]
+        lines = [f"autocorrelation of gradients at {self.points} {self.inputs}\n"]
         lines.append(f"  {'':<{width}} layers  " + " ".join(f"lag {k:<3}" for k in lags))
         for row in self.rows:
             values = " ".join(f"{row.autocorrelation[k]:z7.2f}" for k in lags)
@@ -276,9 +276,11 @@ def gradient_correlation(
     if unknown:
         raise ConfigError(f"unknown kind of network {unknown[0]!r}", expected=", ".join(KINDS))
     if not depths or min(depths) < 1:
-        raise ConfigError("--depths must be numbers of hidden layers", found=list(depths), expected="1 or more of each")
+        raise ConfigError(
+            "--depths lists numbers of hidden layers", found=list(depths), expected="numbers of 1 or more"
+        )
     _checked(networks, points, lags)
-    advance = (console or Silent()).stage("gradients along the line", "networks")
+    advance = (console or Silent()).stage("computing gradients", "networks")
     x = torch.linspace(*RANGE, points)[:, None]
     rows = []
     total, done = len(kinds) * len(depths) * networks, 0
@@ -327,7 +329,7 @@ def correlation_between(
         ConfigError: an option is out of range.
     """
     _checked(networks, points, lags)
-    advance = (console or Silent()).stage("gradients along the line", "networks")
+    advance = (console or Silent()).stage("computing gradients", "networks")
     ends = torch.from_numpy(np.stack([first, second]).astype(np.float32))
     ends = (ends - ends.mean()) / ends.std().clamp_min(1e-6)
     share = torch.linspace(0, 1, points)[:, None, None, None]
@@ -342,7 +344,7 @@ def correlation_between(
             advance(place * networks + number + 1, len(models) * networks)
         rows.append(_row(name, layers_deep(network), paths, lags))
     return GradientCorrelation(
-        tuple(rows), "images interpolated between two images", points, *noise_autocorrelation(points, lags)
+        tuple(rows), "interpolations between two images", points, *noise_autocorrelation(points, lags)
     )
 
 
@@ -372,6 +374,6 @@ def _row(kind: str, depth: int, paths: Sequence[Floats], lags: int) -> Row:
 
 def _checked(networks: int, points: int, lags: int) -> None:
     if networks < 1:
-        raise ConfigError(f"--networks {networks}", expected="1 or more")
+        raise ConfigError(f"--networks is {networks}", expected="1 or more")
     if not 1 <= lags < points - 1:
-        raise ConfigError(f"{points} points and {lags} lags", expected="lags from 1 to below the number of points")
+        raise ConfigError(f"cannot compute {lags} lags from {points} points", expected=f"from 1 to {points - 2} lags")

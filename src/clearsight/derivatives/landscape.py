@@ -21,6 +21,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from clearsight import wording
 from clearsight.console import Advance, Console, Silent
 from clearsight.derivatives.curvature import Curvature, Rates, largest_curvature
 from clearsight.derivatives.objective import Objective
@@ -110,19 +111,19 @@ class Landscape:
         c, rates = self.curvature, self.rates
         if not math.isfinite(c.largest):
             return ["the curvature is not finite"]
-        sure = "" if c.converged else f", not converged after {c.steps} products"
-        first = f"largest curvature {c.largest:.3g} (within {c.error:.1g}{sure}); smallest found {c.least:.3g}"
+        sure = "" if c.converged else f", not converged after {wording.count(c.steps, 'Hessian-vector product')}"
+        first = f"largest curvature {c.largest:.3g} (error at most {c.error:.1g}{sure}); smallest found {c.least:.3g}"
         if self.largest_rate:
-            first += f"; gradient descent is stable here up to a rate of {self.largest_rate:.3g}"
+            first += f"; gradient descent is stable here up to a learning rate of {self.largest_rate:.3g}"
         if rates is None:
-            return [first, "no rate was recorded, as the head was not fitted by gradient descent"]
+            return [first, "no learning rate was recorded, as the head was not fitted by gradient descent"]
         words = []
         for word, rate in (("at these weights", rates.kept), ("at its peak", rates.peak)):
             bound = rates.stable(rate)
             if rate <= 0:
                 continue
             if bound is None:
-                words.append(f"{rate:.3g} {word} (2 / rate {2 / rate:.3g})")
+                words.append(f"{rate:.3g} {word} (2 / rate is {2 / rate:.3g})")
             else:
                 share = c.largest / bound
                 state = (
@@ -132,8 +133,11 @@ class Landscape:
                     if share > 0.9
                     else "below the edge of stability"
                 )
-                words.append(f"{rate:.3g} {word} is {bound:.3g}: the curvature is {share:.2g} of it, {state}")
-        second = f"the run's rate with {rates.optimiser}: " + "; ".join(words)
+                words.append(
+                    f"{rate:.3g} {word}, stable up to a curvature of {bound:.3g}: "
+                    f"the largest curvature is {share:.2g} times this bound, {state}"
+                )
+        second = f"learning rate of the run ({rates.optimiser}): " + "; ".join(words)
         if rates.stable(1.0) is None:
             second += (
                 f"; {rates.optimiser} scales the step of each weight "
@@ -144,11 +148,14 @@ class Landscape:
     def lines(self) -> list[str]:
         """What the terminal prints of it."""
         which = "the head's weights" if self.weights == "head" else "all weights"
-        found = [f"{self.name}: {which}, {self.parameters:,}; {self.loss}, batch normalisation in evaluation mode"]
+        found = [
+            f"{self.name}: {which} ({self.parameters:,}); {self.loss} loss, batch normalisation in evaluation mode"
+        ]
         for word, part in (("training", self.train), ("validation", self.val)):
-            rises = ", ".join(f"{part.rise(self.steps, d):+.3g} at {d:g}" for d in (0.5, 1.0))
+            rises = ", ".join(f"{part.rise(self.steps, d):+.3g} at a distance of {d:g}" for d in (0.5, 1.0))
             found.append(
-                f"  {word:<10}  loss {part.loss:.4g} on {part.images:,} images; it rises by {rises} filter norms"
+                f"  {word:<10}  loss {part.loss:.4g} on {wording.count(part.images, 'image')}; "
+                f"{rises} (in filter norms)"
             )
         return [*found, *(f"  {line}" for line in self.curvature_words())]
 
@@ -236,7 +243,8 @@ def survey(
     began = time.perf_counter()
     if points is not None and (points < 3 or points % 2 == 0):
         raise ConfigError(
-            f"--points {points}", expected="an odd number of 3 or more, so that one point is at the weights"
+            f"--points is {points}",
+            expected="an odd number, 3 or more, so that one point is at the model's own weights",
         )
     console = console or Silent()
     module, vary = varied(predictor, weights)
@@ -264,7 +272,7 @@ def survey(
     cosine = float(torch.cosine_similarity(directions[0], directions[1], dim=0))
     planes = []
     for objective, word in ((train, "training"), (val, "validation")):
-        advance = console.stage(f"loss around, {word}", "points")
+        advance = console.stage(f"loss around the weights, {word}", "points")
         here = objective.at(centre)
         value = _counted(objective, advance, length + side**2)
         flat = line(value, centre, directions[0], along)

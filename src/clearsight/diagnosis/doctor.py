@@ -206,13 +206,13 @@ def examine(dataset: Dataset, config: TrainConfig, *, console: Console | None = 
     if given := [name for name, value in idle.items() if value]:
         raise ConfigError(
             f"a probe writes no run and takes at most a minute, so these options have no effect: {', '.join(given)}",
-            fix="omit it, or use `clearsight train`",
+            fix="omit them, or use `clearsight train`",
         )
     if is_classical(config.model.model):
         raise ConfigError(
             "the doctor only examines training by gradient descent",
             found=f"{config.model.model}, which is not trained that way",
-            fix="name a network with --model",
+            fix="choose a network with --model",
         )
     device = device_of(run.device)
     config = config.with_options(pretrained=False)
@@ -247,7 +247,7 @@ def examine(dataset: Dataset, config: TrainConfig, *, console: Console | None = 
         with vitals:
             train_network(network, examples, resolved, groups, observer=vitals, on_step=on_step)
     except _EnoughError:
-        console.say(f"the probe stopped after {PROBE_SECONDS:.0f} s, {len(vitals.losses)} of {steps} steps")
+        console.say(f"the probe stopped after {PROBE_SECONDS:.0f} s, at step {len(vitals.losses)} of {steps}")
     except TrainingError:
         pass  # the loss is not a number: the doctor says why
     return diagnose(

@@ -104,7 +104,7 @@ class GradientReport:
         lines = [f"{'layer or loss':<{name}}  {'kind':<{kind}}  relative error"]
         lines += [f"{r.name:<{name}}  {r.kind:<{kind}}  {r.error:.1e}{'' if r.ok else '  wrong'}" for r in rows]
         if self.skipped:
-            lines.append(f"not compared separately: {', '.join(self.skipped)}")
+            lines.append(f"not checked separately: {', '.join(self.skipped)}")
         what = f"{count(len(self.layers), 'layer')} and {count(len(self.losses), 'loss', 'losses')} of {self.network}"
         lines.append("")
         if self.ok:
@@ -283,7 +283,7 @@ def _outputs(images: int, task: Task, seed: int) -> torch.Tensor:
 
 def _no_gradients(name: str) -> ConfigError:
     return ConfigError(
-        "--check-gradients needs a network with "
-        "gradients", found=f"{name}, which has no gradients", expected="a network",
-        fix="name a network with --model",
+        "--check-gradients needs a differentiable "
+        "network", found=f"{name}, which has no gradients", expected="a neural network",
+        fix="choose a network with --model",
     )  # fmt: skip

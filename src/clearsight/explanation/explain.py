@@ -32,12 +32,12 @@ from clearsight.wording import percent
 Floats = NDArray[np.float32]
 
 METHODS: dict[str, str] = {
-    "saliency": "absolute gradient of the class's logit, largest channel",
+    "saliency": "absolute gradient of the class logit, maximum over channels",
     "smoothgrad": "absolute gradient, averaged over noisy copies of the image",
-    "integrated-gradients": "mean gradient between a blurred image and the image, times their difference",
-    "guided": "gradient that passes rectifiers only if it is positive",
-    "grad-cam": "maps of a layer, or of all layers that the head uses, weighted by their gradients",
-    "occlusion": "how much the probability falls when a square is covered",
+    "integrated-gradients": "mean gradient along the path from a blurred image to the image, times their difference",
+    "guided": "gradient that passes back through ReLUs only where it is positive",
+    "grad-cam": "feature maps of a layer, or of all layers that the head uses, weighted by their gradients",
+    "occlusion": "decrease in probability when a square patch is covered",
     "lime": "weights of superpixels in a local linear model",
     "shap": "Shapley values of superpixels",
 }
@@ -46,7 +46,7 @@ METHODS: dict[str, str] = {
 OWN = "anomaly-map"
 """What detectors of anomalies that look at places say themselves."""
 
-METHOD_WORDS = {**METHODS, OWN: "how anomalous each position is, as computed by the anomaly model itself"}
+METHOD_WORDS = {**METHODS, OWN: "anomaly score of each position, as computed by the anomaly model itself"}
 """What every map shows."""
 
 GRADIENT_METHODS = ("saliency", "smoothgrad", "integrated-gradients", "guided", "grad-cam")
@@ -110,7 +110,7 @@ class Explanation:
         if self.faithfulness.score >= -NEAR:
             return "no better than chance"
         return (
-            f"worse than chance: {f'these places are evidence for {self.opposite}' if self.opposite else 'misleading'}"
+            f"worse than chance: {f'these regions are evidence for {self.opposite}' if self.opposite else 'misleading'}"
         )
 
     @property
@@ -120,10 +120,10 @@ class Explanation:
         if np.ptp(self.heat) == 0:
             heading.append("the map is constant and carries no information")
         if self.facts.get("rectifiers") == 0:
-            heading.append("the network has no rectifiers, so this is the plain gradient")
+            heading.append("the network has no ReLUs, so this is the plain gradient")
         if self.facts.get("error", 0) > 0.01:
             heading.append(
-                f"its sum differs from the difference of the logits by "
+                f"the sum of the map differs from the difference of the logits by "
                 f"{percent(self.facts['completeness'], 0)}: use more samples"
             )
         if self.faithfulness:
@@ -132,11 +132,11 @@ class Explanation:
                 f"faithfulness {f.score:+.2f}, {self.verdict} (deletion {f.deletion:.2f}, insertion {f.insertion:.2f})"
             )
         elif not self.faithfulness_measurable:
-            heading.append("faithfulness cannot be measured: blurring a place itself changes the prediction")
+            heading.append("faithfulness cannot be measured, as the blurring itself affects the prediction")
         if self.randomised is not None:
             heading.append(
                 f"correlation with the map for shuffled weights: {self.randomised:.2f}"
-                + (": it shows the image, not the model" if self.randomised > 0.7 else "")
+                + (", so the map depends on the image, not on the model" if self.randomised > 0.7 else "")
             )
         return "; ".join(heading)
 
@@ -269,7 +269,7 @@ def check(predictor: Predictor, method: str, settings: Settings) -> None:
     if method == OWN and not predictor.localises:
         raise ModelError(
             f"{OWN} needs an anomaly model that compares positions in an image",
-            found=f"a model of {predictor.bundle.task.name}",
+            found=f"a model for the task {predictor.bundle.task.name}",
             expected=", ".join(methods_of(predictor)),
         )
     if method in GRADIENT_METHODS and not predictor.has_gradients:
@@ -289,9 +289,9 @@ def check(predictor: Predictor, method: str, settings: Settings) -> None:
     at_least(0, seed=settings.seed)
     shortest = min(predictor.shape[1:])
     if method == "occlusion" and (settings.window or 1) >= shortest:
-        raise ConfigError(f"window is {settings.window}", expected=f"less than the image's shorter side, {shortest}")
+        raise ConfigError(f"window is {settings.window}", expected=f"less than {shortest}, the shorter image side")
     if not 0 <= settings.noise <= 1:
-        raise ConfigError(f"noise is {settings.noise}", expected="a share of the pixel range, from 0 to 1")
+        raise ConfigError(f"noise is {settings.noise}", expected="a fraction of the pixel range, from 0 to 1")
 
 
 class _Question:
@@ -333,7 +333,7 @@ class _Question:
         """The explanation by one method."""
         began = time.perf_counter()
         predictor, pixels, settings = self.predictor, self.pixels, self.settings
-        progress = self.console.stage(f"{method} of {self.name}", "steps")
+        progress = self.console.stage(f"{method} for {self.name}", "steps")
         facts: dict[str, Any] = {}
         used: dict[str, Any] = {"seed": settings.seed}
         difference = randomised = None
@@ -359,7 +359,7 @@ class _Question:
         else:
             heat = _by_score(self.score, pixels, method, settings, used, progress)
         seconds = time.perf_counter() - began
-        advance = self.console.stage(f"faithfulness of {method} of {self.name}", "orders")
+        advance = self.console.stage(f"faithfulness of {method} for {self.name}", "orders")
         found = self.evaluator(heat, advance) if self.evaluator else None
         return Explanation(
             method=method, heat=heat, settings=used, facts=facts, faithfulness=found, randomised=randomised,

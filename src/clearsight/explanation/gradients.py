@@ -323,7 +323,7 @@ def grad_cam(
             with capture(network, [name]) as seen, torch.enable_grad():
                 logits = network(part.clone().requires_grad_())
             if not isinstance(maps := seen.get(name), torch.Tensor) or maps.ndim not in (3, 4):
-                raise ModelError(f"the layer {name!r} has no feature maps", fix="name another")
+                raise ModelError(f"the layer {name!r} has no feature maps", fix="choose another layer")
             (gradient,) = torch.autograd.grad(logits.gather(1, labels.view(-1, 1)).sum(), maps)
             maps, gradient = as_maps(maps.detach()), as_maps(gradient)
             found.append((gradient.mean((2, 3), keepdim=True) * maps).sum(1).clamp_min(0))

@@ -37,6 +37,7 @@ from clearsight.runs.images import Development, HeldOut, development, held_out
 from clearsight.runs.load import ModelSource, folder_of, predictor_of
 from clearsight.tasks import Task
 from clearsight.tasks.task import BAR
+from clearsight.wording import count
 
 OWN_SIZE = 16
 """Images that are compared at their own size too, where that is not the working size."""
@@ -77,11 +78,11 @@ class Export(Result):
         """Parity with the model, and what quantisation costs and gains."""
         kind = "float32" if self.int8 else self.format
         if self.parity is None:
-            lines = ["not compared on real images: name some with `clearsight export RUN DATA`"]
+            lines = ["not compared on real images: pass some with `clearsight export RUN DATA`"]
         else:
-            lines = [f"{kind} against the model: {self.parity.words()}"]
+            lines = [f"{kind} compared with the model: {self.parity.words()}"]
         if self.own_size:
-            lines.append(f"resized by the exported file itself: {self.own_size.words()}")
+            lines.append(f"with images resized by the exported file: {self.own_size.words()}")
         lines += self.int8.lines() if self.int8 else []
         return "\n".join([*lines, f"\n  file     {os.path.relpath(self.path)}  ({self.bytes / 1e6:.1f} MB)"])
 
@@ -152,7 +153,7 @@ def export(
             file.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=f".{file.name}.", suffix=".partial", dir=file.parent) as folder:
             written = Path(folder) / file.name
-            console.say(f"export: writing {format}, which takes a few seconds to a minute")
+            console.say(f"export: writing the {format} file, which takes a few seconds to a minute")
             with frozen(module):
                 size = bundle.geometry.height, bundle.geometry.width
                 chosen.write(module, example(bundle.form, *size), card, written)
@@ -169,19 +170,19 @@ def export(
 
 def _check_options(format: str, quantize: str | None, images: int) -> None:
     if quantize not in (None, "int8"):
-        raise ConfigError(f"--quantize {quantize} is unknown", expected="int8")
+        raise ConfigError(f"--quantize {quantize} is not supported", expected="int8")
     if quantize:
         require_int8(format)
     if images < 1:
-        raise ConfigError(f"--images {images} must be 1 or more")
+        raise ConfigError(f"--images must be 1 or more, not {images}")
 
 
 def _check_quantisable(task: Task) -> None:
     if task.int8_measure is None:
         raise ConfigError(
-            f"--quantize int8 does not support models of the task {task.name}",
-            found="the task has no measure of the loss of accuracy",
-            fix="leave --quantize out",
+            f"--quantize int8 does not support the task {task.name}",
+            found="a task without a measure of the accuracy lost",
+            fix="omit --quantize",
         )
 
 
@@ -210,7 +211,9 @@ def _destination(model: ModelSource, suffix: str, out: str | Path | None, quanti
         file = Path(out).expanduser()
         folder = file.parent
         if file.is_dir():
-            raise OutputError(f"--out {out} is a folder", expected="a file", fix=f"name a file in it: model{suffix}")
+            raise OutputError(
+                f"--out {out} is a folder", expected="a file", fix=f"specify a file in it, such as model{suffix}"
+            )
         if file.suffix != suffix:
             writer = writer_of(file.suffix)
             raise ConfigError(
@@ -218,7 +221,7 @@ def _destination(model: ModelSource, suffix: str, out: str | Path | None, quanti
                 fix=f"--format {writer} writes {file.suffix} files" if writer else f"name it {file.stem}{suffix}",
             )  # fmt: skip
         if not folder.is_dir():
-            raise OutputError(f"there is no folder {folder}", fix="create it first, or choose another --out")
+            raise OutputError(f"the folder {folder} does not exist", fix="create it, or choose another --out")
     if folder.exists() and not folder.is_dir():
         raise OutputError(f"{folder} is a file", expected="a folder to write to", fix="choose another --out")
     return file
@@ -264,9 +267,9 @@ def _calibration(model: ModelSource, console: Console, data_dir: str | None) -> 
         return development(model, console=console, data_dir=data_dir)
     except BundleError as error:
         raise ConfigError(
-            "--quantize int8 needs the training images for the ranges, and they are not available",
+            "--quantize int8 needs the training images for calibration, but they are not available",
             found=error.found or error.happened,
-            fix="restore them to their location, or leave --quantize out",
+            fix="restore them to their original location, or omit --quantize",
         ) from error
 
 
@@ -330,9 +333,9 @@ def _compare_own_size(task: Task, predictor: Predictor, exported: Exported, held
 def _must_hold(parity: Parity | None, format: str) -> None:
     if parity and not parity.holds:
         raise ExportError(
-            f"the {format} file does not give the same outputs as the model, and was deleted",
-            found=f"{parity.same_predictions} of {parity.images} images with the same {parity.predicted}, "
-            f"{parity.quantity} up to {parity.largest:.1e} apart ({parity.worst})",
-            expected=f"all of them, and at most {BAR:g}",
+            f"the outputs of the {format} file differ from those of the model, so the file was deleted",
+            found=f"the same {parity.predicted} for {parity.same_predictions} of {count(parity.images, 'image')}, and "
+            f"{parity.quantity} that differ by up to {parity.largest:.1e} ({parity.worst})",
+            expected=f"the same {parity.predicted} for all images, and differences of at most {BAR:g}",
             fix="try another --format" + (f": {', '.join(f for f in FORMATS if f != format)}"),
         )

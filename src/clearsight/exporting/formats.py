@@ -90,9 +90,9 @@ def _exported(module: Deployed, example: torch.Tensor) -> torch.export.ExportedP
         return torch.export.export(module, (example,), dynamic_shapes={"images": sizes})
     except Exception as error:  # the tracer's own kinds, many
         raise ModelError(
-            "PyTorch cannot write this network as a graph",
+            "PyTorch cannot export this network as a graph",
             found=" ".join(str(error).split())[:160],
-            fix="try --format openvino, which converts differently",
+            fix="try --format openvino, which uses a different converter",
         ) from error
 
 

@@ -38,9 +38,9 @@ def deployed(bundle: Bundle, fixed: bool = False) -> Deployed:
         name = bundle.card()["network"].get("name", "this model")
         raise ModelError(
             f"{name} cannot be exported",
-            found="a classical model, whose descriptor runs in NumPy and OpenCV",
-            expected="a network",
-            fix="use `clearsight predict`, or train a network: `clearsight compare` shows the difference",
+            found="a classical model, whose descriptor is computed by NumPy and OpenCV",
+            expected="a neural network",
+            fix="use `clearsight predict`, or train a neural network (`clearsight compare` compares their scores)",
         )
     return Deployed(bundle, fixed).eval()
 

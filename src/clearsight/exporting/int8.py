@@ -25,7 +25,7 @@ from clearsight.exporting.formats import require, silence
 from clearsight.exporting.runtime import BATCH, Exported, Outputs
 from clearsight.runs.images import Development
 from clearsight.tasks import Task
-from clearsight.wording import percent
+from clearsight.wording import count, percent
 
 CALIBRATION = 256
 """Training images that ranges are read from, drawn evenly."""
@@ -71,15 +71,17 @@ class Quantised:
     def lines(self) -> list[str]:
         """What the terminal prints of it."""
         found = [
-            f"int8 against float32: {self.measure} {self._score(self.score_int8)} against {self._score(self.score)} on "
-            f"{self.images:,} validation images, same {self.predicted} on {percent(self.same_predictions)}",
-            f"  {self.rate_int8:,.0f} against {self.rate:,.0f} images/s on this machine ({self.speedup:.2f} times, "
-            f"median of {self.repeats} in turn), {self.bytes_int8 / 1e6:.1f} MB against {self.bytes / 1e6:.1f} MB",
+            f"int8 compared with float32: {self.measure} {self._score(self.score_int8)} instead of "
+            f"{self._score(self.score)} on {count(self.images, 'validation image')}, same {self.predicted} "
+            f"for {percent(self.same_predictions)}",
+            f"  {self.rate_int8:,.0f} instead of {self.rate:,.0f} images/s on this machine ({self.speedup:.2f} times "
+            f"as fast, median of {self.repeats} runs), "
+            f"{self.bytes_int8 / 1e6:.1f} instead of {self.bytes / 1e6:.1f} MB",
         ]
         if not self.pays:
             found.append(
                 "int8 is not worthwhile here: it should be at least "
-                "1.3 times as fast and lose at most 0.01; use float32"
+                f"1.3 times as fast and worsen the {self.measure} by at most 0.01; use float32"
             )
         return found
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from clearsight.exporting.runtime import Exported
 from clearsight.tasks.task import BAR, Task
+from clearsight.wording import count
 
 
 @dataclass(frozen=True)
@@ -33,8 +34,8 @@ class Parity:
     def words(self) -> str:
         """It in words."""
         return (
-            f"same {self.predicted} on {self.same_predictions:,} of {self.images:,} images, "
-            f"{self.quantity} at most {self.largest:.1e} apart (bar 1e-4)"
+            f"same {self.predicted} for {self.same_predictions:,} of {count(self.images, 'image')}; "
+            f"{self.quantity} differ by at most {self.largest:.1e} (limit 1e-4)"
         )
 
     def to_dict(self) -> dict[str, Any]:

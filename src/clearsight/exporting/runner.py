@@ -17,9 +17,11 @@ FIRST_LINE = b"#!/usr/bin/env python3\n"
 
 MAIN = f'''"""Predict with a model that `clearsight export` wrote: python run.py [MODEL] IMAGE...
 
-Needs NumPy, Pillow and the model's engine (onnxruntime, openvino or torch); OpenCV too for images of 16-bit colour, and
-SciPy for sounds. In Python: `sys.path.insert(0, "run.py"); from {RUNTIME} import Exported`, then
-`Exported("model.onnx").predict(["new.jpg"])`, and `predict_proba`, or `values` of a model of numbers.
+Needs NumPy, Pillow and the model's engine (onnxruntime, openvino or torch); OpenCV is also
+needed for 16-bit colour images, and SciPy for sounds. In Python, first run
+`sys.path.insert(0, "run.py"); from {RUNTIME} import Exported`, then
+`Exported("model.onnx").predict(["new.jpg"])`; `predict_proba` returns the probabilities, and `values` returns the
+output of a model that predicts numbers.
 
 Written by Clearsight, Apache-2.0.
 """

@@ -65,7 +65,7 @@ class Exported:
             parts = [self.run(np.ascontiguousarray(images[i : i + BATCH])) for i in range(0, len(images), BATCH)]
             return tuple(np.concatenate(part) for part in zip(*parts, strict=True))
         raise ValueError(
-            f"found images of shape {images.shape}, {images.dtype}; "
+            f"the images have the wrong shape or type; found {images.shape}, {images.dtype}; "
             f"expected (N, {self.form.channels}, height, width), {self.form.dtype}"
         )
 
@@ -74,13 +74,13 @@ class Exported:
         training. ImageError names a file that cannot be read; ValueError where the model predicts no probabilities.
         """
         if not self.card["probabilistic"]:
-            raise ValueError("this model predicts numbers, not probabilities; use values instead of predict_proba")
+            raise ValueError("this model predicts numbers, not probabilities; use `values` instead of `predict_proba`")
         return self._outputs(paths)[0]
 
     def values(self, paths: Sequence[str | Path]) -> NDArray[np.float32]:
         """The numbers (N, T) of image files; otherwise as `predict_proba`."""
         if self.card["probabilistic"]:
-            raise ValueError("this model does not predict numbers; use predict_proba instead of values")
+            raise ValueError("this model does not predict numbers; use `predict_proba` instead of `values`")
         return self._outputs(paths)[0]
 
     def predict(self, paths: Sequence[str | Path], coverage: float = COVERAGE) -> list[Any]:
@@ -89,7 +89,7 @@ class Exported:
         """
         if not 0 < coverage < 1:
             raise ValueError(
-                f"the coverage is out of range; found {coverage:g}; expected a share between 0 and 1, such as 0.9"
+                f"the coverage is out of range; found {coverage:g}; expected a number between 0 and 1, such as 0.9"
             )
         return READERS[self.card["reader"]](self.card, self._outputs(paths), [str(p) for p in paths], coverage)
 
@@ -205,7 +205,10 @@ def predict_files(folder: Path, arguments: Sequence[str]) -> int:
     beside = sorted(p for p in folder.iterdir() if p.suffix in (".onnx", ".xml", ".pt2"))
     model = Path(words.pop(0)) if words and Path(words[0]).suffix in (".onnx", ".xml", ".pt2") else None
     if not words or words[0] in ("-h", "--help") or (model is None and not beside):
-        print("usage: python run.py [MODEL] IMAGE...   (MODEL: the first file next to run.py)", file=sys.stderr)
+        print(
+            "usage: python run.py [MODEL] IMAGE...   (default MODEL: the first model file next to run.py)",
+            file=sys.stderr,
+        )
         return 2
     failed = 0
     try:

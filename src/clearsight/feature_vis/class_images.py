@@ -212,7 +212,7 @@ def _climb(
     if not predictor.has_gradients:
         raise ModelError("class images need gradients, which the head of this model does not have")
     if steps < 1:
-        raise ConfigError(f"{steps} steps", expected="1 or more")
+        raise ConfigError(f"the number of steps is {steps}", expected="1 or more")
     done: list[Floats] = []
     for first in range(0, len(starts), batch):
         part = starts[first : first + batch]

@@ -25,8 +25,8 @@ def layers_of(predictor: Predictor) -> list[MapLayer]:
     found = map_layers(predictor.network, torch.zeros(1, *predictor.shape))
     if not found:
         raise ModelError(
-            "this model has no layer that can be shown",
-            fix="use --what filters or --what classes, which need other layers",
+            "this model has no layer whose output can be shown",
+            fix="use --what filters or --what classes, which do not need such a layer",
         )
     return found
 

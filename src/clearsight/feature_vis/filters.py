@@ -47,9 +47,9 @@ def first_filters(predictor: Predictor) -> Filters:
         channels = weight.shape[1] // (height * width)
         if weight.shape[1] not in (height * width, 3 * height * width):
             raise ModelError(
-                "the weights of the first layer are not images",
+                "the weights of the first layer cannot be shown as images",
                 found=f"{weight.shape[1]} weights per unit in {short_name(name)}",
-                expected=f"one for each of {height}x{width} pixels",
+                expected=f"one weight per pixel of a {height}x{width} image",
             )
         weight = weight.reshape(-1, channels, height, width)
     weighing = [m for m in predictor.network.modules() if isinstance(m, nn.Conv2d | nn.Linear)]
@@ -66,5 +66,5 @@ def _first(predictor: Predictor) -> tuple[str, nn.Conv2d | nn.Linear]:
     ):
         predictor.network(torch.zeros(1, *predictor.shape))
     if not found:
-        raise ModelError("this model has no layer of filters")
+        raise ModelError("this model has no convolutional or dense layer")
     return found[0]

@@ -79,7 +79,7 @@ def invert(
     layer that does not exist or gives nothing to follow, and ConfigError for fewer than 1 step.
     """
     if steps < 1:
-        raise ConfigError(f"{steps} steps", expected="1 or more")
+        raise ConfigError(f"the number of steps is {steps}", expected="1 or more")
     network, original = predictor.network, torch.from_numpy(pixels[None])
     centre, unit = middle(network, pixels.shape[0]), SLOPE / min(pixels.shape[1:])
     noise = np.random.default_rng(seed).standard_normal(original.shape, np.float32)
@@ -93,7 +93,7 @@ def invert(
             size = goal.square().sum()
             if not size:
                 raise ModelError(
-                    f"the layer {short_name(name)!r} outputs only zeros for this image", fix="name another"
+                    f"the layer {short_name(name)!r} outputs only zeros for this image", fix="choose another layer"
                 )
 
             def error(x: torch.Tensor, name: str = name, goal: torch.Tensor = goal, size: torch.Tensor = size) -> Any:

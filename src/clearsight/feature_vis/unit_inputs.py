@@ -29,6 +29,7 @@ from clearsight.models.layer_probe import short_name
 from clearsight.models.network import frozen
 from clearsight.models.shape_tracing import View, pair
 from clearsight.predictor import Predictor
+from clearsight.wording import count
 
 Floats = NDArray[np.float32]
 
@@ -111,7 +112,7 @@ def unit_inputs(
     total = sum(f.amount for f in feeders if f.amount is not None) + (bias or 0.0)
     size = sum(abs(f.amount) for f in feeders if f.amount is not None) + abs(float(values[place])) + 1e-6
     if bias is not None and abs(total - float(values[place])) > AGREE * size:
-        bias, operation = None, f"{operation}, followed by others"
+        bias, operation = None, f"{operation}, followed by other operations"
     view = views(predictor.network, predictor.shape).get(chosen.name)
     window = window_of(view, *place, predictor.shape)
     order = sorted(feeders, key=lambda f: -abs(f.amount if f.amount is not None else f.value or 0.0))
@@ -133,7 +134,7 @@ def checked_node(nodes: Sequence[Node], node: int) -> Node:
         raise ConfigError(
             f"layer number {node} cannot be visualised",
             found="the image" if chosen.kind == "image" else f"{chosen.kind} {short_name(chosen.name)}".strip(),
-            expected="a layer that runs once per image and outputs maps or numbers",
+            expected="a layer that runs once per image and outputs feature maps or a vector",
         )
     return chosen
 
@@ -153,7 +154,7 @@ def _fed(
         return _weighed(module, node, source, given, unit, place)
     inputs = as_units(given[None])[0]
     if len(inputs) != node.places[0]:
-        return [], None, "combines its inputs in a way that is not a sum"
+        return [], None, "combines its inputs in a way other than a sum"
     value = _near(inputs[unit], node, place)
     number = source.number if source else None
     if isinstance(module, nn.modules.batchnorm._BatchNorm) and module.running_var is not None:
@@ -162,15 +163,19 @@ def _fed(
         assert module.running_mean is not None
         shift = float(module.bias[unit]) if module.affine else 0.0
         shift -= scale * float(module.running_mean[unit])
-        return [Feeder(number, unit, scale * value, value)], shift, f"scales the same unit by {scale:.3g} and shifts it"
+        return (
+            [Feeder(number, unit, scale * value, value)],
+            shift,
+            f"scales the same unit of its input by {scale:.3g} and shifts it",
+        )
     spans = inputs.shape[1:] != torch.Size(node.places[1:])
-    operation = "takes the same unit over a window" if spans else "changes each value of the same unit separately"
+    operation = "combines the same unit over a window" if spans else "transforms each value of the same unit separately"
     return [Feeder(number, unit, None, None if spans else value)], None, operation
 
 
 def _convolved(module: nn.Conv2d, source: Node | None, given: torch.Tensor, unit: int, place: tuple[int, int]) -> Fed:
     if isinstance(module.padding, str) or module.padding_mode != "zeros":
-        return [], None, "sums its inputs weighted by a filter"
+        return [], None, "computes a weighted sum of its inputs with a filter"
     (sy, sx), (py, px), (dy, dx) = (pair(v) for v in (module.stride, module.padding, module.dilation))
     height, width = module.kernel_size
     inputs = module.in_channels // module.groups
@@ -186,7 +191,7 @@ def _convolved(module: nn.Conv2d, source: Node | None, given: torch.Tensor, unit
     number = source.number if source and known else None
     feeders = [Feeder(number, first + i, float(amounts[i]), None, weights[i].numpy().copy()) for i in range(inputs)]
     bias = 0.0 if module.bias is None else float(module.bias[unit])
-    return feeders, bias, f"sums {inputs} of its inputs weighted by a filter of {height}x{width}"
+    return feeders, bias, f"computes a weighted sum of {inputs} of its inputs with a {height}x{width} filter"
 
 
 def _weighed(
@@ -205,7 +210,7 @@ def _weighed(
     number = source.number if source else None
     feeders = [Feeder(number, i, float(a)) for i, a in enumerate(amounts)]
     bias = 0.0 if module.bias is None else float(module.bias[unit])
-    return feeders, bias, f"sums its {len(terms):,} inputs, each multiplied by a weight"
+    return feeders, bias, f"computes a weighted sum of its {count(len(terms), 'input')}"
 
 
 def _met(
@@ -227,7 +232,7 @@ def _met(
         amount = value if node.kind == "add" else None
         feeders.append(Feeder(source.number, min(unit, count - 1), amount, value))
     whole = node.kind == "add" and all(f.amount is not None for f in feeders)
-    words = {"add": "adds the same unit of each input", "multiply": "multiplies the same unit of each input"}
+    words = {"add": "adds the same unit of all inputs", "multiply": "multiplies the same unit of all inputs"}
     return feeders, 0.0 if whole else None, words.get(node.kind, "joins its inputs")
 
 

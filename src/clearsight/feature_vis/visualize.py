@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from clearsight import wording
 from clearsight.arguments import at_least
 from clearsight.console import Console, Silent
 from clearsight.data.cached_pixels import PixelView
@@ -42,11 +43,11 @@ from clearsight.wording import percent
 Floats = NDArray[np.float32]
 
 PARTS: dict[str, str] = {
-    "filters": "the weights of the first layer; for a linear classifier a template per class",
+    "filters": "weights of the first layer; for a linear classifier, one template per class",
     "maps": "feature maps of an image",
-    "patches": "the image patches that activate a unit most",
-    "classes": "images that maximise a class, or a unit of --layer",
-    "inversion": "an image reconstructed from the features of a layer",
+    "patches": "image patches that activate a unit most strongly",
+    "classes": "images that maximise the output of a class, or of a unit of --layer",
+    "inversion": "image reconstructed from the features of a layer",
     "gates": "squeeze-and-excitation gates of each class",
 }
 """What can be looked at."""
@@ -164,34 +165,41 @@ class Visualization(Result):
         lines: dict[str, str] = {}
         if f := self.filters:
             count, _, height, width = f.weights.shape
-            lines["filters"] = f"{count} of {height}x{width} in {f.layer}" + (
-                ", a template per class" if f.classes else ""
+            lines["filters"] = f"{wording.count(count, 'filter')} of {height}x{width} in {f.layer}" + (
+                ", one template per class" if f.classes else ""
             )
         if self.maps:
-            lines["maps"] = f"{', '.join(m.layer.short for m in self.maps)} of {self.image}"
+            lines["maps"] = f"{', '.join(m.layer.short for m in self.maps)} for {self.image}"
         if p := self.patches:
             units = ", ".join(str(u.unit) for u in p.units)
             lines["patches"] = (
-                f"units {units} of {p.layer.short}, in {p.images:,} images; {p.silent} units are inactive"
+                f"{'unit' if len(p.units) == 1 else 'units'} {units} of {p.layer.short}; "
+                f"{wording.count(p.images, 'image')} searched, {wording.count(p.silent, 'unit')} inactive"
             )
         if self.classes:
             best: dict[str, list[ClassPicture]] = {}
             for c in self.classes:
                 best.setdefault(c.label, []).append(c)
-            lines["classes"] = ", ".join(f"{c} ({len(b)}, {_top(b)})" for c, b in best.items())
+            lines["classes"] = ", ".join(f"{c} ({wording.count(len(b), 'image')}, {_top(b)})" for c, b in best.items())
         if self.inversion:
-            lines["inversion"] = "relative error of features " + ", ".join(
+            lines["inversion"] = "relative feature error: " + ", ".join(
                 f"{i.layer} {i.error:.2f}" for i in self.inversion
             )
         if g := self.gates:
-            lines["gates"] = f"{len(g.blocks)} blocks, {len(g.classes)} classes, {sum(g.images):,} images"
+            classes = wording.count(len(g.classes), "class", "classes")
+            images = wording.count(sum(g.images), "image")
+            lines["gates"] = f"{wording.count(len(g.blocks), 'block')}, {classes}, {images}"
         return lines
 
 
 def _top(pictures: list[ClassPicture]) -> str:
     """The largest probability of a class, or activation of a unit."""
     known = [c.probability for c in pictures if c.probability is not None]
-    return f"probability {percent(max(known))}" if known else f"activation {max(c.logit for c in pictures):.3g}"
+    return (
+        f"probability up to {percent(max(known))}"
+        if known
+        else f"activation up to {max(c.logit for c in pictures):.3g}"
+    )
 
 
 def layer_rows(predictor: Predictor) -> tuple[LayerRow, ...]:
@@ -231,14 +239,14 @@ def check(predictor: Predictor, what: str, settings: Settings) -> None:
         ("batch-size", settings.batch),
     ):
         if value < 1:
-            raise ConfigError(f"--{name} {value}", expected="1 or more")
+            raise ConfigError(f"--{name} is {value}", expected="1 or more")
     at_least(0, seed=settings.seed)
     if settings.layer:
         layer_name(predictor.network, settings.layer)
     for target in settings.classes:
         predictor.bundle.task.index_of(target)
     if settings.units and not settings.layer:
-        raise ConfigError("a unit needs a layer", fix="name the layer: --layer NAME --unit N")
+        raise ConfigError("a unit needs a layer", fix="specify the layer: --layer NAME --unit N")
 
 
 def visualize(
@@ -283,7 +291,7 @@ def visualize(
                 raise
             left_out[part] = str(error)
     if not made:
-        raise ModelError("this model has nothing to visualise", found="; ".join(left_out.values()))
+        raise ModelError("nothing in this model can be visualised", found="; ".join(left_out.values()))
     try:
         rows = layer_rows(predictor)
     except ModelError:  # a network of dense layers
@@ -335,8 +343,8 @@ class _Visualizer:
         if task.outputs != len(task.names) or not task.probabilistic:
             raise ModelError(
                 "class images maximise the output of a class or a "
-                "label", found=f"a model of {task.words_used.names[1]}",
-                fix="name an output, such as --what classes --layer NAME --unit 0 with the last NAME of `--layer list`",
+                "label", found=f"a model that predicts {task.words_used.names[1]}",
+                fix="use --what classes --layer NAME --unit 0, where NAME is the last layer printed by --layer list",
             )  # fmt: skip
         if not task.needs_classes:  # images are of several labels: none are alike in the way that starts need
             sample = None
@@ -386,8 +394,9 @@ class _Visualizer:
         task = self.predictor.bundle.task
         if not task.needs_classes:
             raise ModelError(
-                "gates are averaged over the images of each class", found=f"a model of {task.words_used.names[1]}",
-                expected="a model with one class per image",
+                "gates are averaged over the images of each class",
+                found=f"a model that predicts {task.words_used.names[1]}",
+                expected="a model that predicts one class per image",
             )  # fmt: skip
         sample, advance = self._sample(), self.console.stage("reading gates")
         return class_gates(self.predictor, sample.images, sample.labels, batch=self.settings.batch, progress=advance)
@@ -399,12 +408,12 @@ class _Visualizer:
 
     def _image(self) -> Floats:
         if self.pixels is None:
-            raise DataError("this needs an image", fix="name an image: clearsight visualize RUN IMAGE")
+            raise DataError("this visualisation needs an image", fix="pass an image: `clearsight visualize RUN IMAGE`")
         return self.pixels
 
     def _sample(self) -> Sample:
         if self.sample is None:
-            raise DataError("this needs labelled images to search", fix="name labelled images: --data DATA")
+            raise DataError("this visualisation needs labelled images", fix="pass labelled images with --data DATA")
         return self.sample
 
 

@@ -28,7 +28,7 @@ from clearsight.predictor import Images, Predictor
 
 METHODS: dict[str, str] = {
     "cam": "boxes from class-activation maps, in one pass over the whole image",
-    "window": "windows of the model's size slide over the image",
+    "window": "boxes from confident predictions in windows of the model's input size that slide over the image",
 }
 """The methods, and what each does."""
 
@@ -115,18 +115,21 @@ def check(predictor: Predictor, method: str, settings: Settings) -> None:
     task = predictor.bundle.task
     if not task.localises:
         raise ModelError(
-            f"a model of {task.name} has no classes to locate", expected="a model of classes or of labels",
-            fix="`clearsight explain` shows which places its prediction depends on",
+            f"a model for the task {task.name} has no classes to locate",
+            expected="a model that predicts classes or labels",
+            fix="use `clearsight explain` to show which regions the prediction depends on",
         )  # fmt: skip
     if method == "cam" and not predictor.has_gradients:
-        raise ModelError("this model has no class-activation maps", expected="--method window, or a network")
+        raise ModelError("this model has no class-activation maps", expected="--method window, or a neural network")
     for name, value, low in (
         ("threshold", settings.threshold, 0),
         ("iou", settings.iou, 0),
         ("share", settings.share, 1e-9),
     ):
         if value is not None and not low <= value <= 1:
-            raise ConfigError(f"--{name} is {value:g}", expected="from 0 to 1" if low == 0 else "above 0, up to 1")
+            raise ConfigError(
+                f"--{name} is {value:g}", expected="a number from 0 to 1" if low == 0 else "a number above 0, up to 1"
+            )
     if settings.stride is not None and settings.stride < 1:
         raise ConfigError(f"--stride is {settings.stride}", expected="1 or more")
     if settings.scales is not None and not (len(settings.scales) and all(s > 0 for s in settings.scales)):
@@ -142,8 +145,8 @@ def _refuse_windows(method: str, settings: Settings) -> None:
     given = ["--" + name.replace("_", "-") for name in names if getattr(settings, name) != getattr(usual, name)]
     if given:
         raise ConfigError(
-            f"{', '.join(given)}: only for --method window",
-            found="--method cam" if method == "cam" else "cam, which --method auto chooses for a model with maps",
+            f"{', '.join(given)} can only be used with --method window",
+            found="--method cam" if method == "cam" else "--method auto, which chooses cam for this model",
             fix="add --method window",
         )
 

@@ -57,5 +57,5 @@ def image_lines(one: Located) -> list[str]:
     if not one.found:
         lines.append("    nothing found")
     elif one.facts.get("is_ood"):
-        lines.append("    but the image is out of distribution")
+        lines.append("    warning: the image is out of distribution")
     return lines

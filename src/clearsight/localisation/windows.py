@@ -251,7 +251,7 @@ def _scan(search: Search, console: Console) -> tuple[Sure, dict[str, Any]]:
             "the image is smaller than the windows of this model",
             found=f"{width}x{height} pixels",
             expected=f"{window[1]}x{window[0]} or more",
-            fix="use --method cam, or enlarge it with --scales 2,4",
+            fix="use --method cam, or enlarge the image with --scales 2,4",
         )
     scorer = WindowScorer(predictor, window, settings.stride)
     boxes, probabilities, kinds, count = [], [], [], 0

@@ -210,7 +210,7 @@ class Bank:
             DataError: there are fewer than two images.
         """
         if min(len(features), len(statistics)) < 2:
-            raise DataError("OOD scores need training images", found=f"{len(features)}", expected="2 or more")
+            raise DataError("the OOD detector needs training images", found=f"{len(features)}", expected="2 or more")
         scale = np.stack([statistics.mean(0), np.hypot(statistics.std(0), MILD)])
         some = np.random.default_rng(0).permutation(len(statistics))[:STATISTICS]
         k, axes = (1, AXES_OF_COPIES) if copies else (NEIGHBOURS, AXES)

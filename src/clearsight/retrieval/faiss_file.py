@@ -31,7 +31,7 @@ class _Walk:
 
     def skip(self, count: int) -> None:
         if not 0 <= count <= len(self.content) - self.at:
-            raise ValueError(f"the file ends {count - (len(self.content) - self.at):,} bytes too early")
+            raise ValueError(f"a file that is {count - (len(self.content) - self.at):,} bytes too short")
         self.at += count
 
     def take(self, form: str) -> tuple[Any, ...]:
@@ -46,11 +46,11 @@ class _Walk:
         """Four characters that name a kind."""
         found = self.take("4s")[0]
         if found != expected.encode():
-            raise ValueError(f"{what} of the kind {found.decode('latin-1')!r}, which is not {expected!r}")
+            raise ValueError(f"{what} of kind {found.decode('latin-1')!r} instead of {expected!r}")
 
     def equal(self, form: str, expected: int, what: str) -> None:
         if (found := self.number(form)) != expected:
-            raise ValueError(f"{what} {found:,} where {expected:,} should be")
+            raise ValueError(f"{what} of {found:,} instead of {expected:,}")
 
     def numbers(self, dtype: str, expected: int, what: str) -> np.ndarray[Any, Any]:
         """A vector, its length before it."""
@@ -65,15 +65,15 @@ class _Walk:
     def header(self, kind: str, width: int, count: int) -> None:
         """What every index begins with."""
         self.code(kind, "an index")
-        self.equal("i", width, "vectors of length")
-        self.equal("q", count, "vectors")
+        self.equal("i", width, "a vector dimension")
+        self.equal("q", count, "a vector count")
         self.skip(16)  # two fields Faiss no longer uses
-        self.equal("B", 1, "the flag of a trained index,")
-        self.equal("i", INNER_PRODUCT, "the metric")
+        self.equal("B", 1, "a training flag")
+        self.equal("i", INNER_PRODUCT, "a metric number")
 
     def flat(self, width: int, count: int) -> None:
         self.header("IxFI", width, count)
-        self.numbers("<f4", width * count, "numbers")
+        self.numbers("<f4", width * count, "a value count")
 
 
 def read_faiss(content: bytes, kind: str, width: int, count: int) -> Any:
@@ -88,14 +88,14 @@ def read_faiss(content: bytes, kind: str, width: int, count: int) -> Any:
         elif kind == "ivfpq":
             _walk_ivfpq(walk, width, count)
         else:
-            raise ValueError(f"an index of the kind {kind!r}")
+            raise ValueError(f"an index of unknown kind {kind!r}")
         if walk.at != len(content):
             raise ValueError(f"{len(content) - walk.at:,} extra bytes")
     except (ValueError, OverflowError) as error:
         raise BundleError(
             "index.faiss is damaged, or was not written by Clearsight",
             found=str(error)[:160],
-            fix="build it again: `clearsight index RUN`",
+            fix="build the index again: `clearsight index RUN`",
         ) from error
     import faiss
 
@@ -104,64 +104,64 @@ def read_faiss(content: bytes, kind: str, width: int, count: int) -> Any:
 
 def _walk_ivfpq(walk: _Walk, width: int, count: int) -> None:
     walk.header("IxPT", width, count)
-    walk.equal("i", 1, "transforms")
+    walk.equal("i", 1, "a transform count")
     walk.code("LTra", "a transform")
     biased = walk.number("B")
     numbers = walk.number("Q")
     reduced = numbers // width
     if not 1 <= reduced <= width or biased > 1:
-        raise ValueError(f"a transform of {numbers:,} numbers")
+        raise ValueError(f"a transform with {numbers:,} values")
     walk.skip(4 * numbers)
-    walk.numbers("<f4", reduced if biased else 0, "offsets")
-    walk.equal("i", width, "a transform from")
-    walk.equal("i", reduced, "a transform to")
-    walk.equal("B", 1, "the flag of a learned transform,")
+    walk.numbers("<f4", reduced if biased else 0, "an offset count")
+    walk.equal("i", width, "a transform input dimension")
+    walk.equal("i", reduced, "a transform output dimension")
+    walk.equal("B", 1, "a transform training flag")
     walk.header("IwPQ", reduced, count)
     lists, looked_at = walk.take("QQ")
     if not 1 <= looked_at <= lists <= max(1, count):
-        raise ValueError(f"{looked_at:,} of {lists:,} lists searched")
+        raise ValueError(f"a search of {looked_at:,} of {lists:,} lists")
     walk.flat(reduced, lists)
-    walk.equal("b", 0, "the kind of the direct map,")
-    walk.numbers("<i8", 0, "entries of the direct map,")
+    walk.equal("b", 0, "a direct-map type")
+    walk.numbers("<i8", 0, "a direct-map length")
     if walk.number("B") > 1:
         raise ValueError("a flag that is neither 0 nor 1")
     parts = walk.number("Q")  # one byte for each
     if not 1 <= parts <= reduced or reduced % parts:
-        raise ValueError(f"codes of {parts:,} bytes for {reduced:,} numbers")
-    for what, expected in (("a quantizer of", reduced), ("parts", parts), ("bits", 8)):
+        raise ValueError(f"{parts:,}-byte codes for {reduced:,}-dimensional vectors")
+    for what, expected in (("a quantizer dimension", reduced), ("a part count", parts), ("a bit count", 8)):
         walk.equal("Q", expected, what)
-    walk.numbers("<f4", 256 * reduced, "numbers in centroids,")
+    walk.numbers("<f4", 256 * reduced, "a centroid value count")
     walk.code("ilar", "inverted lists")
-    walk.equal("Q", lists, "lists")
-    walk.equal("Q", parts, "bytes a code")
+    walk.equal("Q", lists, "a list count")
+    walk.equal("Q", parts, "a code size")
     sizes = _list_sizes(walk, lists, count)
     seen = np.zeros(count, bool)
     for size in sizes:
         walk.skip(size * parts)
         numbers_of = walk.plain("<i8", size)
         if size and (int(numbers_of.min()) < 0 or int(numbers_of.max()) >= count):
-            raise ValueError("a vector whose number is out of range")
+            raise ValueError("a vector ID that is out of range")
         seen[numbers_of] = True
     if not seen.all():
-        raise ValueError("vectors missing from all lists")
+        raise ValueError("vectors that are in no list")
 
 
 def _list_sizes(walk: _Walk, lists: int, count: int) -> list[int]:
     """How many vectors are in each list: of all lists, or as pairs where most are empty."""
     layout = walk.take("4s")[0]
     if layout == b"full":
-        sizes = [int(size) for size in walk.numbers("<u8", lists, "sizes of lists,")]
+        sizes = [int(size) for size in walk.numbers("<u8", lists, "a list-size count")]
     elif layout == b"sprs":
         length = walk.number("Q")
         if length % 2 or length > 2 * lists:
-            raise ValueError(f"{length:,} numbers for the sizes of {lists:,} lists")
+            raise ValueError(f"{length:,} values for the sizes of {lists:,} lists")
         pairs = walk.plain("<u8", length).reshape(-1, 2).tolist()
         places = [place for place, _ in pairs]
         if places != sorted(set(places)) or (places and places[-1] >= lists):
             raise ValueError("lists out of order")
         sizes = [size for _, size in pairs]  # in the order in which they are written
     else:
-        raise ValueError(f"lists with layout {layout.decode('latin-1')!r}")
+        raise ValueError(f"lists with the unknown layout {layout.decode('latin-1')!r}")
     if sum(sizes) != count:
-        raise ValueError(f"lists of {sum(sizes):,} vectors instead of {count:,}")
+        raise ValueError(f"lists with {sum(sizes):,} vectors instead of {count:,}")
     return sizes

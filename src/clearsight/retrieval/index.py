@@ -29,6 +29,7 @@ from clearsight.errors import BundleError, ConfigError, DataError
 from clearsight.metrics.retrieval import mean_average_precision, precision_at, recall_at
 from clearsight.predictor import Predictor
 from clearsight.retrieval.faiss_file import read_faiss
+from clearsight.wording import count
 
 Floats = NDArray[np.float32]
 Progress = Callable[[int, int], None]
@@ -91,13 +92,13 @@ class IndexCard:
         words["task"] = found.get("task", "auto")
         width = found["width"]
         if not all(isinstance(word, str) for word in words.values()) or type(width) is not int or width < 1:
-            raise ValueError("values of wrong types")
+            raise ValueError("values of the wrong type")
         card = cls(**words, **lists, width=width)
         count = len(card.names)
         if not len(card.labels) == len(card.rows) == count or {len(card.descriptions), len(card.digests)} - {0, count}:
             raise ValueError("lists of different lengths")
         if not all(-1 <= label < len(card.classes) for label in card.labels) or min(card.rows, default=0) < 0:
-            raise ValueError("numbers out of range")
+            raise ValueError("indices out of range")
         return card
 
     def words(self, place: int) -> str:
@@ -121,7 +122,7 @@ REQUIRED = frozenset(("model", "layer", "kind", "origin", "names", "labels", "ro
 def _listed(name: str, values: Any, kind: type) -> tuple[Any, ...]:
     """A list of a card; ValueError unless all its values are of the kind."""
     if not isinstance(values, list) or not all(type(value) is kind for value in values):
-        raise ValueError(f"{name} that are not a list of {kind.__name__}")
+        raise ValueError(f"{name} that are not a list of {kind.__name__} values")
     return tuple(values)
 
 
@@ -155,11 +156,12 @@ class Index:
         """
         if not 1 <= k <= len(self):
             raise ConfigError(
-                f"k is {k}, but the index contains {len(self):,} images", expected=f"from 1 to {len(self):,}"
+                f"k is {k}, but the index contains {count(len(self), 'image')}",
+                expected=f"a number from 1 to {len(self):,}",
             )
         if embeddings.ndim != 2 or embeddings.shape[1] != self.card.width:
             raise DataError(
-                "these embeddings do not belong to this index",
+                "the embeddings do not match the index",
                 found=f"shape {embeddings.shape}",
                 expected=f"(Q, {self.card.width})",
             )
@@ -177,7 +179,7 @@ class Index:
         if model_digest(bundle) != self.card.model:
             raise BundleError(
                 "the index was built with another model",
-                fix="build it again: `clearsight index RUN DATA`",
+                fix="build the index again: `clearsight index RUN DATA`",
             )
 
     @classmethod
@@ -205,8 +207,9 @@ class Index:
         root = within or folder
         if not folder.resolve().is_relative_to(root.resolve()):
             raise BundleError(
-                f"{folder} is a symbolic link that leaves the run's folder", found=f"a link to {folder.resolve()}",
-                fix="if you trust it, name the index: --index FOLDER",
+                f"{folder} is a symbolic link that points outside the run's folder",
+                found=f"a link to {folder.resolve()}",
+                fix="if you trust the index, pass its folder explicitly: --index FOLDER",
             )  # fmt: skip
         content, vectors = read_within(folder, "card.json"), read_within(folder, "index.faiss")
         try:
@@ -277,11 +280,11 @@ def build_index(
     if kind == "ivfpq" and len(rows) < CODED:
         raise ConfigError(
             f"product quantisation learns 256 codes and needs at least {CODED:,} images",
-            found=f"{len(rows):,} images",
+            found=count(len(rows), "image"),
             fix="use --kind exact, which is fast for so few images",
         )
     if not 1 <= code_bytes <= 64:
-        raise ConfigError(f"a code of {code_bytes} bytes", expected="from 1 to 64")
+        raise ConfigError(f"the code size is {code_bytes} bytes", expected="1 to 64 bytes")
     with disk_errors(folder, "the index", "free some space or choose another --out"):
         folder.mkdir(parents=True, exist_ok=True)
         for name in ("embeddings.npy", "index.faiss"):  # a link of this name would have another file overwritten

@@ -42,6 +42,6 @@ class Originals:
 def no_digests() -> BundleError:
     """Why an index that was written before indexes held digests has no pictures."""
     return BundleError(
-        "the index has no digests of its images, so they are not shown",
-        fix="build it again: `clearsight index RUN`",
+        "the index contains no image digests, so its images cannot be shown",
+        fix="build the index again: `clearsight index RUN`",
     )

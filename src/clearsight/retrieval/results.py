@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from clearsight.result import Result
 from clearsight.retrieval.index import Index, Retrieval
-from clearsight.wording import percent
+from clearsight.wording import count, percent
 
 
 @dataclass(frozen=True, repr=False, eq=False)
@@ -40,10 +40,13 @@ class IndexResult(Result):
     def text(self) -> str:
         """Size and scores."""
         size = f"{self.bytes / 1e6:.1f} MB"
-        text = f"{len(self.index):,} images, {self.index.card.width} numbers each, {size}: {self.folder}"
+        text = (
+            f"{count(len(self.index), 'image')}, {self.index.card.width}-dimensional embeddings, {size}: {self.folder}"
+        )
         if s := self.scores:
             text += (
-                f"\nof {s.queries:,} queries' {s.k} neighbours {percent(s.precision)} are of the query's class; "
+                f"\n{count(s.queries, 'query', 'queries')}, {count(s.k, 'neighbour')} each: "
+                f"{percent(s.precision)} of the neighbours have the class of the query; "
                 f"recall {percent(s.recall)}, mAP {percent(s.mean_average_precision)}"
             )
         return text

@@ -149,9 +149,9 @@ def processes() -> Iterator[World]:
         if not any(word in words for word in ("onnection", "gloo", "NCCL", "imed out", "peer")):
             raise
         raise TrainingError(
-            f"process {distributed.get_rank()} of {size} lost the connection to another one",
+            f"process {distributed.get_rank()} of {size} lost the connection to another process",
             found=words.splitlines()[0][:160],
-            fix="the messages of the other processes show the cause; --resume continues from the last checkpoint",
+            fix="find the cause in the messages of the other processes; --resume continues from the last checkpoint",
         ) from error
     finally:
         with contextlib.suppress(RuntimeError):

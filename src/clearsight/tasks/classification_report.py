@@ -272,7 +272,7 @@ def _card(mistake: ClassMistake) -> Card:
         (
             ("predicted", mistake.predicted),
             ("label", mistake.label),
-            (f"{probability(mistake.probability)} against {probability(mistake.label_probability)}", ""),
+            (f"probabilities {probability(mistake.probability)} and {probability(mistake.label_probability)}", ""),
         ),
     )
 

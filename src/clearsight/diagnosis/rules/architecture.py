@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from clearsight.diagnosis.case import Case, Verdict
+from clearsight.wording import count
 
 SMALL_BATCH = 16
 """Images per batch below which batch statistics are too noisy [Wu, He 2018, arXiv:1803.08494, figure 1: the error of
@@ -20,12 +21,12 @@ def tiny_batch_with_norm(case: Case) -> Verdict | None:
     return Verdict(
         "tiny-batch-with-norm",
         "fault" if batch <= 4 else "warning",
-        f"{norms} layers normalise over batches of {batch} images. Statistics of so few images are noisy, and do "
-        f"not match the running averages used in validation.",
+        f"Batch normalisation ({count(norms, 'layer')}) uses batches of {count(batch, 'image')}. Statistics of so few "
+        "images are noisy and do not match the running averages used in validation.",
         {"batch_size": float(batch), "normalisation_layers": float(norms)},
-        "use batches of 32 images (accumulating gradients does not help: each batch is normalised by itself)"
+        "use a batch size of 32 (gradient accumulation does not help, as each batch is normalised separately)"
         if room
-        else f"leave batch normalisation out: there are only {images} training images",
+        else f"omit batch normalisation, as there are only {images} training images",
         {"batch_size": 32} if room else case.model_arg(norm=False),
     )
 
@@ -42,9 +43,9 @@ def dropout_before_norm(case: Case) -> Verdict | None:
     return Verdict(
         "dropout-before-norm",
         "warning",
-        f"Dropout ({dropout}) precedes batch normalisation ({norm}). Dropping units raises the variance, but only "
-        "in training: so the running variance used in evaluation is wrong [Li et al. 2018, arXiv:1801.05134].",
+        f"Dropout ({dropout}) precedes batch normalisation ({norm}). Dropout raises the variance of the activations, "
+        "but only in training, so the running variance used in evaluation is wrong [Li et al. 2018, arXiv:1801.05134].",
         {"dropout_layers": float(kinds.count("dropout")), "normalisation_layers_after": float(after)},
-        "use dropout only after the last normalisation, or not at all",
+        "use dropout only after the last normalisation layer, or not at all",
         case.model_arg(dropout=0.0),
     )

@@ -45,9 +45,9 @@ def collapsed_at_birth(case: Case) -> Verdict | None:
     return Verdict(
         "one-class-collapse",
         "fault",
-        f"Before the first update {percent(share, 0)} of the predictions were one class (number {favourite}), and the "
-        f"loss was {stats.loss:.3g}, where chance is {case.chance_loss:.3g}: "
-        f"the initial weights favour it for any image.",
+        f"Before the first update, {percent(share, 0)} of the predictions were of a single class (index {favourite}), "
+        f"and the loss was {stats.loss:.3g} ({case.chance_loss:.3g} at chance level). "
+        f"The initial weights favour this class for any image.",
         {
             "share_of_answers": share,
             "share_of_labels": float(case.shares[favourite]),
@@ -55,7 +55,7 @@ def collapsed_at_birth(case: Case) -> Verdict | None:
             "loss_of_chance": case.chance_loss,
             "confidence": stats.confidence,
         },
-        "draw new initial weights, with biases of zero",
+        "reinitialise the weights, with all biases zero",
         case.initial_weights(),
     )
 
@@ -73,14 +73,14 @@ def one_class_collapse(case: Case) -> Verdict | None:
     options: dict[str, Any]
     if rare and favourite == int(case.counts.argmax()):
         cause = (
-            f"It is the most common class, with {percent(case.majority, 0)} of "
-            f"the training images, so always predicting it gives a low loss."
+            f"This is the most common class ({percent(case.majority, 0)} of "
+            f"the training images), so always predicting it gives a low loss."
         )
-        fix, options = "weight every class equally", {"class_weights": "balanced"}
+        fix, options = "weight all classes equally", {"class_weights": "balanced"}
     else:
-        cause = "It is not that common; the network prefers it for any image."
+        cause = "The class frequencies do not explain this: the network favours this class for any image."
         fix, options = (
-            "draw new initial weights with biases of zero, and lower the learning rate",
+            "reinitialise the weights, with all biases zero, and lower the learning rate",
             {
                 **case.initial_weights(),
                 "lr": case.slower(),
@@ -89,7 +89,7 @@ def one_class_collapse(case: Case) -> Verdict | None:
     return Verdict(
         "one-class-collapse",
         "fault",
-        f"{percent(share, 0)} of the predictions are one class (number {favourite}). {cause}",
+        f"{percent(share, 0)} of the predictions are of a single class (index {favourite}). {cause}",
         {
             "share_of_answers": share,
             "share_of_labels": float(case.shares[favourite]),
@@ -120,18 +120,18 @@ def shuffled_labels(case: Case) -> Verdict | None:
     if not memorised and not (case.travel > MOVED and case.end_loss < 1.1 * case.chance_loss):
         return None
     learned = (
-        f"It memorises its training images, accuracy {percent(case.train_accuracy, 0)} so far"
+        f"The network memorises the training images (training accuracy {percent(case.train_accuracy, 0)} so far)"
         if memorised
-        else f"Its weights change and gradients are normal, but the "
-        f"loss stays near that of chance ({case.chance_loss:.3g})"
+        else f"The weights change and the gradients are normal, but the "
+        f"loss stays near chance level ({case.chance_loss:.3g})"
     )
     return Verdict(
         "shuffled-labels",
         "fault",
-        f"{learned}, and its validation accuracy is {percent(reached, 0)}, "
+        f"{learned}. The validation accuracy is {percent(reached, 0)}, "
         f"no better than chance ({percent(chance, 0)}): "
         f"the labels are unrelated to the images. Either they were mixed "
-        f"up, or they describe something that is not visible in the images.",
+        f"up, or they describe something that the images do not show.",
         {
             "train_accuracy": case.train_accuracy,
             "val_accuracy": reached,
@@ -140,7 +140,8 @@ def shuffled_labels(case: Case) -> Verdict | None:
             "end_loss": case.end_loss,
             "loss_of_chance": case.chance_loss,
         },
-        "inspect some images of each class with their labels; check that images and labels are in the same order",
+        "inspect some images of each class together with their labels, and check that images and labels are in the "
+        "same order",
     )
 
 
@@ -175,10 +176,10 @@ def starved_loader(case: Case) -> Verdict | None:
     return Verdict(
         "starved-loader",
         "warning",
-        f"Training waits for images {percent(share, 0)} of the time: {1000 * wait:.0f} ms of a step of "
+        f"Training spends {percent(share, 0)} of the time waiting for images: {1000 * wait:.0f} ms of each step of "
         f"{1000 * float(np.median(seconds[2:])):.0f} ms.",
         {"wait_share": share, "wait_seconds_per_step": wait, "step_seconds": float(np.median(seconds[2:]))},
-        "augment more cheaply, or keep the image cache (CLEARSIGHT_CACHE) on a fast local disk"
+        "use cheaper augmentation, or keep the image cache (CLEARSIGHT_CACHE) on a fast local disk"
         if dear
         else "keep the image cache (CLEARSIGHT_CACHE) on a fast local disk, or pass the images as an array",
         {"augment": "light"} if dear else {},

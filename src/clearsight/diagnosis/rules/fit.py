@@ -11,7 +11,7 @@ from clearsight.diagnosis.case import ENOUGH, LEARNED, MIN_VALIDATION_IMAGES, Ca
 from clearsight.models.catalogue import catalogue
 from clearsight.models.zoo import entry, model_names
 from clearsight.train.optimisers import default_weight_decay
-from clearsight.wording import percent
+from clearsight.wording import count, percent
 
 GAP = 0.1
 """Least distance between training and validation accuracy that is called overfitting, where the validation loss has
@@ -54,9 +54,9 @@ def overfit(case: Case) -> Verdict | None:
     return Verdict(
         "overfit",
         "warning",
-        f"It overfits: accuracy {percent(last.train_accuracy, 0)} on training images and "
-        f"{percent(last.val_accuracy, 0)} on validation images; the validation loss is {risen:.1f} times its "
-        f"minimum. It memorises {int(case.counts.sum()):,} images.",
+        f"The network overfits: its accuracy is {percent(last.train_accuracy, 0)} on the training images but "
+        f"{percent(last.val_accuracy, 0)} on the validation images, and the validation loss is {risen:.1f} times its "
+        f"minimum. The network memorises the {count(int(case.counts.sum()), 'training image')}.",
         {
             "train_accuracy": last.train_accuracy,
             "val_accuracy": last.val_accuracy,
@@ -80,18 +80,18 @@ def held_down(case: Case) -> Verdict | None:
     left = float(np.median(last[first > 0] / first[first > 0])) if (first > 0).any() else 1.0
     if left > HELD:
         return None
-    what = f"an L1 penalty of {l1:g}" if l1 else f"a largest norm of {max_norm:g}"
+    what = f"an L1 penalty of {l1:g}" if l1 else f"a max-norm constraint of {max_norm:g}"
     return Verdict(
         "underfit",
         "fault",
-        f"It underfits because of {what}: the median layer has {left:.2g} of its initial norm left.",
+        f"The network underfits because of {what}: the norm of the median layer is {left:.2g} times its initial value.",
         {
             "weight_left": left,
             "l1": l1,
             "max_norm": max_norm or math.nan,
             "train_accuracy": case.train_accuracy,
         },
-        "regularise less",
+        "use weaker regularisation",
         _freed(case),
     )
 
@@ -106,9 +106,9 @@ def no_better_than_chance(case: Case) -> Verdict | None:
     return Verdict(
         "no-better-than-chance",
         "fault",
-        f"After {case.steps:,} steps its validation accuracy is {percent(reached, 0)}, like that of always predicting "
-        f"the most common class ({percent(chance, 0)}): it learned nothing that generalises. There were too few "
-        f"steps, or the labels are unrelated to the images.",
+        f"After {count(case.steps, 'step')}, the validation accuracy is {percent(reached, 0)}, no better than always "
+        f"predicting the most common class ({percent(chance, 0)}): the network has learned nothing that generalises. "
+        f"Either there were too few steps, or the labels are unrelated to the images.",
         {
             "train_accuracy": case.train_accuracy,
             "val_accuracy": reached,
@@ -116,7 +116,8 @@ def no_better_than_chance(case: Case) -> Verdict | None:
             "standard_error": case.noise(chance),
             "steps": float(case.steps),
         },
-        "inspect some images of each class with their labels, and train for more epochs with a larger --patience",
+        "inspect some images of each class together with their labels, and train for more epochs with a "
+        "larger --patience",
     )
 
 
@@ -131,8 +132,8 @@ def underfit(case: Case) -> Verdict | None:
     return Verdict(
         "underfit",
         "warning",
-        f"It underfits: its training accuracy is {percent(train, 0)} and no longer improves. The network is too "
-        f"small for the task, is regularised too much, or its schedule ended too early.",
+        f"The network underfits: its training accuracy is {percent(train, 0)} and no longer improves. The network is "
+        f"too small for the task, the regularisation is too strong, or the learning-rate schedule ended too early.",
         {
             "train_accuracy": train,
             "val_accuracy": val,
@@ -141,7 +142,9 @@ def underfit(case: Case) -> Verdict | None:
             "loss_of_chance": case.chance_loss,
             "path": case.travel,
         },
-        "train longer, or regularise less" if "epochs" in cure else "use a larger network, or regularise less",
+        "train longer, or use weaker regularisation"
+        if "epochs" in cure
+        else "use a larger network, or weaker regularisation",
         cure,
     )
 

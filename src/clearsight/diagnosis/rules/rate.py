@@ -64,10 +64,10 @@ def broken_pixels(case: Case) -> Verdict | None:
     return Verdict(
         "not-a-number",
         "fault",
-        f"Some pixels are not finite numbers: the loss became {broken.loss} "
-        f"in step {broken.step}, with such an image in the batch.",
+        f"Some images contain pixel values that are not finite: the loss became {broken.loss} "
+        f"in step {broken.step}, whose batch contained such an image.",
         {"step": float(broken.step)},
-        "find the images with NaN or infinity (numpy.isfinite) and repair or remove them",
+        "find the images with NaN or infinite values (numpy.isfinite), and repair or remove them",
     )
 
 
@@ -92,10 +92,11 @@ def weight_decay_too_high(case: Case) -> Verdict | None:
     return Verdict(
         "weight-decay-too-high",
         "fault",
-        f"Weight decay ({decay:g}) shrinks the weights too much: the median layer has {left:.2g} of its initial "
-        f"norm left, and {percent(min(share, 1.0), 0)} of an update is decay, not learning.",
+        f"Weight decay ({decay:g}) shrinks the weights too much: the norm of the median layer is {left:.2g} "
+        f"times its initial value, and {percent(min(share, 1.0), 0)} of an update comes from weight decay rather than "
+        f"the gradient.",
         {"weight_decay": decay, "sum_of_rate_times_decay": shrinkage, "weight_left": left, "share_of_update": share},
-        f"use the default weight decay of {case.optimization.opt}, {usual:g}",
+        f"use the default weight decay for {case.optimization.opt}, {usual:g}",
         {"weight_decay": usual},
     )
 
@@ -119,9 +120,8 @@ def rate_too_high(case: Case) -> Verdict | None:
         "rate-too-high",
         "fault",
         f"The learning rate ({rate:g}) is too high: a single update changed the median layer by {percent(hottest, 0)} "
-        f"of its norm, and the loss, {least:.3g} at its minimum, "
-        f"rose to {peak:.3g} and {ending}; {case.chance_loss:.3g} "
-        "is chance.",
+        f"of its norm. The loss had a minimum of {least:.3g} and a maximum of {peak:.3g}, and it {ending}; "
+        f"at chance level, it is {case.chance_loss:.3g}.",
         {
             "rate": rate,
             "largest_update_to_weight": hottest,
@@ -130,7 +130,7 @@ def rate_too_high(case: Case) -> Verdict | None:
             "loss_of_chance": case.chance_loss,
             "broke_in_step": float(case.vitals.broken.step) if case.vitals.broken else math.nan,
         },
-        "lower the rate, so that an update changes the weights by a few thousandths of their norm",
+        "lower the learning rate so that each update changes the weights by a few thousandths of their norm",
         {"lr": case.slower()},
     )
 
@@ -149,13 +149,17 @@ def not_a_number(case: Case) -> Verdict | None:
     return Verdict(
         "not-a-number",
         "fault",
-        f"The loss became {broken.loss} in step {broken.step}. The pixels are finite"
-        + ("" if broken.weights_finite else ", the weights no longer")
-        + (f"; passes run in {case.optimization.amp}, whose range or precision may be insufficient." if half else "."),
+        f"The loss became {broken.loss} in step {broken.step}. The pixel values are finite"
+        + ("" if broken.weights_finite else ", but the weights no longer are")
+        + (
+            f". Training runs in {case.optimization.amp}, whose range or precision may be insufficient."
+            if half
+            else "."
+        ),
         {"step": float(broken.step), "weights_finite": float(broken.weights_finite), "rate": case.vitals.rate},
-        "lower the rate"
-        + ("" if case.optimization.clip else " and limit the gradient's norm")
-        + (", and compute in float32" if half else ""),
+        "lower the learning rate"
+        + ("" if case.optimization.clip else " and clip the gradient norm")
+        + (", and train in float32" if half else ""),
         options,
     )
 
@@ -171,8 +175,8 @@ def rate_too_low(case: Case) -> Verdict | None:
         "rate-too-low",
         "fault",
         f"The learning rate ({case.vitals.rate:g}) is too low: no update changed the median layer by more than "
-        f"{longest:.1g} of its norm, so all {case.steps} steps together could change it by {percent(case.travel)} at "
-        "most.",
+        f"{longest:.1g} of its norm, so all {case.steps} steps together could change it by at most "
+        f"{percent(case.travel)}.",
         {
             "rate": case.vitals.rate,
             "largest_update_to_weight": longest,
@@ -180,7 +184,7 @@ def rate_too_low(case: Case) -> Verdict | None:
             "first_loss": float(case.losses[0]),
             "end_loss": case.end_loss,
         },
-        "raise the rate, so that an update changes the weights by a few thousandths of their norm",
+        "raise the learning rate so that each update changes the weights by a few thousandths of their norm",
         {"lr": case.faster()},
     )
 
@@ -216,12 +220,12 @@ def oscillating_loss(case: Case) -> Verdict | None:
         (
             f"The loss rose again, from {smooth.min():.2g} to {case.end_loss:.2g} at the end"
             if relapsed
-            else f"The loss oscillates, changing direction {waves} times"
+            else f"The loss oscillates: it changes direction {waves} times"
             if waves >= WAVES
-            else f"The loss oscillates: it changes by {swing:.2g} from one step to the next,  "
-            f"{swing / max(expected, 1e-9):.0f} times the change expected from the differences between batches"
+            else f"The loss oscillates: it changes by {swing:.2g} from one step to the next, but the "
+            f"differences between batches explain a change of only {expected:.2g}"
         )
-        + ". Steps are so large that they overshoot the minimum.",
+        + ". The steps are so large that they overshoot the minimum.",
         {
             "turns": float(waves),
             "median_change_per_step": swing,
@@ -230,7 +234,7 @@ def oscillating_loss(case: Case) -> Verdict | None:
             "rate": case.vitals.rate,
             "end_loss": case.end_loss,
         },
-        "lower the rate" + (" and the momentum" if "momentum" in options else ""),
+        "lower the learning rate" + (" and the momentum" if "momentum" in options else ""),
         options,
     )
 
@@ -271,9 +275,9 @@ def too_slow(case: Case) -> Verdict | None:
     return Verdict(
         "too-slow",
         "warning",
-        f"Training is too slow for its {case.steps} steps: "
+        f"Training is too slow for only {case.steps} steps: "
         + (
-            f"{percent(late, 0)} of the decrease of the loss occurred in "
+            f"{percent(late, 0)} of the decrease in the loss occurred in "
             f"the last third, so the network was still learning at the end."
             if late >= FALLING
             else f"all updates together could change the median layer by at most {percent(case.travel, 0)} of its norm."
@@ -285,9 +289,9 @@ def too_slow(case: Case) -> Verdict | None:
             "end_loss": case.end_loss,
             "train_accuracy": case.train_accuracy,
         },
-        "raise the rate"
+        "raise the learning rate"
         if faster
-        else "use an optimiser with a rate per weight, or train longer"
+        else "use an optimiser with adaptive learning rates, or train longer"
         if adaptive
         else "train longer",
         {"lr": case.faster()} if faster else adaptive or case.longer(),

@@ -14,7 +14,7 @@ import numpy as np
 from clearsight.diagnosis.case import Case, Verdict
 from clearsight.diagnosis.step_stats import StepStats
 from clearsight.models.zoo import model_names
-from clearsight.wording import percent
+from clearsight.wording import count, percent
 
 PIXEL_SCALE = 5.0
 """Root mean square of the first layer's input from which it counts as unnormalised. Inputs should have mean 0 and
@@ -64,15 +64,15 @@ def unnormalised_input(case: Case) -> Verdict | None:
     if std >= PIXEL_FLAT and size <= PIXEL_SCALE:
         return None
     what = (
-        f"numbers of {size:.3g} on average (from {low:.3g} to {high:.3g})"
+        f"a root mean square of {size:.3g} (values from {low:.3g} to {high:.3g})"
         if size > PIXEL_SCALE
-        else f"very low contrast (a standard deviation of {std:.2g})"
+        else f"very low contrast (standard deviation {std:.2g})"
     )
     return Verdict(
         "unnormalised-input",
         case.severity,
-        f"The inputs of the first layer have {what}; networks expect mean 0 and standard deviation 1. No learning "
-        f"rate suits both the first layer and the others.",
+        f"The inputs of the first layer have {what}; networks expect a mean of 0 and a standard deviation of 1. No "
+        f"learning rate suits both the first layer and the others.",
         {"mean": mean, "std": std, "low": low, "high": high},
         "pass images as 8-bit or 16-bit integers or as floats in [0, 1], and let the input layer normalise them "
         "with the mean and standard deviation of the training images, as `clearsight train` does",
@@ -93,8 +93,8 @@ def softmax_twice(case: Case) -> Verdict | None:
         "softmax-twice",
         "fault",
         f"The network's outputs are already probabilities: every row is in [0, 1] and sums to 1. The loss "
-        f"({case.optimization.loss}) turns them into probabilities a second time, so cross-entropy cannot fall below "
-        f"{floor:.2f} and its gradient stays small.",
+        f"({case.optimization.loss}) converts them to probabilities a second time, so the cross-entropy cannot fall "
+        f"below {floor:.2f} and its gradient stays small.",
         {"largest_distance_of_a_row_sum_from_1": sums, "lowest_output": low, "highest_output": high, "floor": floor},
         "remove the softmax at the end of the network; the loss and `predict_proba` apply it",
     )
@@ -126,11 +126,11 @@ def exploding_gradients(case: Case) -> Verdict | None:
     return Verdict(
         "exploding-gradients",
         case.severity,
-        f"The gradients explode. Before the first update their norm is {total:.3g} and the loss {stats.loss:.3g}, "
-        f"while that of chance is {case.chance_loss:.3g}: the initial weights are too large, so "
-        "that signals grow from layer to layer.",
+        f"The gradients explode. Before the first update, their norm is {total:.3g}, and the loss is {stats.loss:.3g} "
+        f"({case.chance_loss:.3g} at chance level): the initial weights are too large, so "
+        "signals grow from layer to layer.",
         evidence,
-        "draw smaller initial weights, normalise batches, and limit the gradient's norm",
+        "use smaller initial weights, batch normalisation and gradient clipping",
         options,
     )
 
@@ -152,8 +152,8 @@ def born_dead(case: Case) -> Verdict | None:
     leaky = case.model_arg(activation="leaky_relu")
     return _dead(
         stayed,
-        "They were already inactive before the first update.",
-        "draw the initial weights by He's rule, with biases of zero, or use leaky ReLU",
+        "They were already dead before the first update.",
+        "use He initialisation with all biases zero, or leaky ReLU",
         {**case.initial_weights(), **leaky},
     )
 
@@ -167,8 +167,8 @@ def died(case: Case) -> Verdict | None:
         return None
     return _dead(
         last,
-        "They became inactive during training.",
-        "lower the rate, or use leaky ReLU, whose gradient is never zero",
+        "They died during training.",
+        "lower the learning rate, or use leaky ReLU, whose gradient is never zero",
         {"lr": case.slower(), **case.model_arg(activation="leaky_relu")},
     )
 
@@ -192,9 +192,9 @@ def _dead(shares: dict[str, float], when: str, fix: str, options: dict[str, Any]
     return Verdict(
         "dead-units",
         "fault",
-        f"Of the ReLU units of {worst}, {percent(shares[worst], 0)} are zero for every image; in {layers} of "
-        f"{len(shares)} layers {percent(DEAD, 0)} or more are. They pass "
-        f"neither signals nor gradients, so they cannot recover. {when}",
+        f"{percent(shares[worst], 0)} of the ReLU units of {worst} are dead: their output is zero for every image. "
+        f"In {layers} of {count(len(shares), 'layer')}, at least {percent(DEAD, 0)} of the units are dead. Dead units "
+        f"pass neither signals nor gradients, so they cannot recover. {when}",
         {"dead_share_worst_layer": shares[worst], "dead_layers": float(layers), "layers": float(len(shares))},
         fix,
         options,
@@ -221,15 +221,15 @@ def saturated_units(case: Case) -> Verdict | None:
     return Verdict(
         "saturated-units",
         "fault",
-        f"{percent(typical[worst], 0)} of the outputs of {names[worst]} are in the saturated range, where the "
+        f"{percent(typical[worst], 0)} of the outputs of {names[worst]} are saturated: there, the "
         f"slope is below a twentieth of its maximum, so almost no "
-        f"gradient passes. The weights before it are too large.",
+        f"gradient passes. The weights of the preceding layer are too large.",
         {
             "saturated_share_worst_layer": float(typical[worst]),
             "saturated_share_at_start": float(shares[0, known][worst]),
             "saturated_layers": float((typical >= SATURATED).sum()),
         },
-        "draw the initial weights by Xavier's rule, normalise batches, or use ReLU",
+        "use Xavier initialisation, batch normalisation or ReLU",
         {**drawn, **remedy},
     )
 
@@ -249,8 +249,8 @@ def vanishing_gradients(case: Case) -> Verdict | None:
     return Verdict(
         "vanishing-gradients",
         "fault",
-        "The gradients vanish towards the input: relative to their weights, those of the first layers are "
-        + (f"{1 / typical:,.0f} times smaller than those of the last ones" if typical else "exactly zero")
+        "The gradients vanish towards the input: relative to the weights, the gradients of the first layers are "
+        + (f"{1 / typical:,.0f} times smaller than those of the last layers" if typical else "exactly zero")
         + ", so the first layers hardly change.",
         {
             "first_layers_over_last_layers": typical,
@@ -258,7 +258,7 @@ def vanishing_gradients(case: Case) -> Verdict | None:
             "gradient_norm_last_layer": float(stats.gradient[-1]),
             "layers": float(len(stats.gradient)),
         },
-        "use ReLU instead of sigmoid or tanh, batch normalisation, shortcuts around blocks, or fewer layers"
-        + (", and larger initial weights" if drawn else ""),
+        "use ReLU instead of sigmoid or tanh, batch normalisation, skip connections or fewer layers"
+        + (", and use larger initial weights" if drawn else ""),
         {**drawn, **remedy} or {"model": "resnet8"},
     )
