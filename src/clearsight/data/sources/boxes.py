@@ -79,7 +79,7 @@ class BoxRows:
             self.where, self.files, self.boxes, self.labels, self.crowd, self.masks, self.splits, self.groups,
         )  # fmt: skip
         for column, value in zip(columns, values, strict=True):
-            column.append(value)  # type: ignore[attr-defined]
+            column.append(value)
 
 
 def corner_columns(columns: Sequence[str]) -> tuple[str, ...] | None:
@@ -117,7 +117,7 @@ def read_boxes(rows: BoxRows, name: str, notes: Sequence[str] = ()) -> Listing:
         raise DataError(f"{rows.origin} lists no images", found="0 rows")
     texts = list(dict.fromkeys(rows.files))
     paths, respelled = located(texts, rows.root, rows.origin)
-    sizes, lost = _sizes(paths, rows)
+    sizes, lost = _sizes(texts, paths, rows)
     number = {text: i for i, text in enumerate(texts)}
     of_image = np.array([number[text] for text in rows.files])
     splits, groups = (
@@ -171,7 +171,7 @@ def read_coco(path: Path) -> Listing:
     """
     try:
         content = json.loads(path.read_text(encoding="utf-8-sig"))
-        images = {one["id"]: one for one in content["images"]}
+        images: dict[Any, dict[str, Any]] = {one["id"]: one for one in content["images"]}
         names = {one["id"]: str(one["name"]) for one in content["categories"]}
         objects = [(one["image_id"], one["category_id"], one["bbox"], one) for one in content["annotations"]]
     except (OSError, ValueError, LookupError, TypeError, RecursionError) as error:
@@ -180,7 +180,7 @@ def read_coco(path: Path) -> Listing:
             expected="an object with images, annotations (image_id, category_id, bbox) and categories (id, name)",
         ) from error  # fmt: skip
     root, inner = path.parent, path.parent / "images"
-    first = str(next(iter(images.values()), {}).get("file_name", ""))
+    first = next((str(one.get("file_name")) for one in images.values()), "")
     rows = BoxRows(str(path.resolve()), inner if not (root / first).is_file() and inner.is_dir() else root)
     for number, one in images.items():
         if not isinstance(one.get("file_name"), str):
@@ -209,7 +209,9 @@ def read_coco(path: Path) -> Listing:
     return read_boxes(rows, path.stem)
 
 
-def _sizes(paths: Sequence[Path], rows: BoxRows) -> tuple[list[tuple[int, int] | None], list[str]]:
+def _sizes(
+    texts: Sequence[str], paths: Sequence[Path], rows: BoxRows
+) -> tuple[list[tuple[int, int] | None], list[str]]:
     """Width and height of each image, None for one that cannot be read; and what to say of those."""
 
     def one(path: Path) -> tuple[int, int] | str:
@@ -223,12 +225,9 @@ def _sizes(paths: Sequence[Path], rows: BoxRows) -> tuple[list[tuple[int, int] |
     failed = [size for size in found if isinstance(size, str)]
     if len(failed) == len(found):
         raise DataError(f"none of the {len(found)} images of {rows.origin} can be read", found=failed[0])
-    by_path = dict(zip(paths, found, strict=True))
-    for text, stated in rows.sizes.items():
-        size = next(
-            (by_path[p] for p in by_path if p.name == Path(text).name and not isinstance(by_path[p], str)), None
-        )
-        if size is not None and size != stated:
+    for text, size in zip(texts, found, strict=True):
+        stated = rows.sizes.get(text, size)
+        if not isinstance(size, str) and size != stated:
             raise DataError(
                 f"{rows.origin} states another size of {text} than its file has", found="{}x{}".format(*stated),
                 expected="{}x{}, after the orientation that the file states is applied".format(*size),
@@ -255,7 +254,7 @@ def _checked(rows: BoxRows, chosen: Sequence[int], sizes: NDArray[np.int64]) -> 
     """The boxes (B, 4) of some rows in pixels, inside their images of `sizes` (B, 2); DataError for others."""
     boxes = np.array([rows.boxes[r] for r in chosen], np.float64).reshape(-1, 4)
 
-    def refuse(bad: NDArray[np.bool_], what: str, expected: str, fix: str | None = None) -> None:
+    def refuse(bad: NDArray[np.bool_] | np.bool_, what: str, expected: str, fix: str | None = None) -> None:
         if bad.any():
             i = int(np.flatnonzero(bad)[0])
             box, (width, height) = ", ".join(f"{v:g}" for v in boxes[i]), sizes[i]
