@@ -257,7 +257,7 @@ def _scan(search: Search, console: Console) -> tuple[Sure, dict[str, Any]]:
     boxes, probabilities, kinds, count = [], [], [], 0
     advance = console.stage("windows", "scales")
     for number, (scale, margin) in enumerate(fits, 1):
-        widened = cv2.copyMakeBorder(image, *[margin] * 4, cv2.BORDER_REPLICATE).reshape(
+        widened = cv2.copyMakeBorder(image, margin, margin, margin, margin, cv2.BORDER_REPLICATE).reshape(
             height + 2 * margin, width + 2 * margin, -1
         )
         grid, step = scorer(widened, scale)
