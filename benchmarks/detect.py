@@ -166,6 +166,6 @@ def write_coco(folder: Path, scenes: list[Scene]) -> Path:
 
 
 KINDS: dict[str, tuple[Callable[[np.random.Generator, bool], Scene], int]] = {
-    "digits": (digit_scene, 400), "cut-outs": (cut_out_scene, 250),
+    "digits": (digit_scene, 400), "cut-outs": (cut_out_scene, 400),
 }  # fmt: skip
 """How scenes are drawn, and how many are learned from."""

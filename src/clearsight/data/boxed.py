@@ -46,7 +46,7 @@ CONTEXT = 1.2
 """Side of a crop as a multiple of the longer side of its box."""
 
 SHIFT, ZOOM = 0.08, 1.2
-"""How far the second crop of an object is moved, as a share of its side, and enlarged or reduced, at most: windows
+"""How far further crops of an object are moved, as a share of its side, and enlarged or reduced, at most: windows
 rarely stand exactly on an object."""
 
 BESIDE = 0.5
@@ -55,7 +55,7 @@ not found it.
 """
 
 PER_OBJECT = 3
-"""Background crops drawn for each object: two beside it, one elsewhere."""
+"""Crops of each object, one of them exact; and background crops drawn for it, two beside it and one elsewhere."""
 
 REACH = 0.6
 """How far the middle of a crop beside an object lies from the middle of the object, as a share of its crop, at most."""
@@ -147,12 +147,12 @@ class BoxedImages:
         return bool(self.masks) and all(mask is not None for mask in self.masks)
 
     def crops(self) -> Crops:
-        """The crops to learn from: two of every object, and `PER_OBJECT` of the background.
+        """The crops to learn from: `PER_OBJECT` of every object, and as many of the background.
 
-        The second crop of an object is moved and scaled at random by up to `SHIFT` and `ZOOM`. A third of the
+        All crops of an object but the first are moved and scaled at random by up to `SHIFT` and `ZOOM`. A third of the
         background crops overlap no box; the others overlap the crop of an object, but by at most `BESIDE`, so that a
-        part of an object, or a window much too large or small for it, is background too. The crops of an image follow from
-        its name and boxes alone.
+        part of an object, or a window much too large or small for it, is background too. The crops of an image depend
+        on its name and on the boxes alone.
 
         Returns:
             The crops, in the order of the images.
@@ -167,9 +167,9 @@ class BoxedImages:
             rng = np.random.default_rng(zlib.crc32(self.files.paths[i].name.encode("utf-8", "backslashreplace")))
             own = np.flatnonzero(self.image[things] == i)
             own = own[np.lexsort(self.boxes[things[own]].T)]  # whatever their order in the file
-            moved = _moved(self.boxes[things[own]], rng)
-            for k, one, other in zip(own, exact[own], moved, strict=True):
-                rows += [(i, square, self.labels[things[k]]) for square in (one, other)]
+            moved = [_moved(self.boxes[things[own]], rng) for _ in range(PER_OBJECT - 1)]
+            for k, *squares in zip(own, exact[own], *moved, strict=True):
+                rows += [(i, square, self.labels[things[k]]) for square in squares]
             sides = exact[:, 2] if len(exact) else np.array([min(self.sizes[i])])
             crowds = self.boxes[self.crowd & (self.image == i)]
             free = _free(self.sizes[i], sides, self.boxes[things[own]], crowds, rng)

@@ -107,7 +107,7 @@ def read_boxes(rows: BoxRows, name: str, notes: Sequence[str] = ()) -> Listing:
         notes: on how the file was read.
 
     Returns:
-        The listing of the crops: two of each object, and crops of the class `background`. Crops of an image are a
+        The listing of the crops: several of each object, and of the class `background`. Crops of an image are a
         group, so they stay on one side of every split.
 
     Raises:
