@@ -178,7 +178,7 @@ def _one_each(search: Search, seen: Sure, facts: dict[str, Any]) -> Things:
 
 
 def _outlined(search: Search, things: Things) -> Things:
-    """Objects with their masks, and boxes around these where they agree with the typical shape."""
+    """Objects with their masks, and boxes that these agree with."""
     size = search.image.shape[0], search.image.shape[1]
     pairs = [
         outline(search.image, things.laid(i, size), window, box, search.share)
