@@ -128,7 +128,7 @@ class BoxedImages:
     """M images with B known objects.
 
     sizes (M, 2): width and height in pixels. image (B,): the image of each object. boxes (B, 4) and labels (B,): of
-    the objects. crowd (B,): regions of many objects that are not told apart; nothing is learned from them, and what is
+    the objects. crowd (B,): regions of many objects that are not separated; nothing is learned from them, and what is
     found in them counts neither as right nor as wrong. masks (B,): masks as in COCO (polygons or run lengths), None for
     an object without one.
     """
@@ -351,9 +351,9 @@ def _free(size: Indices, sides: Indices, boxes: Floats, crowds: Floats, rng: np.
             square = np.array([*np.rint(middle - length / 2), length], np.int64)
             corners = _corners(square[None])
             overlap = box_iou(corners, near if beside else boxes).max(initial=0)
-            inside = ((middle >= 0) & (middle < size)).all()
+            within = ((middle >= 0) & (middle < size)).all()
             fits = 0 < overlap <= BESIDE if beside else overlap == 0
-            if inside and fits and not box_iou(corners, crowds).any():
+            if within and fits and not box_iou(corners, crowds).any():
                 found.append(square)
                 break
     return found

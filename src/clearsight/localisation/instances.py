@@ -50,16 +50,16 @@ def outline(
         than `AGREES`, the mask in the typical box, and the typical box.
     """
     size = heat.shape[0], heat.shape[1]
-    mask = instance_mask(image, heat, inside(window, size), share)
+    mask = instance_mask(image, heat, clipped(window, size), share)
     rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
     if len(rows):
         around = np.array([columns[0], rows[0], columns[-1] + 1, rows[-1] + 1], np.float64)
         if box_iou(around[None], typical[None])[0, 0] >= AGREES:
             return mask, (around + typical) / 2
-    return instance_mask(image, heat, inside(typical, size), share), typical
+    return instance_mask(image, heat, clipped(typical, size), share), typical
 
 
-def inside(box: NDArray[np.float64], size: tuple[int, int]) -> NDArray[np.float64]:
+def clipped(box: NDArray[np.float64], size: tuple[int, int]) -> NDArray[np.float64]:
     """The part of a box inside an image.
 
     Args:
@@ -120,6 +120,6 @@ def instance_mask(
     segment = felzenszwalb(part, scale=GRAIN, sigma=0, min_size=least, channel_axis=2).ravel()
     mean = np.bincount(segment, shown.ravel()) / np.bincount(segment)
     mask[rows, columns] = (mean >= share * mean.max())[segment].reshape(shown.shape)
-    inside = np.zeros_like(mask)
-    inside[top:bottom, left:right] = True
-    return mask & inside
+    within = np.zeros_like(mask)
+    within[top:bottom, left:right] = True
+    return mask & within

@@ -22,7 +22,7 @@ from clearsight.data.geometry import resize
 from clearsight.data.loader import to_float
 from clearsight.errors import DataError, ModelError
 from clearsight.localisation.detections import Found, Settings
-from clearsight.localisation.instances import inside, laid, outline
+from clearsight.localisation.instances import clipped, laid, outline
 from clearsight.localisation.maps import class_heat, regions, sources
 from clearsight.localisation.suppression import suppressed, voted
 from clearsight.localisation.window_scores import WindowScorer
@@ -155,7 +155,7 @@ def find(search: Search, console: Console) -> tuple[list[Found], dict[int, NDArr
     found = []
     for i, box in zip(stay, boxes, strict=True):
         kind, score = int(things.kinds[i]), float(things.scores[i])
-        box = inside(box, size)
+        box = clipped(box, size)
         shown = _within_box(things.laid(i, size), box)
         mask = None if things.masks is None else things.masks[i]
         found.append(Found(tuple(box.tolist()), predictor.classes[kind], score, mask))

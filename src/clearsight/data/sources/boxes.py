@@ -129,7 +129,7 @@ def read_boxes(rows: BoxRows, name: str, notes: Sequence[str] = ()) -> Listing:
     boxed_rows = [r for r in range(len(rows.files)) if rows.boxes[r] is not None and of_image[r] in place]
     known = np.array([sizes[i] for i in kept], np.int64).reshape(-1, 2)
     image = np.array([place[of_image[r]] for r in boxed_rows], np.int64)
-    boxes, said = _checked(rows, boxed_rows, known[image])
+    boxes, units = _checked(rows, boxed_rows, known[image])
     chosen, repeats = _once(rows, boxed_rows, image, boxes)
     crowd = np.array([rows.crowd[boxed_rows[r]] for r in chosen], bool)
     if not len(chosen) or crowd.all():
@@ -144,7 +144,7 @@ def read_boxes(rows: BoxRows, name: str, notes: Sequence[str] = ()) -> Listing:
     )  # fmt: skip
     crops = boxed.crops()
     given = np.array([splits[i] for i in kept], dtype="<U5")[crops.image]
-    together = encode_labels([groups[i] or f"\t{i}" for i in kept])[0][crops.image]
+    grouped = encode_labels([groups[i] or f"\t{i}" for i in kept])[0][crops.image]
     stated = Stated(rows.origin, crops.labels, where=tuple(map(crops.name, range(len(crops)))))
     without = len(kept) - len(np.unique(boxed.image))
     about = [
@@ -152,9 +152,9 @@ def read_boxes(rows: BoxRows, name: str, notes: Sequence[str] = ()) -> Listing:
         "background",
         *([f"{count(without, 'image')} without objects, for background only"] if without else []),
         *([f"{count(int(crowd.sum()), 'crowd region')} neither object nor background"] if crowd.any() else []),
-        *said, *repeats, *respelled, *notes,
+        *units, *repeats, *respelled, *notes,
     ]  # fmt: skip
-    return Listing(name, crops, given, stated, together, tuple(about), tuple(lost), boxed=boxed)
+    return Listing(name, crops, given, stated, grouped, tuple(about), tuple(lost), boxed=boxed)
 
 
 def read_coco(path: Path) -> Listing:
