@@ -55,7 +55,7 @@ def test_a_table_and_coco_give_the_same_crops(folder):
     assert one.classes == other.classes == (BACKGROUND, "cat", "dog")
     assert one.source.squares.tolist() == other.source.squares.tolist()
     assert one.boxed.boxes.tolist() == [[10, 10, 30, 40], [60, 50, 80, 70], [5, 5, 25, 25]]
-    assert [one.words(i) for i in range(4)] == ["cat", "cat", "dog", "dog"]
+    assert [one.words(i) for i in range(6)] == ["cat"] * 3 + ["dog"] * 3
     assert len(np.unique(one.groups)) == 2
 
 

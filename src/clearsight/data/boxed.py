@@ -46,11 +46,19 @@ CONTEXT = 1.2
 """Side of a crop as a multiple of the longer side of its box."""
 
 SHIFT, ZOOM = 0.08, 1.2
-"""How far the second crop of an object is moved, as a share of its side, and enlarged or reduced, at most: windows
+"""How far further crops of an object are moved, as a share of its side, and enlarged or reduced, at most: windows
 rarely stand exactly on an object."""
 
-BESIDE = 0.3
-"""Largest overlap (IoU) of a background crop with the crop of an object [Girshick et al. 2014, section 2.3]."""
+BESIDE = 0.5
+"""Largest overlap (IoU) of a background crop with the crop of an object: a window that overlaps an object by less has
+not found it.
+"""
+
+PER_OBJECT = 3
+"""Crops of each object, one of them exact; and background crops drawn for it, two beside it and one elsewhere."""
+
+REACH = 0.6
+"""How far the middle of a crop beside an object lies from the middle of the object, as a share of its crop, at most."""
 
 TRIES = 50
 """Random places tried for each background crop."""
@@ -139,12 +147,12 @@ class BoxedImages:
         return bool(self.masks) and all(mask is not None for mask in self.masks)
 
     def crops(self) -> Crops:
-        """The crops to learn from: two of every object, and as many of the background.
+        """The crops to learn from: `PER_OBJECT` of every object, and as many of the background.
 
-        The second crop of an object is moved and scaled at random by up to `SHIFT` and `ZOOM`. Half of the background
-        crops overlap no box; the others lie beside an object and overlap its crop by at most `BESIDE`, so that a part
-        of an object, or a window much too large or small for it, is background too. The crops of an image follow from
-        its name and boxes alone.
+        All crops of an object but the first are moved and scaled at random by up to `SHIFT` and `ZOOM`. A third of the
+        background crops overlap no box; the others overlap the crop of an object, but by at most `BESIDE`, so that a
+        part of an object, or a window much too large or small for it, is background too. The crops of an image depend
+        on its name and on the boxes alone.
 
         Returns:
             The crops, in the order of the images.
@@ -159,9 +167,9 @@ class BoxedImages:
             rng = np.random.default_rng(zlib.crc32(self.files.paths[i].name.encode("utf-8", "backslashreplace")))
             own = np.flatnonzero(self.image[things] == i)
             own = own[np.lexsort(self.boxes[things[own]].T)]  # whatever their order in the file
-            moved = _moved(self.boxes[things[own]], rng)
-            for k, one, other in zip(own, exact[own], moved, strict=True):
-                rows += [(i, square, self.labels[things[k]]) for square in (one, other)]
+            moved = [_moved(self.boxes[things[own]], rng) for _ in range(PER_OBJECT - 1)]
+            for k, *squares in zip(own, exact[own], *moved, strict=True):
+                rows += [(i, square, self.labels[things[k]]) for square in squares]
             sides = exact[:, 2] if len(exact) else np.array([min(self.sizes[i])])
             crowds = self.boxes[self.crowd & (self.image == i)]
             free = _free(self.sizes[i], sides, self.boxes[things[own]], crowds, rng)
@@ -325,18 +333,18 @@ def _moved(boxes: Floats, rng: np.random.Generator) -> Indices:
 
 
 def _free(size: Indices, sides: Indices, boxes: Floats, crowds: Floats, rng: np.random.Generator) -> list[Indices]:
-    """Background crops of an image of `size` (width, height): as many as crops of its objects, two at least. boxes,
+    """Background crops of an image of `size` (width, height): `PER_OBJECT` for each object, two at least. boxes,
     crowds: of its objects and crowds. sides: of the crops of all objects, from which lengths are drawn.
     """
     own, found = squares_around(boxes), []
     near = _corners(own)
-    for number in range(max(2, 2 * len(own))):
-        beside = bool(number % 2) and len(own) > 0
+    for number in range(max(2, PER_OBJECT * len(own))):
+        beside = bool(number % PER_OBJECT) and len(own) > 0
         for _ in range(TRIES):
             if beside:
                 left, top, side = own[rng.integers(len(own))]
                 length = max(1, round(float(side) * 2 ** rng.uniform(-1, 1)))
-                middle = np.array([left, top]) + side / 2 + side * rng.uniform(-1, 1, 2)
+                middle = np.array([left, top]) + side / 2 + side * rng.uniform(-REACH, REACH, 2)
             else:
                 length = max(1, round(float(sides[rng.integers(len(sides))]) * ZOOM ** rng.uniform(-1, 1)))
                 middle = rng.uniform(0, size)
@@ -344,7 +352,8 @@ def _free(size: Indices, sides: Indices, boxes: Floats, crowds: Floats, rng: np.
             corners = _corners(square[None])
             overlap = box_iou(corners, near if beside else boxes).max(initial=0)
             within = ((middle >= 0) & (middle < size)).all()
-            if within and overlap <= (BESIDE if beside else 0) and not box_iou(corners, crowds).any():
+            fits = 0 < overlap <= BESIDE if beside else overlap == 0
+            if within and fits and not box_iou(corners, crowds).any():
                 found.append(square)
                 break
     return found

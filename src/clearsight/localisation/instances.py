@@ -26,7 +26,7 @@ GRAIN = 60
 
 
 AGREES = 0.4
-"""Overlap (IoU) of the box around a mask with the typical box of the class from which it takes its place."""
+"""Overlap (IoU) of the box around a mask with the typical box of its class from which both count."""
 
 
 def outline(
@@ -36,7 +36,7 @@ def outline(
     typical: NDArray[np.float64],
     share: float,
 ) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
-    """The mask of an object and the box around it.
+    """The mask of an object, and its box.
 
     Args:
         image: the image (H, W, C).
@@ -46,8 +46,8 @@ def outline(
         share: as for `instance_mask`.
 
     Returns:
-        The mask (H, W) in the window, and the box around it. If that differs from the typical box, which overlaps it by
-        less than `AGREES`, the mask in the typical box, and the typical box.
+        The mask (H, W) in the window, and the mean of the box around it and the typical box. If these overlap by less
+        than `AGREES`, the mask in the typical box, and the typical box.
     """
     size = heat.shape[0], heat.shape[1]
     mask = instance_mask(image, heat, clipped(window, size), share)
@@ -55,7 +55,7 @@ def outline(
     if len(rows):
         around = np.array([columns[0], rows[0], columns[-1] + 1, rows[-1] + 1], np.float64)
         if box_iou(around[None], typical[None])[0, 0] >= AGREES:
-            return mask, around
+            return mask, (around + typical) / 2
     return instance_mask(image, heat, clipped(typical, size), share), typical
 
 
@@ -120,6 +120,6 @@ def instance_mask(
     segment = felzenszwalb(part, scale=GRAIN, sigma=0, min_size=least, channel_axis=2).ravel()
     mean = np.bincount(segment, shown.ravel()) / np.bincount(segment)
     mask[rows, columns] = (mean >= share * mean.max())[segment].reshape(shown.shape)
-    window = np.zeros_like(mask)
-    window[top:bottom, left:right] = True
-    return mask & window
+    within = np.zeros_like(mask)
+    within[top:bottom, left:right] = True
+    return mask & within

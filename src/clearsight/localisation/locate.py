@@ -26,6 +26,9 @@ from clearsight.localisation.detections import Found, Located, Settings
 from clearsight.localisation.maps import Source, class_heat, regions, sources
 from clearsight.predictor import Images, Predictor
 
+SHARE, SEGMENT_SHARE = 0.5, 0.4
+"""Shares of a map's maximum from which a pixel, or the mean of a segment, belongs to the class."""
+
 METHODS: dict[str, str] = {
     "cam": "boxes from class-activation maps, in one pass over the whole image",
     "window": "boxes from confident predictions in windows of the model's input size that slide over the image",
@@ -67,6 +70,7 @@ def locate(
         method, settings = "window", for_detection(settings, record, predictor.shape[1])
     named: Sequence[Any] = [target] if isinstance(target, str | bytes | int | np.integer) else target or []
     asked = None if target is None else list(dict.fromkeys(predictor.bundle.task.index_of(name) for name in named))
+    settings = replace(settings, share=settings.share or SHARE)
     ways = [] if method == "window" else _ways(predictor, settings, must=method == "cam")
     if ways:
         _refuse_windows(method, settings)
@@ -93,8 +97,9 @@ def for_detection(settings: Settings, record: DetectionRecord, side: int) -> Set
         else (side / math.sqrt(low * high),)
     )
     return replace(
-        settings, background=settings.background or record.background, scales=settings.scales or scales, keep_ood=True
-    )
+        settings, background=settings.background or record.background, scales=settings.scales or scales,
+        share=settings.share or SEGMENT_SHARE, keep_ood=True,
+    )  # fmt: skip
 
 
 def check(predictor: Predictor, method: str, settings: Settings) -> None:
@@ -171,7 +176,7 @@ def _each(
         yield Located(
             image=name, method="cam" if ways else "window", found=tuple(found),
             labels=tuple(predictor.classes[k] for k in numbers), numbers=tuple(numbers), heat=heat,
-            share=settings.share, pixels=original, facts=facts, seconds=time.perf_counter() - began,
+            share=settings.share or SHARE, pixels=original, facts=facts, seconds=time.perf_counter() - began,
         )  # fmt: skip
 
 
@@ -231,7 +236,7 @@ def _by_maps(
     found = [
         Found(box, name, float(probabilities[k]) * mean)
         for k, name, one in zip(targets, names, heat, strict=True)
-        for box, mean in regions(one, settings.share)
+        for box, mean in regions(one, settings.share or SHARE)
     ]
     return targets, sorted(found, key=lambda f: -f.score), heat, facts
 

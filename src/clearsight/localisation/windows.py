@@ -101,6 +101,25 @@ class Search:
         middle, half = (windows[:, :2] + windows[:, 2:]) / 2, (windows[:, 2:] - windows[:, :2]) * shape / 2
         return np.concatenate([middle - half, middle + half], axis=1)
 
+    @property
+    def share(self) -> float:
+        """Share of a map's maximum from which a place belongs to the class."""
+        assert self.settings.share is not None, "`locate` fills it in"
+        return self.settings.share
+
+    def strongest(self, probabilities: Floats) -> Floats:
+        """The probability that a class must have to be the one of its place.
+
+        Args:
+            probabilities: of every class (..., K).
+
+        Returns:
+            The largest (...). For a model trained on boxes the background does not take part: the threshold alone
+            decides how probable an object must be.
+        """
+        taking_part = probabilities if self.record is None else probabilities[..., list(self.targets)]
+        return np.asarray(taking_part.max(-1))
+
     def rivals(self, kinds: NDArray[np.int64]) -> NDArray[np.int64]:
         """Groups within which boxes compete.
 
@@ -153,16 +172,16 @@ def _one_each(search: Search, seen: Sure, facts: dict[str, Any]) -> Things:
     maps = _within(search, pixels, kinds)
     boxes = search.shaped(windows, kinds)
     if search.settings.tight and maps is not None:
-        boxes = np.stack([_tight(*pair, search.settings.share) for pair in zip(windows, maps, strict=True)])
+        boxes = np.stack([_tight(*pair, search.share) for pair in zip(windows, maps, strict=True)])
     things = Things(windows, boxes, kinds, own, maps)
     return things if search.record is None or maps is None else _outlined(search, things)
 
 
 def _outlined(search: Search, things: Things) -> Things:
-    """Objects with their masks, and boxes around these where they agree with the typical shape."""
+    """Objects with their masks, and boxes that these agree with."""
     size = search.image.shape[0], search.image.shape[1]
     pairs = [
-        outline(search.image, things.laid(i, size), window, box, search.settings.share)
+        outline(search.image, things.laid(i, size), window, box, search.share)
         for i, (window, box) in enumerate(zip(things.windows, things.boxes, strict=True))
     ]
     masks = np.array([mask for mask, _ in pairs], bool).reshape(-1, *size)
@@ -182,7 +201,7 @@ def _parts_of(search: Search, seen: Sure, facts: dict[str, Any]) -> Things:
     for i, (window, heat) in enumerate(zip(windows, maps, strict=True)):
         whole = np.array([heat.shape[1], heat.shape[0]])
         open_low, open_high = window[:2] > 0.5, window[2:] < limit - 0.5
-        for box, mean in regions(heat, search.settings.share):
+        for box, mean in regions(heat, search.share):
             low, high = np.array(box[:2]), np.array(box[2:])
             if (open_low & (low <= 0)).any() or (open_high & (high >= whole)).any():
                 continue
@@ -209,7 +228,7 @@ def _confirmed(
     own = probabilities[row, kinds]
     good = own >= search.least[kinds]
     if search.alone:
-        good &= own >= probabilities[row].max(1)
+        good &= own >= search.strongest(probabilities[row])
     if is_ood is not None and not search.settings.keep_ood:
         facts["out of distribution"] = int((good & is_ood[row]).sum())
         good &= ~is_ood[row]
@@ -265,7 +284,7 @@ def _scan(search: Search, console: Console) -> tuple[Sure, dict[str, Any]]:
         count += rows * columns
         chosen = grid >= np.maximum(search.least / 2, 1e-6)
         if search.alone:
-            chosen &= grid >= grid.max(2, keepdims=True)
+            chosen &= grid >= search.strongest(grid)[..., None]
         chosen[..., np.setdiff1d(np.arange(classes), search.targets)] = False
         y, x, kind = np.nonzero(chosen)
         scaled = (rows - 1) * step[0] + window[0], (columns - 1) * step[1] + window[1]

@@ -79,7 +79,7 @@ class BoxRows:
             self.where, self.files, self.boxes, self.labels, self.crowd, self.masks, self.splits, self.groups,
         )  # fmt: skip
         for column, value in zip(columns, values, strict=True):
-            column.append(value)  # type: ignore[attr-defined]
+            column.append(value)
 
 
 def corner_columns(columns: Sequence[str]) -> tuple[str, ...] | None:
@@ -107,7 +107,7 @@ def read_boxes(rows: BoxRows, name: str, notes: Sequence[str] = ()) -> Listing:
         notes: on how the file was read.
 
     Returns:
-        The listing of the crops: two of each object, and crops of the class `background`. Crops of an image are a
+        The listing of the crops: several of each object, and of the class `background`. Crops of an image are a
         group, so they stay on one side of every split.
 
     Raises:
@@ -117,7 +117,7 @@ def read_boxes(rows: BoxRows, name: str, notes: Sequence[str] = ()) -> Listing:
         raise DataError(f"{rows.origin} lists no images", found="0 rows")
     texts = list(dict.fromkeys(rows.files))
     paths, respelled = located(texts, rows.root, rows.origin)
-    sizes, lost = _sizes(paths, rows)
+    sizes, lost = _sizes(texts, paths, rows)
     number = {text: i for i, text in enumerate(texts)}
     of_image = np.array([number[text] for text in rows.files])
     splits, groups = (
@@ -172,7 +172,7 @@ def read_coco(path: Path) -> Listing:
     """
     try:
         content = json.loads(path.read_text(encoding="utf-8-sig"))
-        images = {one["id"]: one for one in content["images"]}
+        images: dict[Any, dict[str, Any]] = {one["id"]: one for one in content["images"]}
         names = {one["id"]: str(one["name"]) for one in content["categories"]}
         objects = [(one["image_id"], one["category_id"], one["bbox"], one) for one in content["annotations"]]
     except (OSError, ValueError, LookupError, TypeError, RecursionError) as error:
@@ -210,7 +210,9 @@ def read_coco(path: Path) -> Listing:
     return read_boxes(rows, path.stem)
 
 
-def _sizes(paths: Sequence[Path], rows: BoxRows) -> tuple[list[tuple[int, int] | None], list[str]]:
+def _sizes(
+    texts: Sequence[str], paths: Sequence[Path], rows: BoxRows
+) -> tuple[list[tuple[int, int] | None], list[str]]:
     """Width and height of each image, None for one that cannot be read; and what to say of those."""
 
     def one(path: Path) -> tuple[int, int] | str:
@@ -257,7 +259,7 @@ def _checked(rows: BoxRows, chosen: Sequence[int], sizes: NDArray[np.int64]) -> 
     """The boxes (B, 4) of some rows in pixels, inside their images of `sizes` (B, 2); DataError for others."""
     boxes = np.array([rows.boxes[r] for r in chosen], np.float64).reshape(-1, 4)
 
-    def refuse(bad: Any, what: str, expected: str, fix: str | None = None) -> None:
+    def refuse(bad: NDArray[np.bool_] | np.bool_, what: str, expected: str, fix: str | None = None) -> None:
         if bad.any():
             i = int(np.flatnonzero(bad)[0])
             box, (width, height) = ", ".join(f"{v:g}" for v in boxes[i]), sizes[i]

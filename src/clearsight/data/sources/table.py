@@ -57,8 +57,8 @@ def read_frame(
     label_column = next((columns[c] for c in _LABEL if c in columns), None)
     corners = corner_columns(list(columns))
     if corners is not None and path_column is not None and label_column is not None:
-        of_boxes = [path_column, label_column, *(columns[c] for c in corners)]
-        return read_boxes(_box_rows(frame, of_boxes, columns, root, origin, row), name, notes)
+        positions = [path_column, label_column, *(columns[c] for c in corners)]
+        return read_boxes(_box_rows(frame, positions, columns, root, origin, row), name, notes)
     others = [] if label_column is not None else _number_columns(frame, columns, path_column)
     if path_column is None or (label_column is None and not others):
         raise DataError(
