@@ -1,6 +1,7 @@
 """The leaderboard: ranked on validation, resumed, reproducible, with the models that could not be trained."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -132,3 +133,12 @@ def test_what_was_measured_is_kept_as_numbers(climbed):
     kept = json.loads((climbed.folder / "comparison.json").read_text())
     assert [s["name"] for s in kept["standings"]] == [s.name for s in climbed.standings]
     assert kept["images"]["train"] + kept["images"]["val"] + kept["images"]["test"] == pytest.approx(600, abs=20)
+
+
+def test_a_significant_difference_has_a_direction():
+    best = replace(standing("best", 0.9, 1.0), test_accuracy=0.8)
+    for accuracy, p, words in ((0.9, 0.01, "significantly better"), (0.7, 0.01, "significantly worse"),
+                               (0.7, 0.2, "no significant difference")):  # fmt: skip
+        other = replace(standing("other", 0.8, 1.0), test_accuracy=accuracy, p_best=p)
+        assert other.apart_words(best) == f"{words} (p = {p})"
+    assert best.apart_words(best) == "best on validation"

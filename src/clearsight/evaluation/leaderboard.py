@@ -87,8 +87,9 @@ def default_candidates(short_side: int) -> tuple[Candidate, ...]:
 @dataclass(frozen=True)
 class Standing:
     """The result of a candidate. Accuracies are shares; train_seconds of its whole training; image_seconds of one
-    image, from pixels to probabilities, in the batches of the test; size in bytes. p_best: of being no worse than the
-    best candidate on the test images, corrected for the number of candidates; 1 for the best itself.
+    image, from pixels to probabilities, in the batches of the test; size in bytes. p_best: p-value of being as
+    accurate on the test images as the candidate that is best on validation, corrected for the number of candidates; 1
+    for that one.
     """
 
     name: str
@@ -103,15 +104,14 @@ class Standing:
     image_seconds: float
     size: int
 
-    def apart_words(self, best: bool) -> str:
-        """Whether it differs significantly from the best one on the test images."""
-        if best:
+    def apart_words(self, best: Standing) -> str:
+        """Whether it differs significantly on the test images from the candidate that is best on validation."""
+        if self is best:
             return "best on validation"
-        return (
-            f"significantly worse (p = {self.p_best:.2g})"
-            if self.p_best < APART
-            else f"no significant difference (p = {self.p_best:.2g})"
-        )
+        p = f"(p = {self.p_best:.2g})"
+        if self.p_best >= APART:
+            return f"no significant difference {p}"
+        return f"significantly {'better' if self.test_accuracy > best.test_accuracy else 'worse'} {p}"
 
 
 @dataclass(frozen=True, repr=False, eq=False)
@@ -147,7 +147,7 @@ class Leaderboard(Result):
             lines.append(
                 f"{place:3d} {s.name:<{width}}  {percent(s.val_accuracy):>11}  {percent(s.test_accuracy):>6}  "
                 f"{percent(low)} to {percent(high)}  {short_duration(s.train_seconds):>8}  "
-                f"{short_duration(s.image_seconds):>9}  {size_words(s.size):>7}  {s.apart_words(place == 1)}"
+                f"{short_duration(s.image_seconds):>9}  {size_words(s.size):>7}  {s.apart_words(self.standings[0])}"
             )
         lines += [f"    {name:<{width}}  left out: {why}" for name, why in self.failed.items()]
         return "\n".join([*lines, f"\n  use      {self.advice}: {self.why}"])

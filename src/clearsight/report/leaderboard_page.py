@@ -34,7 +34,7 @@ class LeaderboardRenderer(Renderer[Leaderboard]):
                 "test": percent(s.test_accuracy),
                 "interval": f"{percent(s.test_interval[0])} to {percent(s.test_interval[1])}",
                 "bar": interval_bar(s.test_accuracy, s.test_interval),
-                "apart": s.apart_words(place == 1),
+                "apart": s.apart_words(found.standings[0]),
                 "train": short_duration(s.train_seconds),
                 "image": short_duration(s.image_seconds),
                 "size": size_words(s.size),
