@@ -263,7 +263,7 @@ def _balance(dataset: Dataset, known: NDArray[np.int64]) -> list[Finding]:
             Finding(
                 "tiny-classes",
                 "warning",
-                f"{count(len(tiny), thing, things)} with fewer than 20 training images: {some}"
+                f"{count(len(tiny), thing, things)} with fewer than 20 images outside the test split: {some}"
                 + (", ..." if len(tiny) > 5 else ""),
                 f"add images; with fewer than 20 per {thing}, neither training nor evaluation is reliable",
                 {things: tiny},

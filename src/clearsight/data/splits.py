@@ -297,11 +297,13 @@ def require_sizes(units: Units, among: Indices, classes: Sequence[str], needed: 
         if counts[i] < needed
     ]
     if small:
+        several = len(classes) > 1
         raise DataError(
-            f"too few readable images to split {count(len(small), 'class', 'classes')} in {where}",
+            f"too few readable images to split {count(len(small), 'class', 'classes') if several else 'the images'} "
+            f"in {where}",
             found=", ".join(small[:5]) + (", ..." if len(small) > 5 else ""),
-            expected=f"at least {needed} {'groups' if units.grouped else 'images'} per class",
-            fix="add images, or remove or merge these classes",
+            expected=f"at least {needed} {'groups' if units.grouped else 'images'}{' per class' if several else ''}",
+            fix="add images, or remove or merge these classes" if several else "add images",
         )
 
 

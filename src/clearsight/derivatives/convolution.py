@@ -44,11 +44,10 @@ def output_side(side: int, kernel: int, stride: int = 1, padding: int = 0) -> in
         ValueError: there is none.
     """
     places = (side - kernel + 2 * padding) // stride + 1
-    if stride < 1 or padding < 0 or side - kernel + 2 * padding < 0:
-        raise ValueError(
-            f"a kernel of side {kernel} does not fit into an input of side {side} "
-            f"with padding {padding} and stride {stride}"
-        )
+    if stride < 1 or padding < 0:
+        raise ValueError(f"stride must be at least 1 and padding at least 0, not {stride} and {padding}")
+    if side - kernel + 2 * padding < 0:
+        raise ValueError(f"a kernel of side {kernel} does not fit into an input of side {side} with padding {padding}")
     return places
 
 

@@ -194,9 +194,10 @@ def _curves(test: ClassEvaluation, thing: str) -> tuple[Section, ...]:
     words = (
         f"One-vs-rest curves on the test {thing}s, over all thresholds on the probability of each class"
         + several * (len(test.roc) > 1)
-        + ". **ROC**: the share of images of the class that are predicted as it against the share of other images "
-        "predicted as it. **Precision and recall**: the share of predictions of the class that are correct against "
-        "the share of its images that are found. To change the operating point, train with `--min-precision`, "
+        + ". **ROC**: true positive rate (the share of images of the class that are predicted as that class) against "
+        "false positive rate (the share of all other images that are predicted as that class). **Precision and "
+        "recall**: precision (the share of predictions of the class that are correct) against recall (the share of "
+        "images of the class that are predicted correctly). To change the operating point, train with `--min-precision`, "
         "`--min-recall` or `--costs`."
     )
     return (Section("curves-by-threshold", "ROC, precision and recall", (Charts(charts, words),), link="ROC"),)

@@ -62,7 +62,7 @@ def read_frame(
     others = [] if label_column is not None else _number_columns(frame, columns, path_column)
     if path_column is None or (label_column is None and not others):
         raise DataError(
-            f"{origin} lacks a column",
+            f"{origin} has no column of images, or none of labels or targets",
             found=", ".join(map(str, frame.columns)) or "no columns",
             expected=f"one of {', '.join(_PATH)} and one of {', '.join(_LABEL)}, or numeric columns to predict",
         )

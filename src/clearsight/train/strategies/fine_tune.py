@@ -354,7 +354,7 @@ def _jointly(
         FOLDS,
         f"{len(members)}, with averaged probabilities",
         f"each network was trained without one fold and validated on it; {percent(right.mean())} of {len(right):,} "
-        "images are correct",
+        "validation images are classified correctly",
     )
     context.note_folds(f"{FOLDS} agree", fitted.validation_indices, right, "accuracy")
     joint = np.log(np.maximum(np.mean([softmax(z) for z in of_unseen], axis=0), 1e-30))

@@ -39,7 +39,9 @@ def train_further(context: TrainContext, previous: Previous) -> TrainResult | No
     if old is None:
         return None
     if tuple(old.spec["head"].get("widths", ())) != tuple(context.config.transfer.widths):
-        context.note("continued from", "the published weights", "--head-widths asks for another head than the run has")
+        context.note(
+            "continued from", "the published weights", "--head-widths specifies a different head from that of the run"
+        )
         return None
     probe, features = _with_head(context, previous, published, old)
     place = None if context.config.transfer.freeze_to else _frozen_up_to(probe, published)

@@ -10,7 +10,7 @@ import { percent, signed } from "./words.js";
 
 const NAMES = {
   "anomaly-map": "Anomaly map: how far each region is from normal",
-  "grad-cam": "Grad-CAM: maps of a layer, weighted by their gradients",
+  "grad-cam": "Grad-CAM: feature maps of a layer, weighted by their mean gradients",
   saliency: "Saliency: the gradient of the prediction",
   smoothgrad: "SmoothGrad: the gradient, averaged over noisy copies",
   "integrated-gradients": "Integrated Gradients: gradients averaged from a blurred image to the original",
