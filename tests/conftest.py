@@ -150,7 +150,7 @@ def new_cache(tmp_path_factory: pytest.TempPathFactory, shared: Path) -> Callabl
 
 @pytest.fixture(scope="session", autouse=True)
 def far_probes_drawn_once() -> Iterator[None]:
-    """Far images are the same for every run of a shape, and drawing their pages of text takes a fifth of a short
+    """Far-OOD images are the same for every run of a shape, and drawing their pages of text takes a fifth of a short
     training: a process draws them once.
     """
     with pytest.MonkeyPatch.context() as patch:

@@ -218,7 +218,7 @@ def _far(lines: Sequence[Line]) -> list[Row]:
         means, least = _ood_lines(own, "far mean"), _ood_lines(own, "far least")
         if means:
             found.append(
-                Row("far images flagged, mean over their kinds", name, len(means), f"{100 * np.mean(means):.1f} %",
+                Row("far-OOD images flagged, mean over their kinds", name, len(means), f"{100 * np.mean(means):.1f} %",
                     f"{100 * min(means):.1f} %; lowest of any kind {100 * min(least):.0f} %",
                     "every run at least 95 %, every kind at least 85 %", min(means) >= 0.95 and min(least) >= 0.85)
             )  # fmt: skip

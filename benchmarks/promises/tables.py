@@ -31,7 +31,7 @@ probable class is always in the set, so if the accuracy of a model exceeds the s
 its sets. In that case, the upper end of the range is the coverage of MAPIE's sets after adding the most probable class,
 plus one point for their randomisation. Set sizes are also compared with those of MAPIE's sets after adding this class.
 
-Far images belong to none of a model's classes: noise, constant images, pages of text, and images from unrelated data
+Far-OOD images belong to none of a model's classes: noise, constant images, pages of text, and images from unrelated data
 sets.
 """
 
@@ -100,7 +100,7 @@ def _table(measure: str, some: Sequence[Row]) -> str:
 
 
 def _far_matrix(lines: Sequence[Line]) -> str:
-    """Of every model the mean share of far images flagged, by far set."""
+    """Of every model the mean share of far-OOD images flagged, by far set."""
     shares: dict[str, dict[str, list[float]]] = {}
     for line in lines:
         for name, share in (line.get("ood") or {}).get("far", {}).items():
@@ -109,8 +109,8 @@ def _far_matrix(lines: Sequence[Line]) -> str:
         return ""
     names = list(dict.fromkeys(name for one in shares.values() for name in one))
     head = (
-        "### Far images flagged, by model and kind\n\nMean percentage over the runs. "
-        "Rows are models, columns are kinds of far images."
+        "### Far-OOD images flagged, by model and kind\n\nMean percentage over the runs. "
+        "Rows are models, columns are kinds of far-OOD images."
     )
     head += f"\n\n| model | {' | '.join(names)} |\n"
     body = "".join(

@@ -38,7 +38,7 @@ def require_same(predictions, expected):
         assert (found.label, list(found.set)) == (then["label"], then["set"])
         for name in ("probability", "uncertainty"):
             assert getattr(found, name) == pytest.approx(then[name], abs=1e-6), name
-        assert found.ood_percentile is None, "its OOD scores missed far images and are not used any more"
+        assert found.ood_percentile is None, "its OOD scores missed far-OOD images and are not used any more"
 
 
 def test_a_bundle_gives_the_same_predictions(previous, images):

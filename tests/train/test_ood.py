@@ -1,4 +1,4 @@
-"""The OOD detector as it is trained: false alarms as stated, far images flagged, classes left out honestly."""
+"""The OOD detector as it is trained: false alarms as stated, far-OOD images flagged, classes left out honestly."""
 
 import json
 import shutil

@@ -43,7 +43,7 @@ class Point:
 
 @dataclass(frozen=True)
 class Example:
-    """An image, its prediction, and the attacked image at the smallest epsilon that changed the prediction."""
+    """An image, its prediction, and the adversarial image at the smallest epsilon that changed the prediction."""
 
     image: str
     epsilon: float
@@ -181,7 +181,7 @@ def attack(
 
 @dataclass(frozen=True, eq=False)
 class _State:
-    """The state of the attacked images.
+    """The state of the adversarial images.
 
     pixels (N, C, H, W), truth (N,) and probabilities (N, K) of images as they are; right (N,): the answer is right in
     spite of every attack; reached (N,): some attack got the target's answer.
@@ -219,11 +219,11 @@ class _State:
         return Point(epsilon, float(self.right.mean()), interval, share)
 
     def note(self, rows: NDArray[np.intp], moved: torch.Tensor, epsilon: float) -> None:
-        """Predict attacked images, and keep the first examples.
+        """Predict adversarial images, and keep the first examples.
 
         Args:
             rows: their rows.
-            moved: the attacked images, as the network takes them.
+            moved: the adversarial images, as the network takes them.
             epsilon: the epsilon of the attack.
         """
         after = self.predictor.predict_proba(moved.numpy())

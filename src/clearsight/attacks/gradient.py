@@ -1,6 +1,6 @@
 """Attacks that follow the gradient: FGSM and PGD, in the L-infinity and the L2 norm, targeted or not.
 
-They stand below training, which may train on attacked images; `attacks` measures what they do to a finished model.
+They stand below training, which may train on adversarial images; `attacks` measures what they do to a finished model.
 
 x (N, C, H, W) float32 in [0, 1]; labels (N,), the true classes, or those to reach when targeted; epsilon is a distance
 in these pixels: the largest change of any one (linf), or the Euclidean length of all changes of an image (l2). Every
@@ -45,7 +45,7 @@ def fgsm(
         batch: batch size, in images.
 
     Returns:
-        Attacked images, same shape as `x`, in [0, 1].
+        Adversarial images, same shape as `x`, in [0, 1].
     """
     check(epsilon, norm)
     moved = [
@@ -87,7 +87,7 @@ def pgd(
         progress: called with the number of images done and of all.
 
     Returns:
-        Attacked images, same shape as `x`, in [0, 1].
+        Adversarial images, same shape as `x`, in [0, 1].
 
     Raises:
         ConfigError: the number of steps is below 1.
@@ -125,7 +125,7 @@ def attacker(
         batch: batch size, in images.
 
     Returns:
-        Function of network, images, labels and epsilon that returns attacked images.
+        Function of network, images, labels and epsilon that returns adversarial images.
     """
     if method == "fgsm":
         return partial(fgsm, norm=norm, targeted=targeted, batch=batch)

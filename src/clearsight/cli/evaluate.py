@@ -60,7 +60,8 @@ def run(arguments: argparse.Namespace) -> None:
 
         if arguments.average_by and (arguments.tta or arguments.others):
             raise ConfigError(
-                "--average-by cannot be combined with test-time augmentation or other models", found="--tta" if arguments.tta else "--with",
+                "--average-by cannot be combined with test-time augmentation or other models",
+                found="--tta" if arguments.tta else "--with",
                 fix="drop --average-by or the other option",
             )  # fmt: skip
         if arguments.tta:

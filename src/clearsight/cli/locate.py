@@ -32,8 +32,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--threshold", type=float, metavar="X",
-        help="minimum probability of a class, 0 to 1 (default: none for cam, 0.5 for window; for labels, their own "
-        "thresholds)",
+        help="minimum probability of a class, 0 to 1 (default: none for cam, 0.5 for window; for multi-label models, "
+        "the threshold of each label)",
     )  # fmt: skip
     parser.add_argument(
         "--share", type=float, metavar="X",

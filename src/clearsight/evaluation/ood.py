@@ -73,7 +73,7 @@ def check_ood(
         coverage: coverage of the prediction sets, in (0, 1).
 
     Returns:
-        Share of false alarms with its interval, and coverage.
+        False alarm rate with its interval, and coverage.
     """
     n = len(outputs)
     in_set = task.prediction_sets(outputs, ood, PredictOptions(coverage))

@@ -74,7 +74,7 @@ def trust_panel(
 
 
 def far_images_flagged(predictor: Predictor) -> tuple[int, int]:
-    """How many of how many far images, such as noise and constants, are flagged."""
+    """How many of how many far-OOD images, such as noise and constants, are flagged."""
     flagged, tried = 0, 0
     for probes in far_probes(predictor.shape, SEED).values():
         found = predictor.ood(model_output(predictor, CachedPixels(probes, {}, ""), np.arange(len(probes))))

@@ -169,7 +169,11 @@ def _fed(
             f"scales the same unit of its input by {scale:.3g} and shifts it",
         )
     spans = inputs.shape[1:] != torch.Size(node.places[1:])
-    operation = "combines the same unit over a window" if spans else "transforms each value of the same unit separately"
+    operation = (
+        "combines the values of the same unit of its input over a window"
+        if spans
+        else "applies an element-wise function to the same unit of its input"
+    )
     return [Feeder(number, unit, None, None if spans else value)], None, operation
 
 

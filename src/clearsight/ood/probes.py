@@ -1,4 +1,4 @@
-"""Built-in far images: noise, constants, patterns and pages of text, which belong to no set of pictures.
+"""Built-in far-OOD images: noise, constants, patterns and pages of text, which belong to no set of pictures.
 
 A detector of out-of-distribution images that misses them is of little use, whatever it says of classes left out.
 """
@@ -29,7 +29,7 @@ LINE = 100
 
 
 def far_probes(shape: Shape, seed: int = 0, count: int = COUNT) -> dict[str, Floats]:
-    """Far images by kind, each (count, C, H, W) float32 in [0, 1]; the same for the same seed.
+    """Far-OOD images by kind, each (count, C, H, W) float32 in [0, 1]; the same for the same seed.
 
     Args:
         shape: (C, H, W) of the images wanted, in gray (C = 1) or colour.

@@ -87,7 +87,7 @@ def _measured(groups: tuple[tuple[str, ...], ...], why: str) -> str:
     words = "; ".join(listed(list(group)) for group in groups)
     return (
         f"AUROC is the probability that an image of a left-out class has a higher score than one of a known "
-        f"class: 0.5 is chance level, 1 is perfect. It was measured with {why}: {words}."
+        f"class: 0.5 is chance level, 1 is perfect. It was measured by {why}: {words}."
     )
 
 

@@ -197,7 +197,8 @@ def _add_explain(app: FastAPI, worker: Worker, images_of: Images) -> None:
             Query(description=f"one of {', '.join(METHOD_WORDS)}; `GET /v1/model` lists those the model supports"),
         ] = None,
         target: Annotated[
-            str | None, Query(description="class, label or number to explain (default: the prediction)")
+            str | None,
+            Query(description="name of the class, label or numeric target to explain (default: the prediction)"),
         ] = None,
         samples: Annotated[
             int | None, Query(ge=2, le=MAX_SAMPLES, description="number of noisy copies, steps or coalitions")

@@ -123,7 +123,7 @@ class Health(BaseModel):
 
 
 class AttackBody(BaseModel):
-    """An attacked image. target: the class to reach, null for an untargeted attack. largest, length: L-infinity and L2
+    """An adversarial image. target: the class to reach, null for an untargeted attack. largest, length: L-infinity and L2
     norm of the change, for pixels from 0 to 1. before, after: predictions. difference: the change around gray,
     amplified by gain.
     """

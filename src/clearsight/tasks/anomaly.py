@@ -5,7 +5,7 @@ A model gives each image a score, larger for stranger. Held-out normal images, V
     p = (1 + how many of them score at least as high) / (V + 1)
 
 is a p-value: among normal images it falls below any a in at most the share a, whatever the model
-[Vovk et al. 2005; Bates et al. 2023]. An image is called an anomaly where p is at most the share of false alarms asked
+[Vovk et al. 2005; Bates et al. 2023]. An image is called an anomaly where p is at most the false alarm rate asked
 for; with V images no share below 1 / (V + 1) can be promised.
 
 No anomaly was seen in training, so the probability of one rests on two assumptions, both stored in the card:
@@ -141,7 +141,9 @@ class Anomaly(Task):
         notes = dataset.notes
         stated = anomalous & np.isin(dataset.given, _learned_from(dataset))
         if stated.any() and not options.evaluating:
-            left = f"images of other classes in the training splits are left out: {int(stated.sum())}"
+            left = (
+                f"images of anomalous classes in the training and validation splits are left out: {int(stated.sum())}"
+            )
             notes = tuple(dict.fromkeys((*notes, left)))
         return replace(dataset, task=cls, names=NAMES, values=anomalous[:, None].astype(np.float32), notes=notes)
 
@@ -186,7 +188,7 @@ class Anomaly(Task):
 
     @property
     def alarm_rate(self) -> float:
-        """The share of false alarms that is promised: the one asked for, or the least that so few images allow."""
+        """The false alarm rate that is promised: the one asked for, or the least that so few images allow."""
         return max(self.false_alarms, 1 / (len(self.known) + 1))
 
     @property

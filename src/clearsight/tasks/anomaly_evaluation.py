@@ -169,8 +169,8 @@ class AnomalyEvaluation(Evaluation):
                 f"AUROC is the probability that a random {thing} of the class scores higher than a random normal one. "
                 f"The probability of an anomaly assumes that {percent(self.prior)} of all {thing}s are anomalies and "
                 f"that anomalies are separated from normal {thing}s with an AUROC of {1 / (1 + self.shape):.2f}. "
-                f"Because no anomalies were used in training, this probability only ranks {thing}s; only the share of "
-                "false alarms is guaranteed.",
+                f"Because no anomalies were used in training, use this probability only to rank {thing}s; only the "
+                "false alarm rate is guaranteed.",
             ),
             charts=Charts(
                 (ScoreChart("Scores", self.scores[~self.truth], self.scores[self.truth], self.threshold),),

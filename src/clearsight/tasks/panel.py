@@ -30,10 +30,10 @@ LARGEST_ERROR = 0.03
 """Calibration error up to which probabilities count as calibrated."""
 
 FAR_FLAGGED = 0.95
-"""Share of far images that must be flagged as out of distribution."""
+"""Share of far-OOD images that must be flagged as out of distribution."""
 
-FAR_IMAGES = "far images (built-in noise, constant images, patterns and pages of text)"
-"""What far images are, for readers."""
+FAR_IMAGES = "far-OOD images (built-in noise, constant images, patterns and pages of text)"
+"""What far-OOD images are, for readers."""
 
 FALSE_FLAGS = 0.1
 """Share of flagged labels that may be right."""
@@ -359,16 +359,18 @@ def ood_entry(
     flagged: int, n: int, calibrated_on: int, allowed: float, far: tuple[int, int] | None = None
 ) -> PanelEntry:
     """The share of test images that are flagged lies in the band of the stated false alarm rate, and at least 95 % of
-    far images are flagged. far: how many of how many; None where they were not tried.
+    far-OOD images are flagged. far: how many of how many; None where they were not tried.
     """
     alarms, words, required = _false_alarms(flagged, n, calibrated_on, allowed, "test images")
     share = None if far is None else far[0] / far[1]
-    tried = "far images not tested" if share is None or far is None else f"{percent(share)} of {far[1]:,} {FAR_IMAGES}"
+    tried = (
+        "far-OOD images not tested" if share is None or far is None else f"{percent(share)} of {far[1]:,} {FAR_IMAGES}"
+    )
     return PanelEntry(
         "ood",
-        (alarms, Check("share of far images flagged", share, None, low=FAR_FLAGGED, high=1.0)),
+        (alarms, Check("share of far-OOD images flagged", share, None, low=FAR_FLAGGED, high=1.0)),
         f"flagged: {words}, {tried}",
-        f"{required}; at least {percent(FAR_FLAGGED)} of far images",
+        f"{required}; at least {percent(FAR_FLAGGED)} of far-OOD images",
         "do not rely on the flag alone, and train with more validation images",
     )
 
@@ -407,8 +409,8 @@ def label_issues_entry(flagged: int, examined: int, false_share: float | None) -
     expected = "unknown" if share is None else percent(share)
     return PanelEntry(
         "label_issues",
-        (Check("expected share of false flags", share, None, low=0.0, high=FALSE_FLAGS, enough=examined > 0),),
-        f"{flagged:,} of {count(examined, 'label')} flagged; expected share of false flags: {expected}"
+        (Check("expected false discovery rate", share, None, low=0.0, high=FALSE_FLAGS, enough=examined > 0),),
+        f"{flagged:,} of {count(examined, 'label')} flagged; expected false discovery rate: {expected}"
         if flagged
         else f"none of {examined:,} labels flagged, which does not prove that all are correct",
         f"at most {percent(FALSE_FLAGS)} of the flags are false",

@@ -140,7 +140,7 @@ class NumbersPrediction:
 
 @dataclass(frozen=True)
 class AnomalyPrediction:
-    """The prediction for one image of an anomaly model. anomaly: its p-value is at most the share of false alarms asked
+    """The prediction for one image of an anomaly model. anomaly: its p-value is at most the false alarm rate asked
     for. p_value: the share of normal images with a score at least as high. probability: of an anomaly, if the share
     `prior` of all images are anomalies. score: the anomaly score of the model.
     """

@@ -17,7 +17,7 @@ TASKS = {
 
 ANOMALIES = {
     "auto": "best AUROC on synthetic anomalies (CutPaste); knn if there are several normal classes",
-    "knn": "distance to the nearest normal images in whole-image features",
+    "knn": "distance to the nearest normal images in the space of whole-image features",
     "mahalanobis": "Mahalanobis distance to a Gaussian fitted to whole-image features",
     "padim": "Mahalanobis distance to one Gaussian per image position [Defard 2020]",
     "patchcore": "distance from each patch to the nearest stored normal patch [Roth 2022]",

@@ -51,7 +51,7 @@ FITTED = 10_000
 """Images that the posterior is computed from, at most."""
 
 FALSE_SHARE = 0.1
-"""Expected share of false flags up to which a list counts as reliable."""
+"""Expected false discovery rate up to which a list counts as reliable."""
 
 COST = 0.05
 """Expected F1 that is given up for a list that counts as reliable."""

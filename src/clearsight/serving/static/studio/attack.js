@@ -83,14 +83,14 @@ export function attackView() {
       : [h("strong", {}, "Unchanged: "), `still “${after.label}”, ${percent(before.probability)} before and ${percent(after.probability)} after.`];
     const noticed = after.is_ood === null ? "" : before.is_ood
       ? ` The image was out of distribution before, and ${after.is_ood ? "still is" : "no longer is"}.`
-      : after.is_ood ? " The attacked image is flagged as out of distribution." : turned ? " The attacked image is not flagged as out of distribution." : "";
+      : after.is_ood ? " The adversarial image is flagged as out of distribution." : turned ? " The adversarial image is not flagged as out of distribution." : "";
     say(`Epsilon ${label(chosen.at)}. ${turned ? "Changed" : "Unchanged"}: ${after.label}, ${percent(after.probability)}`);
     place.classList.remove("old");
     put(place,
       h("p", { class: `lead ${turned ? "turned" : ""}` }, words, noticed),
       h("div", { class: "three" },
         figure("the image", picture(found.picture, "the image before the attack", size)),
-        figure("attacked image", picture(found.attacked, "the image after the attack", size)),
+        figure("adversarial image", picture(found.attacked, "the image after the attack", size)),
         figure(`the change, amplified ${number(found.gain)} times`, picture(found.difference, "the difference around gray", size))),
       h("h3", {}, "Probabilities before and after"),
       bars(rows, { few: 5, label: "probabilities before and after the attack" }),
