@@ -23,8 +23,8 @@ WORDS = (
 def far_images(
     own: BenchmarkSet, shape: tuple[int, int, int], seed: int, sets: Mapping[str, BenchmarkSet] = SETS
 ) -> dict[str, Any]:
-    """Far-OOD images for a model of a set with inputs of a shape (C, H, W), by name: 100 of noise, a row of grays, 50 pages
-    of text, and a sample of every one of the sets that is of another family.
+    """Far-OOD images for a model of a set with inputs of a shape (C, H, W), by name: 100 of noise, a row of grays, 50
+    pages of text, and a sample of every one of the sets that is of another family.
     """
     draw = np.random.default_rng(1000 + seed)
     found: dict[str, Any] = {

@@ -31,8 +31,8 @@ probable class is always in the set, so if the accuracy of a model exceeds the s
 its sets. In that case, the upper end of the range is the coverage of MAPIE's sets after adding the most probable class,
 plus one point for their randomisation. Set sizes are also compared with those of MAPIE's sets after adding this class.
 
-Far-OOD images belong to none of a model's classes: noise, constant images, pages of text, and images from unrelated data
-sets.
+Far-OOD images belong to none of a model's classes: noise, constant images, pages of text, and images from unrelated
+data sets.
 """
 
 SETS_TABLE = """\

@@ -75,7 +75,7 @@ def test_anomalies_in_a_stated_training_split_are_left_out(tmp_path):
     dataset = read_anomalies(root, "good")
     assert int(Anomaly.only_tested(dataset).sum()) == 4
     assert (~dataset.learnable).sum() == 9
-    assert "images of other classes in the training splits are left out: 5" in dataset.notes[-1]
+    assert "images of anomalous classes in the training splits are left out: 5" in dataset.notes[-1]
     assert splits(dataset)["test"].count("bad") == 4
     assert read(dataset, task="anomaly") is dataset, "noted once, however often it is read"
     evaluated = read_anomalies(root, ("good",), evaluating=True)

@@ -14,8 +14,8 @@ from clearsight.wording import count, percent, probability
 
 @dataclass(frozen=True, repr=False)
 class AttackReport(Result):
-    """Robust accuracy against epsilon, and fooling images; None if not requested. single: a single adversarial image, with
-    its predictions before and after; its own prediction is taken as the true class.
+    """Robust accuracy against epsilon, and fooling images; None if not requested. single: a single adversarial image,
+    with its predictions before and after; its own prediction is taken as the true class.
     """
 
     curve: AttackCurve

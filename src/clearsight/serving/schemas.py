@@ -123,8 +123,8 @@ class Health(BaseModel):
 
 
 class AttackBody(BaseModel):
-    """An adversarial image. target: the class to reach, null for an untargeted attack. largest, length: L-infinity and L2
-    norm of the change, for pixels from 0 to 1. before, after: predictions. difference: the change around gray,
+    """An adversarial image. target: the class to reach, null for an untargeted attack. largest, length: L-infinity and
+    L2 norm of the change, for pixels from 0 to 1. before, after: predictions. difference: the change around gray,
     amplified by gain.
     """
 

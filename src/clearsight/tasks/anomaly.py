@@ -141,9 +141,7 @@ class Anomaly(Task):
         notes = dataset.notes
         stated = anomalous & np.isin(dataset.given, _learned_from(dataset))
         if stated.any() and not options.evaluating:
-            left = (
-                f"images of anomalous classes in the training and validation splits are left out: {int(stated.sum())}"
-            )
+            left = f"images of anomalous classes in the training splits are left out: {int(stated.sum())}"
             notes = tuple(dict.fromkeys((*notes, left)))
         return replace(dataset, task=cls, names=NAMES, values=anomalous[:, None].astype(np.float32), notes=notes)
 

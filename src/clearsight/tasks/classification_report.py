@@ -197,8 +197,8 @@ def _curves(test: ClassEvaluation, thing: str) -> tuple[Section, ...]:
         + ". **ROC**: true positive rate (the share of images of the class that are predicted as that class) against "
         "false positive rate (the share of all other images that are predicted as that class). **Precision and "
         "recall**: precision (the share of predictions of the class that are correct) against recall (the share of "
-        "images of the class that are predicted correctly). To change the operating point, train with `--min-precision`, "
-        "`--min-recall` or `--costs`."
+        "images of the class that are predicted correctly). To change the operating point, train with "
+        "`--min-precision`, `--min-recall` or `--costs`."
     )
     return (Section("curves-by-threshold", "ROC, precision and recall", (Charts(charts, words),), link="ROC"),)
 

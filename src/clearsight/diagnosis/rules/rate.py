@@ -280,8 +280,8 @@ def too_slow(case: Case) -> Verdict | None:
             f"{percent(late, 0)} of the decrease in the loss occurred in "
             f"the last third, so the network was still learning at the end."
             if late >= FALLING
-            else "even if all updates had pointed in the same direction, the weights of a typical layer (median) would have "
-            f"changed by only {percent(case.travel, 0)} of their norm."
+            else "even if all updates had pointed in the same direction, the weights of a typical layer (median) would "
+            f"have changed by only {percent(case.travel, 0)} of their norm."
         ),
         {
             "share_of_fall_in_last_third": late,
