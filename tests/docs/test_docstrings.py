@@ -1,4 +1,4 @@
-"""Docstrings of public modules: the examples run, and no section that applies is missing."""
+"""Docstrings of public modules: the examples run, and errors are documented. `make check` finds missing sections."""
 
 from __future__ import annotations
 
@@ -69,10 +69,6 @@ def test_an_example_that_is_not_run_says_why() -> None:
     skipped = [path for path in WITH_EXAMPLES if "+SKIP" in path.read_text()]
     assert all("not run as a test, since" in path.read_text() for path in skipped)
     assert [path.name for path in skipped] == ["launch.py"]
-
-
-def test_public_functions_have_the_sections_that_apply(listing: dict[str, Any]) -> None:
-    assert listing["faults"](listing["public_modules"]()) == []
 
 
 def test_only_overriding_methods_may_lack_sections(listing: dict[str, Any]) -> None:

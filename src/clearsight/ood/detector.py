@@ -79,12 +79,12 @@ class OODDetector:
     """Several scores of an image, each as a p-value among held-out in-distribution images, combined into one.
 
     A single score chosen by leaving classes out separates near classes but can miss far-OOD images: max-softmax and
-    energy do, as a network can be confident about noise. So no single score is chosen. Features and logits are combined by the
-    mean of -ln p [Fisher 1932], which separates left-out classes about as well as the best of them. Pixel statistics,
-    which need no network, add to it for images far in contrast, sharpness or flatness. p-values are computed among
-    held-out images and among copies of them changed as in training, slightly shifted and brightened, and the larger is
-    used, so that augmented images are not flagged. Beyond the largest held-out score they follow an exponential tail
-    (`tails.Tail`), so there are no ties.
+    energy do, as a network can be confident about noise. So no single score is chosen. Features and logits are
+    combined by the mean of -ln p [Fisher 1932], which separates left-out classes about as well as the best of them.
+    Pixel statistics, which need no network, add to it for images far in contrast, sharpness or flatness. p-values
+    are computed among held-out images and among copies of them changed as in training, slightly shifted and
+    brightened, and the larger is used, so that augmented images are not flagged. Beyond the largest held-out score
+    they follow an exponential tail (`tails.Tail`), so there are no ties.
 
     bank: reference data of the scores. tails: fitted tails of each score. reference (V,): sorted combined scores of
     held-out images. threshold: combined score above which an image is flagged. false_alarms: share of in-distribution
