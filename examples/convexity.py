@@ -1,4 +1,4 @@
-"""On a convex loss, every start leads to the same minimum; on others, the start and the step size decide.
+"""On a convex loss, every start leads to the same minimum; on others, the minimum depends on the start and step size.
 
 A function is convex if its chords lie above it: f(E x) <= E f(x), Jensen's inequality. Descent with a step below 2 over
 the largest curvature then reaches the one lowest value; up a concave one's sides it runs away; of a function that is

@@ -1,4 +1,4 @@
-"""Dropout before batch normalisation shifts the variance from training to inference; after the last one, it does not.
+"""Dropout before, but not after, the last batch normalisation shifts the variance from training to inference.
 
 Dropout scales what it keeps, so that the mean stays, and so raises the variance. A normalisation behind it learns this
 variance, and in use, without dropout, meets a smaller one: its outputs are too small. Behind the last normalisation

@@ -1,4 +1,4 @@
-"""Initial weights need the right scale: the signal survives twenty layers with He's and vanishes with smaller ones.
+"""The scale of initial weights matters: signals survive twenty layers with He's weights and vanish with smaller ones.
 
 A rectifier halves the mean square of its input, so weights of variance 2 / inputs preserve it from layer to layer. With
 Glorot's rule, which has half that variance, the signal loses a factor of 2 per layer; with the older uniform rule, a

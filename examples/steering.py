@@ -1,4 +1,4 @@
-"""A steering angle can be predicted from a view of the road, or only from the brightness changes caused by driving.
+"""A steering angle can be predicted from a view of the road, and even from just the brightness changes while driving.
 
 The angle is the one that leads to a point of the lane some way ahead (pure pursuit). A frame shows the road; an event
 camera shows where the brightness rose and where it fell since a moment before, in two channels, as the car moved on.

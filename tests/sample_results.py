@@ -122,7 +122,7 @@ def landscapes():
 def gradient_correlation():
     lags = np.array([1, 0.8, 0.6, 0.5])
     rows = tuple(Row(kind, 2, lags, lags * 0.01, RNG.normal(size=20), 3) for kind in ("plain", "bn"))
-    return GradientCorrelation(rows, "numbers from -2 to 2", 20, np.array([1, 0, 0, 0.0]), lags)
+    return GradientCorrelation(rows, "inputs from -2 to 2", 20, np.array([1, 0, 0, 0.0]), lags)
 
 
 def leaderboard():

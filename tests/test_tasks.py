@@ -178,7 +178,7 @@ def test_what_is_for_classes_alone_says_so(labelled, turned, tmp_path, scenes, p
     for what in (cs.attack, cs.robustness, cs.landscape):
         with pytest.raises(ModelError, match="one class per image; found a model for the task regression"):
             what(run.folder)
-    with pytest.raises(ModelError, match="predicts numbers, not probabilities"):
+    with pytest.raises(ModelError, match="predicts numeric targets, not probabilities"):
         run.predictor.predict_proba(np.zeros((1, 16, 16), np.uint8))
     images, labels = scenes(100)
     for options, message in (
@@ -188,7 +188,7 @@ def test_what_is_for_classes_alone_says_so(labelled, turned, tmp_path, scenes, p
             {"class_weights": "balanced", "adversarial": "pgd"},
             "only classification supports --class-weights, --adversarial",
         ),
-        ({"angle": "degrees"}, "only models that predict numbers support --angle"),
+        ({"angle": "degrees"}, "only the task regression supports --angle"),
     ):
         with pytest.raises(ConfigError, match=message):
             cs.fit(images, labels, out=tmp_path / "no", **options)
@@ -196,7 +196,8 @@ def test_what_is_for_classes_alone_says_so(labelled, turned, tmp_path, scenes, p
         cs.fit(*pointers(60), angle="radians", out=tmp_path / "no")
     for words in ("compare", "doctor"):
         assert main([words, str(turned[1] / "pictures.csv")]) == 2
-        assert f"{words} needs data with one class per image; found numeric columns" in capsys.readouterr().err
+        message = f"{words} needs data with one class per image; found pictures: numeric columns"
+        assert message in capsys.readouterr().err
 
 
 def test_evaluate_knows_another_unit(turned):
@@ -220,14 +221,14 @@ def test_audit_reports_what_train_refuses(tmp_path, scenes, capsys):
     table = pd.DataFrame(labels, columns=list("abcd")).assign(image_path=[f"{i}.png" for i in range(60)])
     for name, changed, words in (
         ("never", table.assign(d=0), "'d', which is never positive; `train` rejects such data"),
-        ("stray", table.assign(d=[2, *table.d[1:]]), "all but 1 value are 0 or 1; the first other value is 2 in"),
+        ("stray", table.assign(d=[2, *table.d[1:]]), "all but 1 value are 0 or 1; the first exception is 2 in"),
     ):
         changed.to_csv(tmp_path / f"{name}.csv", index=False)
         assert main(["audit", str(tmp_path / f"{name}.csv")]) == 0
         text = capsys.readouterr().out
         assert words in text
         assert " warning" in text
-    assert "60 of 60 images usable, with 4 numbers (a, b, c, d), grouped by a" in text
+    assert "60 of 60 images usable, with 4 numeric targets (a, b, c, d); images are grouped by a" in text
 
 
 def test_a_network_says_its_own_variance(tmp_path, pointers):

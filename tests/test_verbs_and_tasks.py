@@ -23,8 +23,8 @@ PAGE = (Path(__file__).parent.parent / "docs" / "tasks.md").read_text()
 
 def table() -> dict[tuple[str, str], str]:
     """The page's table: what it says of each verb and task."""
-    rows = [line.strip("|").split("|") for line in PAGE.splitlines() if re.match(r"\| (task|`)", line)]
-    start = next(i for i, row in enumerate(rows) if row[0].strip() == "task")
+    rows = [line.strip("|").split("|") for line in PAGE.splitlines() if re.match(r"\| (command|`)", line)]
+    start = next(i for i, row in enumerate(rows) if row[0].strip() == "command")
     tasks = [cell.strip() for cell in rows[start][1:]]
     found = {}
     for row in rows[start + 1 : start + 1 + len(VERBS)]:

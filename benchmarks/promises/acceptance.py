@@ -62,7 +62,8 @@ def _harm(lines: Sequence[Line]) -> list[Row]:
             words = f"{np.mean(change):+.4f}", f"{max(change):+.4f}"
             found.append(
                 Row("log loss after calibration minus log loss before", _named(name, kind), len(pairs), *words,
-                    "mean at most 0.0003, each run at most the larger of 0.002 and 2 %", kept)
+                    "mean at most 0.0003, each run at most 0.002 or 2 % of the log loss before, "
+                    "whichever is larger", kept)
             )  # fmt: skip
     return found
 

@@ -29,7 +29,8 @@ highest result. If a promise is kept, the required range of the coverage or of t
 over the runs with a probability of 99 %, given the numbers of calibration and test images (beta-binomial). The most
 probable class is always in the set, so if the accuracy of a model exceeds the stated coverage, so does the coverage of
 its sets. In that case, the upper end of the range is the coverage of MAPIE's sets after adding the most probable class,
-plus one point for their randomisation. Set sizes are also compared with those of MAPIE's sets after adding this class.
+plus one percentage point for their randomisation. Set sizes are also compared with those of MAPIE's sets after adding
+this class.
 
 Far-OOD images belong to none of a model's classes: noise, constant images, pages of text, and images from unrelated
 data sets.
@@ -166,7 +167,7 @@ def _simulation(found: dict[str, Any]) -> str:
 def _missed(table: Sequence[Row]) -> str:
     decided = [row for row in table if row.kept is not None]
     missed = [row for row in decided if not row.kept]
-    text = f"## Promises that are not kept\n\n{len(decided) - len(missed)} of {len(decided)} requirements are met."
+    text = f"## Promises that are not kept\n\n{len(decided) - len(missed)} of {len(decided)} requirements are met.\n"
     return (
         text + "".join(f"\n- {row.measure}: {row.set}, {row.mean} (required: {row.required})" for row in missed) + "\n"
     )

@@ -26,7 +26,7 @@ def disk_errors(where: Path, what: str, fix: str) -> Iterator[None]:
     except OSError as error:
         if error.errno is None:  # no fault of the disk: libraries derive other errors from OSError too
             raise
-        reasons = {errno.ENOSPC: "no space left on the disk", errno.EDQUOT: "no disk quota left"}
+        reasons = {errno.ENOSPC: "no space left on the disk", errno.EDQUOT: "disk quota exceeded"}
         found = reasons.get(error.errno, error.strerror or str(error))
         raise OutputError(f"{what} cannot be written to {where}", found=found, fix=fix) from error
 

@@ -262,7 +262,7 @@ class Predictor(ImageReader):
         """
         if not self.bundle.task.probabilistic:
             raise ModelError(
-                "this model predicts numbers, not probabilities", fix="use `values` instead of `predict_proba`"
+                "this model predicts numeric targets, not probabilities", fix="use `values` instead of `predict_proba`"
             )
         return self.decoded_outputs(images, progress)
 
@@ -293,7 +293,9 @@ class Predictor(ImageReader):
             ModelError: the model is a classifier.
         """
         if self.bundle.task.exclusive:
-            raise ModelError("this model predicts classes, not numbers", fix="use `predict_proba` instead of `values`")
+            raise ModelError(
+                "this model predicts classes, not numeric targets", fix="use `predict_proba` instead of `values`"
+            )
         return self.decoded_outputs(images, progress)
 
     def decoded_outputs(self, images: Images, progress: Progress | None = None) -> NDArray[np.float64]:

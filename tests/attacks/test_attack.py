@@ -125,7 +125,7 @@ def test_command(digits_run, tmp_path, capsys):
     assert "epsilon (not to scale)" in page
     assert "Images with a changed prediction" in page
     assert "Fooling images" in page
-    assert "The OOD detector flags 10 of 10 images with a probability of at least 99 %." in page
+    assert "The OOD detector flags 10 of 10 images whose probability is at least 99 %." in page
     assert all(answer["fooling_is_ood"].values())
     assert np.load(tmp_path / "attack" / "fooling.npz")["pixels"].shape == (10, 1, 8, 8)
     assert main([*words, "--target", "7"]) == 0

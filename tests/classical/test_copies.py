@@ -160,7 +160,7 @@ def test_nothing_is_found_where_nothing_is():
     "options", [{"scales": (2, 1)}, {"scales": (0, 1)}, {"turns": 181}, {"score": 1.0}, {"overlap": -0.1}]
 )
 def test_ranges_that_cannot_be(options):
-    with pytest.raises(ConfigError, match="invalid search options for copies"):
+    with pytest.raises(ConfigError, match="invalid options for the template search"):
         match_all(np.zeros((60, 60)), np.ones((8, 8)), **options)
     with pytest.raises(DataError, match="larger than the image"):
         match_all(np.zeros((6, 6)), np.ones((8, 8)))

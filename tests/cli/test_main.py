@@ -108,7 +108,7 @@ def test_images_that_another_model_was_trained_on_are_left_out(capsys, digits_ru
     rows = cs.compare_models(digits_run, others=[other], include_training=True)
     assert [row.knows for row in rows] == [False, True, True]
     assert main(["evaluate", str(digits_run), "--with", str(other)]) == 0
-    assert "that another of these models was trained on" in capsys.readouterr().err
+    assert "used to train at least one of the other models" in capsys.readouterr().err
 
 
 def test_models_lists_every_network_as_published(capsys):
@@ -143,7 +143,7 @@ def test_wrong_arguments_give_one_line_with_the_usage(capsys):
 
 def test_models_needs_a_name_for_a_shape(capsys):
     assert main(["models", "--img-size", "32"]) == 2
-    assert "apply to a single network. Name it" in capsys.readouterr().err
+    assert "apply to a single network. Add its name" in capsys.readouterr().err
 
 
 def test_words_for_people(tmp_path, capsys, digits_run, monkeypatch):

@@ -133,7 +133,7 @@ def test_splits_and_groups_of_images_are_those_of_their_crops(folder):
         (0, "train"), (1, "test")
     }  # fmt: skip
     assert len(set(listing.groups.tolist())) == 1
-    with pytest.raises(DataError, match="two values of split"):
+    with pytest.raises(DataError, match="two split values"):
         find(table(folder, f"{ROWS[0]},train", f"{ROWS[1]},test", header=f"{HEADER},split"))
 
 
@@ -161,7 +161,7 @@ def test_repeated_rows_count_once(folder):
         ),
         (["a.png,30,10,10,40,cat"], "contains 1 box without area"),
         (["a.png,10,10,10,40,cat"], "without area"),
-        (["a.png,10,10,nan,40,cat"], "with a non-finite corner"),
+        (["a.png,10,10,nan,40,cat"], "with non-finite coordinates"),
         (["a.png,10,10,wide,40,cat"], "not a number; found 10, 10, wide, 40 in row 5"),
         (["a.png,10,10,,40,cat"], "not a number; found 10, 10, , 40 in row 5"),
         (["a.png,0.1,0.1,0.3,0.4,cat"], "fractions of the image size"),
@@ -215,7 +215,7 @@ def test_an_unreadable_image_is_left_out_with_its_boxes(folder):
     (folder / "c.png").write_bytes(b"no image")
     listing = find(table(folder, *ROWS, "c.png,5,5,25,25,dog"))
     assert len(listing.boxed.boxes) == 3
-    assert "left out 1 unreadable image, boxes included" in listing.losses[0]
+    assert "left out 1 unreadable image and the corresponding boxes" in listing.losses[0]
 
 
 def test_the_record_of_boxes_survives_its_bundle_and_is_checked(folder):

@@ -28,7 +28,7 @@ def test_they_leave_every_part_but_the_test_split(digits, tmp_path):
     train, val, test = (part[:3] for part in digits.split.parts().values())
     found, choice, why = without(digits, table(tmp_path / "out.csv", [*train, *val, *test, train[0]]))
     assert choice == "6 images"
-    assert why.endswith("out.csv, without the 3 test images listed there")
+    assert why.endswith("out.csv, except for the 3 test images listed there")
     gone = np.concatenate([train, val])
     np.testing.assert_array_equal(found.split.test, digits.split.test)
     for before, after in zip(
@@ -52,7 +52,7 @@ def test_a_run_learns_without_them_and_says_so(digits, tmp_path):
     [
         ([99999], "image", "lists 1 image that digits does not contain; found #99999; expected names such as #0"),
         ([1], "file", "has no column `image`; found label, file"),
-        ("all", "image", "are left when those listed in .* are left out; found no training images of '0'"),
+        ("all", "image", "remain if those listed in .* are left out; found no training images of '0'"),
     ],
 )
 def test_faults_are_named(digits, tmp_path, rows, column, text):

@@ -75,7 +75,7 @@ def test_differing_classes_are_named(tmp_path):
     with pytest.raises(DataError) as found:
         read(tmp_path)
     text = str(found.value)
-    assert f"the classes of {tmp_path}/train and {tmp_path}/test differ: 2 in only one of them" in text
+    assert f"the classes of {tmp_path}/train and {tmp_path}/test differ: 2 classes in only one of them" in text
     assert "only in train: dog; only in test: wolf" in text
     assert "expected the same class folders in every split. Rename, add or remove these class folders." in text
 
@@ -93,7 +93,7 @@ def test_a_test_folder_without_labels_is_left_out_and_reported(tmp_path):
     assert len(found) == 2
     assert found.losses == (
         "test: left out 2 images outside class folders, for example test/1.png",
-        f"left out, as not in a split folder: {tmp_path.name}/other",
+        f"left out 1 folder outside the split folders: {tmp_path.name}/other",
     )
 
 

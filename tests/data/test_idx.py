@@ -58,12 +58,12 @@ def test_dots_in_names(tmp_path):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (idx(IMAGES)[:-1], r"is truncated; found 139 bytes; expected 140 for \(7, 5, 4\)"),
+        (idx(IMAGES)[:-1], r"is truncated; found 139 bytes; expected 140 for shape \(7, 5, 4\)"),
         (idx(IMAGES) + b"x", "is longer than its header states; found 141 bytes"),
         (idx(IMAGES)[:9], "cannot be read as IDX"),
         (b"\0\0\x08", "is not an IDX file of unsigned bytes; found magic 000008"),
         (b"", "is not an IDX file of unsigned bytes"),
-        (b"\0\0\x0d\x01" + bytes(20), "found magic 00000d01; expected 0000 08"),
+        (b"\0\0\x0d\x01" + bytes(20), "found magic 00000d01; expected 000008"),
         (idx(IMAGES[:0]), "is empty"),
         (b"\0\0\x08\x03" + b"\xff" * 12, "is truncated"),
     ],

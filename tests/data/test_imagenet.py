@@ -73,6 +73,6 @@ def test_faults(tmp_path):
         read(tmp_path)
     solution(tmp_path / "LOC_val_solution.csv", CATS, CATS, "n00000001")
     with pytest.raises(
-        DataError, match=f"differ: 2 in only one of them; found only in train: {DOGS}; only in val: n00000001"
+        DataError, match=f"differ: 2 classes in only one of them; found only in train: {DOGS}; only in val: n00000001"
     ):
         read(tmp_path)

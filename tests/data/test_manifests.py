@@ -146,7 +146,7 @@ def test_faults_of_a_csv(root, text, message):
 def test_text_that_is_not_utf_8(root):
     found = read(table(root, "image_path,label\na.png,caf\xe9\nb.png,tea\n", encoding="latin-1"))
     assert found.classes == ("caf\xe9", "tea")
-    assert found.notes == ("labels.csv is not UTF-8; it is read as Windows-1252, with words such as 'caf\xe9'",)
+    assert found.notes == ("labels.csv is not UTF-8 and is read as Windows-1252; check words such as 'caf\xe9'",)
     assert read(table(root, "image_path;label\na.png;caf\xe9\nb.png;tea\n", encoding="utf-16")).notes == ()
     (root / "labels.csv").write_bytes(b"image_path,label\na.png,\x81\xe9\n")
     with pytest.raises(DataError, match=r"cannot be read as text; found .*Save it as UTF-8"):
@@ -189,7 +189,7 @@ def test_labels_that_are_lists(root):
         assert (found.task.name, found.names) == ("multilabel", ("x", "y"))
     one = table(root, '{"image_path": "a.png", "label": ["x"]}\n{"image_path": "b.png", "label": ["z"]}', "one.jsonl")
     assert read(one).classes == ("x", "z")
-    assert any("lists with a single name" in note for note in read(one).notes)
+    assert any("contains a single name" in note for note in read(one).notes)
     rows = ['{"image_path": "a.png", "label": [0.5, 1]}', '{"image_path": "b.png", "label": [1.5, 2.0]}']
     assert read(table(root, "\n".join(rows), "pairs.jsonl")).targets.tolist() == [[0.5, 1.0], [1.5, 2.0]]
 
@@ -232,7 +232,7 @@ def test_jsonl(root):
     ("text", "message"),
     [
         ('{"image_path": "a.png", "label": "x"}\n{"image_path": \n', "line 2 of .* is not valid JSON"),
-        ('["a.png", "x"]\n', "cannot be read as JSON Lines; found line 1 is not a JSON object"),
+        ('["a.png", "x"]\n', "cannot be read as JSON Lines; found no JSON object in line 1"),
         (
             '{"image_path": "a.png", "label": null}\n',
             "labels are missing for 1 of 1 image in .*; found the first at line 1",
@@ -270,7 +270,10 @@ def test_frame_paths_are_relative_to_where_one_stands(root, monkeypatch):
     [
         ("image_path,label", None),
         ("Image_Path, LABEL", None),
-        ("image,class", "the images are taken from the column 'image', the labels are taken from the column 'class'"),
+        (
+            "image,class",
+            "the images are taken from the column 'image' and the labels are taken from the column 'class'",
+        ),
         ("image_path,target", "the labels are taken from the column 'target'"),
         ("path,label", "the images are taken from the column 'path'"),
     ],
@@ -284,7 +287,7 @@ def test_of_several_columns_the_one_that_is_taken_is_noted(root):
     found = read(table(root, "file,category,image_path,label\nc,p,a.png,x\nd,q,b.png,y\n"))
     assert facts(found) == [("a.png", "x", ""), ("b.png", "y", "")]
     (note,) = found.notes
-    assert "images are taken from the column 'image_path', the labels are taken from the column 'label'" in note
+    assert "images are taken from the column 'image_path' and the labels are taken from the column 'label'" in note
     assert "candidate columns not used: 'file', 'category'" in note
     numbers = read(table(root, "image_path,size,age\na.png,1.5,3\nb.png,2.5,4\n"))
-    assert numbers.notes == ("the targets are the numeric columns 'size', 'age'",)
+    assert numbers.notes == ("the targets are taken from the numeric columns 'size', 'age'",)

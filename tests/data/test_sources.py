@@ -58,7 +58,7 @@ def test_a_pair_of_paths(tmp_path):
     ("images", "labels", "message"),
     [
         (GRAY, LABELS[:5], "images and labels differ in number; found 6 and 5"),
-        (GRAY[:0], LABELS[:0], "there are no images"),
+        (GRAY[:0], LABELS[:0], "there are no labelled images"),
         (GRAY[:, :0], LABELS, r"the array contains no pixels; found an array of shape \(6, 0, 4\)"),
         (
             GRAY.astype(np.float32),
@@ -66,7 +66,7 @@ def test_a_pair_of_paths(tmp_path):
             r"pixels are out of range; found values from 0 to 255; expected \[0, 1\]. Write `i",
         ),
         (np.full((6, 5, 4), np.nan), LABELS, "NaN or infinite values in 6 of 6 images"),
-        (GRAY.astype(np.int64), LABELS, r"white is unknown for pixels of type int64; found int64 from 0"),
+        (GRAY.astype(np.int64), LABELS, r"white is unknown for pixels of type int64; found int64 values from 0"),
         (GRAY.reshape(6, 20), LABELS, r"the array cannot be read as images; found shape \(6, 20\)"),
         (np.zeros((6, 4, 5, 5), np.uint8), LABELS, "with 1 or 3 channels"),
         (3, LABELS, r"the input cannot be read as images; found 3 \(int\)"),
@@ -137,7 +137,7 @@ def test_npz_that_names_its_arrays_twice_is_read_once(tmp_path):
     [
         (
             {"pictures": GRAY},
-            "contains no images and labels with known array names; found pictures; expected arrays named images",
+            "contains no pair of image and label arrays with known names; found pictures; expected arrays named images",
         ),
         ({}, "found nothing"),
         (

@@ -58,5 +58,5 @@ def test_the_adjoint_is_the_flipped_kernel():
 
 def test_a_kernel_that_does_not_fit():
     assert output_side(7, 3, 2, 1) == 4
-    with pytest.raises(ValueError, match="a kernel of side 5 does not fit into an input of side 3"):
+    with pytest.raises(ValueError, match="a kernel of size 5 does not fit into an input of size 3"):
         output_side(3, 5)

@@ -296,7 +296,7 @@ def test_the_probe_draws_its_weights_and_finds_its_rate_as_training_does(started
 def test_the_probe_refuses_what_is_about_a_run(options):
     (name,) = options
     flag = name.replace("_", "-")
-    with pytest.raises(ConfigError, match=f"a probe writes no run .*no effect: --{flag}"):
+    with pytest.raises(ConfigError, match=f"a probe does not save a run .*no effect: --{flag}"):
         examine(read("digits"), TrainConfig.from_options(**options))
 
 

@@ -30,7 +30,8 @@ def test_images_without_a_value_stand_alone_and_targets_agree() -> None:
     assert found.names == ("p", "x", "s")
     np.testing.assert_array_equal(found.outputs[:, 0], [0, 1.5, 3])
     with pytest.raises(
-        DataError, match="images with the same who have different targets; found 1 affected value of who, the first"
+        DataError,
+        match=r"images with the same who have different targets; found 1 affected value of who \(first: 'x'\)",
     ):
         averages(np.zeros((2, 1)), np.array([0, 1]), np.array(["x", "x"]), ["p", "q"], "who")
 

@@ -120,7 +120,7 @@ def test_bad_input(tmp_path, climbed):
         rank_models("digits", images=5)
     with pytest.raises(ModelError, match=r"unknown descriptor 'hug'.*Did you mean hu or hog"):
         rank_models("digits", candidates=["hug+svm"], out=str(tmp_path / "a"))
-    with pytest.raises(CheckpointError, match=r"options differ from those of the comparison.*seed was 0 and is now 1"):
+    with pytest.raises(CheckpointError, match=r"options differ from those of the comparison.*seed 1 instead of 0"):
         rank_models("digits", candidates=CANDIDATES, images=600, seed=1, out=str(climbed.folder))
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.txt").write_text("all of it")

@@ -361,7 +361,7 @@ def test_the_command_writes_boxes_and_a_picture(photos_run, photos, tmp_path, mo
         main(["locate", str(photos_run), "new.png", "--method", "window", "--scales", "0.5,1", "--out", "w.png"]) == 0
     )
     text = capsys.readouterr().out
-    assert "windows scored by" in text
+    assert "window scores from" in text
     assert (tmp_path / "w.png").is_file()
     assert main(["locate", str(photos_run), "new.png", str(photos / "cat" / "0.jpg"), "--out", "one.png"]) == 2
     assert "--out one.png is a single file, which cannot hold several images; found 2 images" in capsys.readouterr().err

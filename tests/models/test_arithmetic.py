@@ -33,7 +33,8 @@ def test_suggested_sizes_and_strides_fit() -> None:
 
 
 def test_filter_larger_than_the_image_is_explained() -> None:
-    with pytest.raises(ModelError, match=r"\(4-11\+2\*2\)/4\+1 is below 1: a filter of 11 pixels does not fit into 8"):
+    words = r"\(4-11\+2\*2\)/4\+1 is below 1: a filter of 11 pixels does not fit into an input of 8 pixels, padding"
+    with pytest.raises(ModelError, match=words):
         a.output_size(4, 11, stride=4, padding=2)
 
 

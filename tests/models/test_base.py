@@ -49,7 +49,7 @@ def test_a_new_kind_is_saved_and_predicts(mean_kind, tmp_path, engine):
     np.testing.assert_allclose(predictor.embed(images), x.mean((2, 3)).numpy(), atol=1e-5)
     assert predictor.has_gradients
     assert not predictor.localises
-    with pytest.raises(ModelError, match="does not compare positions"):
+    with pytest.raises(ModelError, match="does not compute anomaly maps"):
         network.anomaly_map(x)
 
 

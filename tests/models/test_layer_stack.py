@@ -68,7 +68,7 @@ def test_sizes_parameters_and_reach_are_pytorchs() -> None:
         ("0x8", "layer 1 is invalid"),
         ("3x4/0", "layer 1 is invalid"),
         ("", "layer 1 is invalid"),
-        ("3x4,9x2", "layer 2, 9x2: (6-9)/1+1 is below 1: a filter of 9 pixels does not fit into 6"),
+        ("3x4,9x2", "layer 2, 9x2: (6-9)/1+1 is below 1: a filter of 9 pixels does not fit into an input of 6"),
         ("max2+2", "layer 1, max2+2: a pooling window would contain only padding"),
     ],
 )

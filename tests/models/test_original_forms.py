@@ -185,7 +185,7 @@ def test_blocks_without_a_shortcut_cannot_be_taken_out() -> None:
     network = build_model("resnet20", classes=4)
     with pytest.raises(ModelError, match=r"'layer2.9' is not a block with a shortcut. Did you mean"):
         without_blocks(network, ["layer2.9"]).__enter__()
-    with pytest.raises(ModelError, match="expected a residual network from Clearsight's registry"):
+    with pytest.raises(ModelError, match="expected a block of a residual network from Clearsight's registry"):
         without_blocks(build_model("plain20", classes=4), ["layer2.1"]).__enter__()
     with pytest.raises(ModelError, match="so that the block starts as its shortcut"):
         build_model("plain20", classes=4, zero_init=True)

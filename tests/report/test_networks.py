@@ -76,7 +76,7 @@ def test_efficientnets_b0_to_b7_and_the_challenge_are_drawn(tmp_path, capsys):
     assert main(["models", "--plot", str(tmp_path / "plot.svg")]) == 0
     text = (tmp_path / "plot.svg").read_text()
     assert [one.name for one in EFFICIENTNETS] == [f"efficientnet_b{n}" for n in range(8)]
-    for words in (*(one.name for one in EFFICIENTNETS), "152 layers", "a trained person, 5.1 %", "GoogLeNet"):
+    for words in (*(one.name for one in EFFICIENTNETS), "152 layers", "human annotator, 5.1 %", "GoogLeNet"):
         assert f"<!-- {words} -->" in text
     assert "efficientnet_b7" not in {
         r.name for r in frontier([*ROWS, *EFFICIENTNETS])

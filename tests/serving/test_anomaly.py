@@ -113,7 +113,7 @@ def test_its_own_map_is_the_heatmap_unless_another_is_named(served, plates, png)
     assert found["strongest"] == pytest.approx(expected.heat.max(), rel=1e-3)
     assert found["probability"] == pytest.approx(predictor.predict(image)[0].probability)
     assert found["faithfulness"] is None
-    assert found["verdict"] == "faithfulness cannot be measured, as the blurring itself affects the prediction"
+    assert found["verdict"] == "faithfulness cannot be measured, because blurring itself affects the prediction"
     for method in ("saliency", "occlusion"):
         assert client.post(f"/v1/explain?method={method}", content=png(image[0])).json()["method"] == method
 

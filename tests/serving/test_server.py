@@ -163,7 +163,7 @@ def test_what_cannot_start_says_so_in_one_line(digits_run, capsys, tmp_path, mon
     assert "--host 'no.such.host.invalid' cannot be resolved" in fails(digits_run, "--host", "no.such.host.invalid")
     assert "--port must be in [0, 65535], not 70000" in fails(digits_run, "--port", 70000)
     assert "does not exist" in fails(tmp_path / "nothing")
-    assert "--batch-size must be in [1, 256], not 0" in fails(digits_run, "--batch-size", "0")
+    assert "--batch-size 0 (not in [1, 256])" in fails(digits_run, "--batch-size", "0")
     assert "too short" in fails(digits_run, "--token", "1234")
     monkeypatch.setattr("clearsight.serving.launch.find_spec", lambda name: None)
     assert "found no fastapi" in (text := fails(digits_run))

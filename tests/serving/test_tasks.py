@@ -90,7 +90,7 @@ def test_a_label_or_a_number_is_explained(served, noise, png, kind, target):
     assert found["value" if number else "probability"] == pytest.approx(expected.value, abs=1e-3)
     wrong = client.post("/v1/explain?target=ag", content=png(image[0, 0]))
     assert wrong.status_code == 422
-    assert f"unknown {'number' if number else 'label'} 'ag'" in wrong.json()["detail"]
+    assert f"unknown {'numeric target' if number else 'label'} 'ag'" in wrong.json()["detail"]
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -306,7 +306,7 @@ def test_the_solar_cells_are_graded_by_their_experts():
         ([1, 2, 3, 4], "1,2,3", r"has grades that are missing from --grades; found 4; expected 1, 2, 3"),
         (["a", "b", "c", "a"], None, "the order of the grades in .* is unknown; found a, b, c. List them, lowest"),
         (["1", "2", "many", "1"], None, "the order of the grades in .* is unknown; found 1, 2, many"),
-        ([1, 1, 1, 1], None, "contains 1 different grade; expected 2 to 20"),
+        ([1, 1, 1, 1], None, "contains 1 distinct grade; expected 2 to 20"),
         ([1, None, 2, ""], None, "labels are missing for 2 of 4 images in .*; found the first at index 1"),
         (np.eye(4), None, "has several grades per image; expected a single column of grades"),
         ([1, 2, np.inf, 1], None, "the order of the grades in .* is unknown; found 1.0, 2.0, inf"),
@@ -318,7 +318,7 @@ def test_faults_are_named(labels, grades, message):
 
 
 def test_many_numbers_are_no_grades():
-    with pytest.raises(DataError, match=r"contains 21 different grades; expected 2 to 20. Use --task regression"):
+    with pytest.raises(DataError, match=r"contains 21 distinct grades; expected 2 to 20. Use --task regression"):
         read_grades((images(21), np.arange(21)))
 
 

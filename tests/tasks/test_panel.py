@@ -142,7 +142,7 @@ def test_a_panel_survives_json_and_says_what_to_do():
     assert "-> use the predictions but not the probabilities" in panel.text()
     assert panel["accuracy"].action == ""
     content["entries"][1]["status"] = "kept"
-    assert contradictions(content) == ["calibration: stated as kept, but the numbers give not kept"]
+    assert contradictions(content) == ["calibration: stated as kept, but its numbers imply not kept"]
     with pytest.raises(KeyError):
         panel["coverage"]
 
@@ -185,7 +185,7 @@ def test_the_panel_explains_its_words():
     ))  # fmt: skip
     text, page = panel.text(), panel._repr_html_()
     assert "about 100 images would be needed, if the value stays the same" in text
-    assert "93.8 % of 160 far-OOD images (built-in noise, constant images, patterns and pages of text)" in text
+    assert "93.8 % of 160 built-in far-OOD images (noise, constant images, patterns and pages of text)" in text
     assert "none of 100 labels flagged, which does not prove that all are correct" in text
     assert "About 100 images" not in page
     assert "The 95 % interval of the accuracy is too wide for a decision: about 100 images would be needed" in page

@@ -170,7 +170,7 @@ def test_soft_labels_are_probabilities_of_classes(pictures):
     assert soft_labels(shares)
     assert not soft_labels(2 * shares)
     assert not soft_labels(np.eye(3))
-    with pytest.raises(DataError, match=r"1 class never the most probable one; found '2'.*--task regression"):
+    with pytest.raises(DataError, match=r"1 class is never the most probable; found '2'.*--task regression"):
         read((IMAGES, np.c_[0.9 * shares, np.full(6, 0.1)]))
 
 
@@ -189,14 +189,17 @@ def test_strata_of_labels_are_the_rarest_and_of_numbers_their_tenths():
 def test_what_is_predicted_in_words():
     labels = read((IMAGES, [["a"], ["a", "b"], [], ["b"], ["b"], ["a"]]))
     assert [labels.words(i) for i in range(3)] == ["a", "a, b", "no label"]
-    assert labels.task.describe(labels) == "2 labels (a, b), grouped by the rarest label of each image"
+    assert labels.task.describe(labels) == "2 labels (a, b); images are grouped by their rarest label"
     numbers = read((IMAGES, np.linspace(0, 1, 6)))
-    assert (numbers.words(1), numbers.task.describe(numbers)) == ("0.2", "1 number (value), grouped by value")
+    assert (numbers.words(1), numbers.task.describe(numbers)) == (
+        "0.2",
+        "1 numeric target (value); images are grouped by value",
+    )
     two = read((IMAGES, np.arange(12).reshape(6, 2)))
-    assert (two.words(1), two.task.describe(two)) == ("0 2, 1 3", "2 numbers (0, 1), grouped by 0")
+    assert (two.words(1), two.task.describe(two)) == ("0 2, 1 3", "2 numeric targets (0, 1); images are grouped by 0")
     turn = np.radians(np.arange(6) * 50)
     direction = read((IMAGES, np.stack([np.cos(turn), np.sin(turn)], 1)))
-    assert direction.task.describe(direction) == "2 numbers (0, 1), grouped by direction"
+    assert direction.task.describe(direction) == "2 numeric targets (0, 1); images are grouped by direction"
     classes = read((IMAGES, list("abcabc")))
     assert (classes.words(1), classes.task.describe(classes)) == ("b", "")
 
@@ -210,7 +213,7 @@ def test_a_lone_separator_is_part_of_a_name():
     [
         ([["a"], 3] * 10, r"lists for some images but not for others; found 3 at index 1; .*Write \[3\]"),
         ([[]] * 20, "no image has a label; found empty lists"),
-        ([[1.0, 2.0], [1.5]] * 10, "rows of labels differ in length; found 1, 2 numbers"),
+        ([[1.0, 2.0], [1.5]] * 10, "rows of labels differ in length; found lengths 1, 2"),
     ],
 )
 def test_faults_of_labels_in_python_are_named(labels, message):
@@ -234,7 +237,7 @@ def test_many_whole_numbers_look_like_counts():
 
 def test_what_is_for_classes_alone_refuses_other_data():
     assert read_exclusive((IMAGES, list("abcabc")), "this").classes == ("a", "b", "c")
-    with pytest.raises(DataError, match=r"this needs data with one class per image; found numeric columns in"):
+    with pytest.raises(DataError, match=r"this needs data with one class per image; found arrays: numeric columns"):
         read_exclusive((IMAGES, np.linspace(0, 1, 6)), "this")
 
 

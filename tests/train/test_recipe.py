@@ -56,7 +56,7 @@ def test_a_size_that_is_large_enough_keeps_the_pretrained_network():
     assert planned(500, img_size=24, pretrained=True).kind == "probe"  # as asked
     with pytest.raises(ConfigError, match=r"found --img-size 24. Drop --img-size"):
         planned(500, img_size=24, freeze="all")
-    with pytest.raises(ConfigError, match=r"found median shorter side of 20 pixels. Add --model efficientnet_lite0"):
+    with pytest.raises(ConfigError, match=r"found a median shorter side of 20 pixels. Add --model efficientnet_lite0"):
         planned(20, freeze="all")
 
 

@@ -111,7 +111,7 @@ def _unseen_by_all(
             "every image was used to train at least one of the models", found=count(len(known), "image"),
             fix="pass different data, compare runs trained with the same --seed, or add --include-training",
         )  # fmt: skip
-    console.say(f"data: excluded {count(int(known.sum()), 'image')} that another of these models was trained on")
+    console.say(f"data: excluded {count(int(known.sum()), 'image')} used to train at least one of the other models")
     kept = np.flatnonzero(~known)
     return held.at(kept), [PixelView(view.array, view.indices[kept]) for view, _ in found], [False] * len(found)
 

@@ -77,7 +77,7 @@ def gradient_correlation(
     }  # fmt: skip
     if between and not models:
         raise ConfigError(
-            "--between needs networks that take images", fix="name at least one network, such as resnet20"
+            "--between needs networks that take images as input", fix="name at least one network, such as resnet20"
         )
     if models:
         found = correlation_between(models, *_ends(between, img_size), **options)

@@ -211,5 +211,5 @@ def check(epsilon: float, norm: str) -> None:
     if not epsilon >= 0 or (norm == "linf" and epsilon > 1):
         raise ConfigError(
             f"epsilon is {epsilon:g}",
-            expected="0 to 1, as pixels are in [0, 1] (8/255 is 0.031)" if norm == "linf" else "0 or more",
+            expected="0 to 1, the range of pixel values, such as 8/255" if norm == "linf" else "0 or more",
         )

@@ -51,14 +51,15 @@ class AttackReport(Result):
                 f"  epsilon {p.epsilon:<7g} accuracy {percent(p.accuracy)} ({percent(low)} to {percent(high)}){reached}"
             )
         lines.append(
-            "  gradients are those of the PyTorch network; its logits differ by at most "
+            "  gradients are computed with the PyTorch network; its logits differ by at most "
             f"{found.engine_difference:.1g} from those of the inference engine"
         )
         if fooling:
             fooled = fooling.fooled
             caught = "" if fooling.is_ood is None else f"; flagged as OOD: {fooling.is_ood[fooled].sum()}"
             lines.append(
-                f"fooling images with a probability of 99 %: {fooled.sum()} of {len(fooling.classes)} classes{caught}"
+                f"fooling images with a probability of at least 99 %: for {fooled.sum()} of "
+                f"{len(fooling.classes)} classes{caught}"
             )
         return "\n".join(lines)
 

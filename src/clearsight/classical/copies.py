@@ -94,7 +94,7 @@ def match_all(
     low, high = scales
     if not 0 < low <= high < math.inf or not 0 <= turns <= 180 or not 0 < score < 1 or not 0 <= overlap <= 1:
         raise ConfigError(
-            "invalid search options for copies",
+            "invalid options for the template search",
             found=f"scales {low:g} to {high:g}, turns={turns:g}, score={score:g}, overlap={overlap:g}",
             expected="scales above 0 in ascending order, turns from 0 to 180, score in (0, 1), overlap in [0, 1]",
         )

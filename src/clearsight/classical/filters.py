@@ -178,13 +178,13 @@ def _slide(image: ArrayLike, k: Floats, before: tuple[int, int], padding: str) -
     widths = [(a, side - 1 - a) for a, side in zip(before, k.shape, strict=True)]
     if padding == "reflect" and any(max(w) >= side for w, side in zip(widths, f.shape, strict=False)):
         raise DataError(
-            "the image is smaller than the kernel, so its border cannot be reflected",
+            "the image is smaller than the kernel, so reflect padding is impossible",
             found=f"an image of {f.shape[0]}x{f.shape[1]} pixels and a kernel of {k.shape[0]}x{k.shape[1]}",
             fix="use replicate or zero padding",
         )
     if padding == "valid" and any(side > size for side, size in zip(k.shape, f.shape, strict=False)):
         raise DataError(
-            "the kernel is larger than the image, so it needs padding",
+            "the kernel is larger than the image, so the image must be padded",
             found=f"an image of {f.shape[0]}x{f.shape[1]} pixels and a kernel of {k.shape[0]}x{k.shape[1]}",
             fix="use zero, reflect or replicate padding, or a smaller kernel",
         )
@@ -202,6 +202,8 @@ def _checked(kernel: ArrayLike) -> Floats:
     k = np.asarray(kernel, dtype=np.float64)
     if k.ndim != 2 or 0 in k.shape or not np.isfinite(k).all():
         raise ConfigError(
-            "the kernel is invalid", found=f"an array of shape {k.shape}", expected="finite numbers of shape (h, w)"
+            "the kernel is invalid",
+            found=f"an array of shape {k.shape}",
+            expected="finite values in an array of shape (h, w)",
         )
     return k

@@ -34,7 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--test-fraction",
         type=float,
         metavar="X",
-        help="share of the images that form the test split, 0 to 1 (default: 0.25)",
+        help="fraction of the images held out as the test split, 0 to 1 (default: 0.25)",
     )
     parser.add_argument(
         "--folds", type=int, metavar="N", help="number of cross-validation folds (default: 5, or 10 for many images)"

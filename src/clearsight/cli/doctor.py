@@ -92,8 +92,8 @@ def _saved(folder: Path) -> Diagnosis:
             expected=SAVED,
             fix=going_on(folder)
             or "a diagnosis is stored only for networks that were trained end to end with one class per image, "
-            "not for models on frozen features (as with --freeze lower) or models that predict labels or numbers. "
-            "Pass the data instead of the run to diagnose it",
+            "not for models trained on frozen features (as with --freeze lower), multi-label models or regression "
+            "models. Pass the data instead of the run to diagnose it",
         )
     from clearsight.diagnosis import Diagnosis
 

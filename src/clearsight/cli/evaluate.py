@@ -25,7 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--average-by", metavar="COLUMN",
         help="table column, such as speaker; the outputs of all images with the same value are averaged and "
-        "scored as one prediction (default: every image is scored)",
+        "scored as one prediction (default: each image is scored separately)",
     )  # fmt: skip
     parser.add_argument(
         "--include-training",
@@ -46,7 +46,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--with",
         dest="others",
         metavar="RUN,...",
-        help="other models to compare on the same images and to combine with this one in an ensemble (default: none)",
+        help="other models to compare with RUN on the same images and to combine with it in an ensemble "
+        "(default: none)",
     )
 
 

@@ -28,20 +28,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--method", metavar="NAME",
         help="saliency, smoothgrad, integrated-gradients, guided, grad-cam, occlusion, lime, shap, or all for every "
-        "method that the model supports (default: anomaly-map for anomaly models that compare positions; otherwise "
-        "smoothgrad, or occlusion for models without gradients)",
+        "method that the model supports (default: anomaly-map for anomaly models that compute an anomaly map; "
+        "otherwise smoothgrad, or occlusion for models without gradients)",
     )  # fmt: skip
     parser.add_argument("--target", metavar="CLASS", help="class to explain (default: the predicted class)")
     parser.add_argument(
         "--layer",
         metavar="NAME",
-        help="layer for grad-cam (default: the last layer with at least 16 positions, or the input of the head)",
+        help="layer for grad-cam (default: the last layer with at least 16 spatial positions; if the head uses "
+        "features from several layers, all of them)",
     )
     parser.add_argument(
         "--samples",
         type=int,
         metavar="N",
-        help="number of noisy copies or integration steps (default: 50), or of coalitions (default: 500)",
+        help="number of noisy copies or integration steps (default: 50), or of perturbed images for lime and shap "
+        "(default: 500)",
     )
     parser.add_argument(
         "--noise",

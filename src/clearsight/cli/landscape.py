@@ -40,7 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--points",
         type=int,
         metavar="N",
-        help="number of points along each side of the plane, odd (default: 21, fewer for expensive networks)",
+        help="odd number of points along each side of the plane (default: 21, fewer for expensive networks)",
     )
     parser.add_argument(
         "--batch-size", type=int, default=64, metavar="N", help="number of images per batch (default: 64)"

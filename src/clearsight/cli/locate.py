@@ -22,7 +22,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--method",
         default="auto",
         metavar="NAME",
-        help="auto, cam or window; auto is cam if the model has class maps, otherwise window (default: auto)",
+        help="auto, cam (class activation maps) or window (sliding windows); auto chooses cam if the model has feature "
+        "maps, otherwise window (default: auto)",
     )
     parser.add_argument(
         "--target",
@@ -37,7 +38,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     parser.add_argument(
         "--share", type=float, metavar="X",
-        help="mask threshold, as a share of the map's maximum, 0 to 1 (default: 0.5; 0.4 for a model trained on boxes)",
+        help="mask threshold, as a share of the maximum of the class activation map, 0 to 1 (default: 0.5; 0.4 for a "
+        "model trained on boxes)",
     )  # fmt: skip
     parser.add_argument(
         "--iou",
@@ -50,12 +52,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--layer",
         default="",
         metavar="NAME",
-        help="layer that provides the class maps (default: the last layer with maps)",
+        help="layer that provides the class activation maps (default: the last layer with feature maps)",
     )
     parser.add_argument(
         "--scales",
         metavar="X,...",
-        help="image scales from which windows are taken (default: 1,0.7,0.5,...)",
+        help="image scales at which windows are classified (default: 1,0.7,0.5,...)",
     )
     parser.add_argument(
         "--stride", type=int, metavar="N", help="stride between windows in pixels (default: an eighth of a window)"
@@ -66,7 +68,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="background class, ignored unless given as a --target (default: none)",
     )
     parser.add_argument(
-        "--tight", action="store_true", help="shrink window boxes to the class map inside them (default: no)"
+        "--tight",
+        action="store_true",
+        help="shrink window boxes to the region of the class activation map inside them (default: no)",
     )
     parser.add_argument(
         "--keep-ood", action="store_true", help="also keep windows that are out of distribution (default: no)"

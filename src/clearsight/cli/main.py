@@ -17,11 +17,11 @@ if TYPE_CHECKING:
 
 COMMANDS = {
     "train": "train and evaluate a classifier on labelled images, and write a report",
-    "predict": "predict the classes, labels or numbers of new images",
+    "predict": "predict classes, labels or numeric targets for new images",
     "tune": "search for better training options",
     "evaluate": "evaluate a model on its test split or on other data",
     "explain": "explain predictions with heatmaps, and measure how faithful the heatmaps are",
-    "locate": "locate objects with boxes and masks, from class labels alone",
+    "locate": "locate objects with boxes and masks; class labels suffice for training",
     "visualize": "visualise a network: filters, feature maps, patches, class images, feature inversion",
     "attack": "measure adversarial robustness: accuracy as a function of epsilon",
     "robustness": "measure how robust predictions are to changes in the image",

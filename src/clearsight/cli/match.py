@@ -68,7 +68,8 @@ def run(arguments: argparse.Namespace) -> None:
         raise ConfigError(f"--all is required for {', '.join(given)}", fix="add --all")
     if arguments.all and arguments.raw:
         raise ConfigError(
-            "--all needs a normalised score to identify copies, which --raw does not give", fix="drop --raw or --all"
+            "--all needs normalised scores to identify copies, but --raw scores are not normalised",
+            fix="drop --raw or --all",
         )
     source = Path(arguments.image).expanduser()
     pictures = [read_image(path) for path in (source, Path(arguments.template).expanduser())]

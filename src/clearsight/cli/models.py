@@ -61,14 +61,18 @@ def run(arguments: argparse.Namespace) -> None:
     model_args = arguments.model_arg or {}
     if arguments.layers:
         if arguments.name or arguments.plot or model_args or shape["classes"] is not None:
-            raise ConfigError("--layers only works with --img-size and --channels", fix="omit the other arguments")
+            raise ConfigError(
+                "--layers can only be combined with --img-size and --channels", fix="omit the other arguments"
+            )
         _calculate(arguments.layers, shape["img_size"], shape["channels"], arguments.json)
     elif arguments.name:
         if arguments.plot:
             raise ConfigError("--plot plots all networks, so it takes no name", fix="omit the name")
         _describe(arguments.name, shape, model_args, arguments.json)
     elif model_args or any(value is not None for value in shape.values()):
-        raise ConfigError("--img-size, --classes, --channels and --model-arg apply to a single network", fix="name it")
+        raise ConfigError(
+            "--img-size, --classes, --channels and --model-arg apply to a single network", fix="add its name"
+        )
     elif arguments.plot:
         _plot(arguments.plot, arguments.json)
     else:
@@ -95,7 +99,7 @@ def _list(as_json: bool) -> None:
         )
     print(
         "\ninput: side in pixels; field: receptive field in pixels; top 1, top 5: published ImageNet accuracy in %,\n"
-        "as measured by each source, with ten crops for the plain networks. "
+        "as reported by each source (with ten crops for the plain networks). "
         "seresnet50 and the ViTs use newer training recipes.\n"
         "`clearsight models NAME` shows the layers; timm/NAME selects any network in the timm library."
     )
@@ -151,7 +155,9 @@ def _calculate(texts: list[str], img_size: int | None, channels: int | None, as_
     if len(stacks) > 1:
         width = max(len(stack.text) for stack in stacks)
         print("\n".join(f"{stack.text:<{width}}  {totals(stack)}" for stack in stacks))
-    print("A multiply-add counts as two operations. Operations per unit: all filters, at one position of each map.")
+    print(
+        "A multiply-add counts as two operations. Operations per unit: all filters at one position of each feature map."
+    )
 
 
 def _describe(name: str, shape: dict[str, int | None], model_args: dict[str, Any], as_json: bool) -> None:
@@ -164,8 +170,8 @@ def _describe(name: str, shape: dict[str, int | None], model_args: dict[str, Any
         return
     print(
         f"{found.name}: {found.parameters:,} parameters, {found.multiply_adds:,} multiply-adds, "
-        f"receptive field {found.receptive_field} px, for {found.channels} x {found.img_size} x {found.img_size} "
-        f"and {found.classes} classes\n"
+        f"receptive field {found.receptive_field} px, for inputs of "
+        f"{found.channels} x {found.img_size} x {found.img_size} and {found.classes} classes\n"
     )
     rows = [(layer, "x".join(map(str, layer.output))) for layer in found.layers]
     a = max(len(layer.name) for layer, _ in rows)

@@ -66,8 +66,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     parser.add_argument(
         "--back-off", type=float, metavar="X",
-        help="minimum probability, 0.5 to 1, for models with a class tree, which predict the deepest class or parent "
-        "that reaches it (default: 0.9)",
+        help="for models with a class tree: predict the deepest class or parent class whose probability is at least X, "
+        "0.5 to 1 (default: 0.9)",
     )  # fmt: skip
 
 

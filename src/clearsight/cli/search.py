@@ -20,7 +20,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--out",
         metavar="FILE",
-        help="output image file (default: the name of IMAGE with .similar.png, in the working directory)",
+        help="output image file (default: IMAGE.similar.png in the working directory)",
     )
     parser.add_argument(
         "--data-dir",

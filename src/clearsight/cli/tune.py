@@ -80,7 +80,7 @@ def run(arguments: argparse.Namespace) -> None:
         print_json({**found.to_dict(), "command": command, "report": page})
         return
     loss, right = scores_words(found.best)
-    on = "validation" if found.folds == 1 else f"{found.folds} folds (mean and standard deviation)"
+    on = "the validation split" if found.folds == 1 else f"{found.folds} folds (mean and standard deviation)"
     print(
         f"\nbest of {count(len(found.trials), 'trial')}: {found.measures[0]} {loss}, "
         f"{found.measures[1]} {right} on {on}\n"

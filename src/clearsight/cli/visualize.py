@@ -26,7 +26,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--what", default="all", metavar="PART",
-        help="filters, maps, patches, classes, inversion, gates, or all that the model supports (default: all)",
+        help="filters, maps, patches, classes, inversion, gates, or all for every part that the model supports "
+        "(default: all)",
     )  # fmt: skip
     parser.add_argument(
         "--layer", default="", metavar="NAME",
@@ -38,7 +39,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="N",
-        help="index of the unit in the layer; may be repeated (default: the strongest units)",
+        help="index of the unit in the layer; may be repeated (default: for maps, the units that vary most; for "
+        "patches, a random sample)",
     )
     parser.add_argument(
         "--class", dest="classes", action="append", default=[], metavar="CLASS",
@@ -53,9 +55,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="number of optimisation steps (default: 64 for class images, 100 for inversion)",
     )
-    parser.add_argument("--data", metavar="DATA", help="labelled images to search (default: the training images)")
     parser.add_argument(
-        "--images", type=int, default=500, metavar="N", help="maximum number of images to search (default: 500)"
+        "--data", metavar="DATA",
+        help="labelled images for patches, classes and gates (default: the training images)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--images", type=int, default=500, metavar="N", help="maximum number of labelled images to use (default: 500)"
     )
     parser.add_argument(
         "--batch-size", type=int, default=16, metavar="N", help="number of images per batch (default: 16)"

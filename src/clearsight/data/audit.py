@@ -131,7 +131,7 @@ def audit(dataset: Dataset, scan: Scan, pixels: CachedPixels, split: Split, set_
             )
         )
     findings += [
-        Finding("left-out", "warning", loss, "move, rename or repair what belongs in the data set")
+        Finding("left-out", "warning", loss, "move, rename, convert or repair the files that belong in the data set")
         for loss in dataset.losses
     ]
     known = np.sort(np.concatenate([split.train, split.val]))  # whose labels the audit may see
@@ -294,7 +294,8 @@ def _exact_duplicates(dataset: Dataset, scan: Scan, split: Split) -> list[Findin
             Finding(
                 "duplicates-across-splits",
                 "warning",
-                f"{count(len(crossing), 'image')} with identical copies in several splits, which inflates the scores",
+                f"{count(len(crossing), 'image')} with identical copies in several splits; such leakage inflates the "
+                "scores",
                 "keep the copies of an image in one split only",
                 {"groups": names(crossing)},
             )
@@ -354,7 +355,7 @@ def _near_duplicates(dataset: Dataset, scan: Scan, small: NDArray[np.uint16], sp
             "near-duplicates-across-splits",
             "warning",
             f"{count(len(pairs), 'test image')} nearly identical to a training or validation image",
-            "inspect the pairs listed in audit.json; keep frames of a video in the same split with a `group` column",
+            "inspect the pairs listed in audit.json; use a `group` column to keep the frames of a video together",
             {
                 "pairs": [[dataset.source.name(i), dataset.source.name(j), round(s, 4)] for s, i, j in pairs[:50]],
                 "images": [dataset.source.name(i) for _, i, _ in pairs],
@@ -423,8 +424,8 @@ def _shortcuts(dataset: Dataset, scan: Scan, pixels: CachedPixels, known: NDArra
                     "warning",
                     f"{what} alone predicts the {things} with a balanced accuracy of "
                     f"{percent(score, 0)} (chance {percent(chance, 0)}): the network may learn nothing else",
-                    f"check that {what} also differs between the {things} in the images that the model is used on; "
-                    "if not, remove the difference from the data",
+                    f"check whether {what} also differs between the {things} in the images that the model will be used "
+                    "on; if it does not, remove the difference from the data",
                     {"feature": what, "balanced_accuracy": score, "chance": chance},
                 )
             )

@@ -106,8 +106,8 @@ def read_array(
         raise DataError(
             "the array can be interpreted in 2 ways", found=f"shape {array.shape}, {array.dtype}",
             fix=f"write `PIL.Image.fromarray(images, 'LA')` for 1 gray image of height {len(array)} and width "
-            f"{array.shape[1]} with alpha, or `list(images)` for {len(array)} gray image{'s' * (len(array) != 1)} of "
-            f"height {array.shape[1]} and width 2",
+            f"{array.shape[1]}, with an alpha channel, or `list(images)` for {len(array)} gray "
+            f"image{'s' * (len(array) != 1)} of height {array.shape[1]} and width 2",
         )  # fmt: skip
     found = _possible(array, count, shape, tensor)
     if array.ndim == 3 and len(array) == count and not name:
@@ -190,7 +190,7 @@ def _check_values(array: NDArray[Any], name: str, images: int, tensor: bool) -> 
             eight = f"images.{'to(torch' if tensor else 'astype(np'}.uint8)"
             raise DataError(
                 "the values of 16-bit pixels do not exceed the 8-bit range",
-                found=f"a maximum of {array.max()}, where white is 65535",
+                found=f"a maximum of {array.max()} (white is 65535)",
                 fix=f"write `{eight}` if white is 255; if the images really are that dark, write `list(images)`, or "
                 "`[images]` for a single image",
             )  # fmt: skip
@@ -213,7 +213,7 @@ def _check_values(array: NDArray[Any], name: str, images: int, tensor: bool) -> 
         )
         raise error(
             f"{of}the value of white is unknown for pixels of type {array.dtype}",
-            found=f"{array.dtype} from {low} to {high}", expected=RANGES,
+            found=f"{array.dtype} values from {low} to {high}", expected=RANGES,
             fix="write " + ", or ".join(ways) if ways else "shift and scale the pixels to floats in [0, 1]",
         )  # fmt: skip
     if kind != "f" or bits > 64:

@@ -119,7 +119,8 @@ class DetectionRecord:
 def _damaged(found: str) -> BundleError:
     return BundleError(
         "the model's detection record is invalid", found=found,
-        expected="the background class, the range of crop sizes and the shape of each class", fix="train again",
+        expected="the background class, the range of crop sizes and the typical box shape of each class",
+        fix="train again",
     )  # fmt: skip
 
 

@@ -84,7 +84,7 @@ def assign_added(
     shares = ", ".join(
         f"{len(np.intersect1d(new, rows)):,} in {name}" for name, rows in zip(RANK, (train, val, test), strict=True)
     )
-    rule = f"known images stay in the split they had in the run; {count(len(new), 'new image')}: {shares}"
+    rule = f"images of the run keep their split; {count(len(new), 'new image')}: {shares}"
     return Split(train, val, test, pairs, not validated, rule)
 
 

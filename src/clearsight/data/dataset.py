@@ -293,7 +293,7 @@ class Dataset:
     @property
     def targets(self) -> NDArray[np.float32]:
         """The targets (N, T) of a task whose labels alone do not say them."""
-        assert self.values is not None, f"{self.task.name} has no numeric values"
+        assert self.values is not None, f"the task {self.task.name} has no numeric targets"
         return self.values
 
     @property

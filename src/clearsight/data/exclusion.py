@@ -44,12 +44,12 @@ def without(data: Prepared, table: str) -> tuple[Prepared, str, str]:
     ]
     if gone or not all(map(len, parts)):
         raise DataError(
-            f"too few training images are left when those listed in {table} are left out",
+            f"too few training images remain if those listed in {table} are left out",
             found=f"no training images of {', '.join(map(repr, gone[:5]))}" if gone else "an empty split",
             fix="list fewer images",
         )
     tested = len(np.intersect1d(rows, split.test))
-    why = f"listed in {table}" + (f", without the {count(tested, 'test image')} listed there" if tested else "")
+    why = f"listed in {table}" + (f", except for the {count(tested, 'test image')} listed there" if tested else "")
     return replace(data, split=split), count(len(rows) - tested, "image"), why
 
 

@@ -258,7 +258,7 @@ def _read(images: Any, count: int | None, shape: Shape | None) -> ImageInputs:
     if array is not None and array.ndim != 1:
         raise DataError(
             "an array of this type cannot be read as images", found=f"shape {array.shape}, {array.dtype}",
-            expected="a one-dimensional array, or a numeric data type",
+            expected="a one-dimensional array, or an array of a numeric type",
             fix="write `list(images)`, or `images.astype(np.uint8)` if the elements are pixels",
         )  # fmt: skip
     if array is not None:

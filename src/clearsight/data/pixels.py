@@ -421,7 +421,7 @@ def _decode_deep_colour(image: Image.Image, content: bytes) -> NDArray[np.uint16
 
     array = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
     if array is None or array.dtype != np.uint16 or array.shape[:2] != image.size[::-1] or image.mode == "CMYK":
-        raise ValueError(f"16 bits per channel in a variant of {image.format} that cannot be read at full depth")
+        raise ValueError(f"16 bits per channel in a variant of {image.format} that cannot be read at full bit depth")
     if array.ndim == 2:
         return np.asarray(array[:, :, None])
     colour = array[:, :, :3][:, :, ::-1]
@@ -442,7 +442,7 @@ def _decode_deep_ppm(content: bytes) -> NDArray[np.uint16]:
     """A binary portable pixmap (P6) of more than 8 bits, its maximum scaled to 65535."""
     found = re.match(rb"P6(?:\s|#[^\n]*\n)+(\d+)(?:\s|#[^\n]*\n)+(\d+)(?:\s|#[^\n]*\n)+(\d+)\s", content)
     if found is None:
-        raise ValueError("16 bits per channel in a variant of PPM that cannot be read at full depth")
+        raise ValueError("16 bits per channel in a variant of PPM that cannot be read at full bit depth")
     width, height, maximum = (int(word) for word in found.groups())
     values = np.frombuffer(content, ">u2", width * height * 3, found.end()).reshape(height, width, 3)
     return np.asarray(np.rint(np.minimum(values, maximum) * (65535 / maximum)).astype(np.uint16))

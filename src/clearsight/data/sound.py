@@ -170,7 +170,7 @@ def read_wave(content: bytes, name: str) -> Wave:
         raise ImageError(
             f"{name} is not a WAV file",
             found=f"a file that begins with {content[:12]!r}",
-            expected="RIFF and WAVE",
+            expected="a RIFF/WAVE header",
             fix="convert it, for instance with `ffmpeg -i FILE OUT.wav`",
         )
     length = struct.unpack("<I", content[4:8])[0] + 8

@@ -235,7 +235,7 @@ class Units:
             if n_groups < count:
                 raise DataError(
                     "there are too few groups to split",
-                    found=f"{n_groups} groups",
+                    found=f"{n_groups} group{'s' * (n_groups != 1)}",
                     expected=f"at least {count}",
                     fix="use a smaller --folds, or a group column with more values",
                 )

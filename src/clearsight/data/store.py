@@ -142,7 +142,7 @@ def rows_of(recipe: Recipe, images: Sequence[str]) -> Segment:
         if made is not None and made.keys == tuple(images) and made.intact.all():
             return made
     raise OutputError(
-        f"the cache in {final.parent} changes during use, or is damaged and read-only",
+        f"the cache in {final.parent} was modified while in use, or is damaged and read-only",
         found=f"that {final.name} is missing or damaged right after it was written",
         fix="increase CLEARSIGHT_CACHE_GB, or set CLEARSIGHT_CACHE to a folder that no other process uses",
     )

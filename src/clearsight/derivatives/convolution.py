@@ -47,7 +47,7 @@ def output_side(side: int, kernel: int, stride: int = 1, padding: int = 0) -> in
     if stride < 1 or padding < 0:
         raise ValueError(f"stride must be at least 1 and padding at least 0, not {stride} and {padding}")
     if side - kernel + 2 * padding < 0:
-        raise ValueError(f"a kernel of side {kernel} does not fit into an input of side {side} with padding {padding}")
+        raise ValueError(f"a kernel of size {kernel} does not fit into an input of size {side} with padding {padding}")
     return places
 
 

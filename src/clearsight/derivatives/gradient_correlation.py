@@ -34,7 +34,7 @@ KINDS = {
     "plain": "dense layers with ReLU",
     "bn": "with batch normalisation",
     "residual": "with batch normalisation and skip connections",
-    "scaled": "as residual, with block outputs scaled by 0.1",
+    "scaled": "like residual, with block outputs scaled by 0.1",
 }
 SCALE = {"residual": 1.0, "scaled": 0.1}
 """What a block's output is multiplied by before it joins the skip: the paper's beta."""
@@ -277,7 +277,7 @@ def gradient_correlation(
         raise ConfigError(f"unknown kind of network {unknown[0]!r}", expected=", ".join(KINDS))
     if not depths or min(depths) < 1:
         raise ConfigError(
-            "--depths lists numbers of hidden layers", found=list(depths), expected="numbers of 1 or more"
+            "invalid numbers of hidden layers in --depths", found=list(depths), expected="numbers of 1 or more"
         )
     _checked(networks, points, lags)
     advance = (console or Silent()).stage("computing gradients", "networks")
@@ -293,7 +293,7 @@ def gradient_correlation(
                 done += 1
                 advance(done, total)
             rows.append(_row(kind, depth, paths, lags))
-    words = f"numbers from {RANGE[0]:g} to {RANGE[1]:g}"
+    words = f"inputs from {RANGE[0]:g} to {RANGE[1]:g}"
     return GradientCorrelation(tuple(rows), words, points, *noise_autocorrelation(points, lags))
 
 

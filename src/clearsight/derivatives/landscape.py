@@ -116,7 +116,7 @@ class Landscape:
         if self.largest_rate:
             first += f"; gradient descent is stable here up to a learning rate of {self.largest_rate:.3g}"
         if rates is None:
-            return [first, "no learning rate was recorded, as the head was not fitted by gradient descent"]
+            return [first, "no learning rate was recorded, because the head was not fitted by gradient descent"]
         words = []
         for word, rate in (("at these weights", rates.kept), ("at its peak", rates.peak)):
             bound = rates.stable(rate)

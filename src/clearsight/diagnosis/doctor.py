@@ -205,7 +205,8 @@ def examine(dataset: Dataset, config: TrainConfig, *, console: Console | None = 
     idle = {"--out": run.out, "--resume": run.resume, "--auto-fix": run.auto_fix, "--budget": run.budget}
     if given := [name for name, value in idle.items() if value]:
         raise ConfigError(
-            f"a probe writes no run and takes at most a minute, so these options have no effect: {', '.join(given)}",
+            "a probe does not save a run and takes at most a minute, so these options have no effect: "
+            f"{', '.join(given)}",
             fix="omit them, or use `clearsight train`",
         )
     if is_classical(config.model.model):

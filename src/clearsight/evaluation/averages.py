@@ -54,7 +54,7 @@ def averages(
         mixed = sorted({str(values[i]) for i in np.flatnonzero(~same)})
         raise DataError(
             f"images with the same {column} have different targets",
-            found=f"{count(len(mixed), 'affected value')} of {column}, the first being {mixed[0]!r}",
+            found=f"{count(len(mixed), 'affected value')} of {column} (first: {mixed[0]!r})",
             expected=f"one target per {column}",
             fix="correct the labels, or average by a different column",
         )

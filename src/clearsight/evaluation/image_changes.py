@@ -116,15 +116,15 @@ def noise(images: torch.Tensor, amount: float, generator: torch.Generator) -> to
 
 
 CHANGES: dict[str, Change] = {
-    "smaller": Change("image scale relative to the frame", (0.9, 0.75, 0.6, 0.45, 0.3), scale, none=1.0),
-    "larger": Change("magnification factor, cropped to the frame", (1.1, 1.25, 1.5, 1.75, 2.0), scale, none=1.0),
+    "smaller": Change("scale factor (image padded to its original size)", (0.9, 0.75, 0.6, 0.45, 0.3), scale, none=1.0),
+    "larger": Change("scale factor (image cropped to its original size)", (1.1, 1.25, 1.5, 1.75, 2.0), scale, none=1.0),
     "rotation": Change("rotation angle in degrees", (10.0, 30.0, 60.0, 90.0, 180.0), rotation),
     "viewpoint": Change("viewing angle in degrees", (15.0, 30.0, 40.0, 50.0, 60.0), viewpoint),
     "deformation": Change(
         "RMS pixel displacement, as a share of the side length", (0.01, 0.02, 0.04, 0.06, 0.08), deformation
     ),
     "occlusion": Change("share of the image area covered", (0.05, 0.1, 0.2, 0.35, 0.5), occlusion),
-    "background": Change("share of clutter in the background", (0.2, 0.4, 0.6, 0.8, 1.0), background),
+    "background": Change("weight of the clutter blended into the background", (0.2, 0.4, 0.6, 0.8, 1.0), background),
     "illumination": Change(
         "brightness, as a share of the original", (0.8, 0.6, 0.4, 0.25, 0.1), illumination, none=1.0
     ),

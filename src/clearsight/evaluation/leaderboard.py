@@ -221,9 +221,7 @@ def _folder(config: TrainConfig, dataset: Dataset, names: list[str], images: int
     path = folder / "leaderboard.json"
     if path.is_file():
         then = {key: value for key, value in json.loads(read_within(folder, path.name)).items() if key != "versions"}
-        changed = [
-            f"{key} was {then.get(key)!r} and is now {about[key]!r}" for key in about if then.get(key) != about[key]
-        ]
+        changed = [f"{key} {about[key]!r} instead of {then.get(key)!r}" for key in about if then.get(key) != about[key]]
         if changed:
             raise CheckpointError(
                 f"options differ from those of the comparison in {folder}",

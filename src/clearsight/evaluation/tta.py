@@ -16,8 +16,8 @@ AUGMENTATIONS = {
     "mirror": "the image and its horizontal flip",
     "flips": "the image, its horizontal flip, its vertical flip, and both flips combined",
     "turns": "the image and its rotations by 90, 180 and 270 degrees (square images only)",
-    "shifts": "the image and its shifts by 1/16 of the side length in each of the four directions",
-    "ten": "the five versions of shifts and the horizontal flip of each [Krizhevsky et al. 2012]",
+    "shifts": "the image and four copies shifted by 1/16 of the side length, one in each direction",
+    "ten": "the five images of `shifts` and the horizontal flip of each [Krizhevsky et al. 2012]",
 }
 
 

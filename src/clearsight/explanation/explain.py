@@ -34,7 +34,7 @@ Floats = NDArray[np.float32]
 METHODS: dict[str, str] = {
     "saliency": "absolute gradient of the class logit, maximum over channels",
     "smoothgrad": "absolute gradient, averaged over noisy copies of the image",
-    "integrated-gradients": "mean gradient along the path from a blurred image to the image, times their difference",
+    "integrated-gradients": "mean gradient along the path from a blurred copy to the image, times their difference",
     "guided": "gradient that passes back through ReLUs only where it is positive",
     "grad-cam": "feature maps of a layer, or of all layers that the head uses, weighted by their gradients",
     "occlusion": "decrease in probability when a square patch is covered",
@@ -132,7 +132,7 @@ class Explanation:
                 f"faithfulness {f.score:+.2f}, {self.verdict} (deletion {f.deletion:.2f}, insertion {f.insertion:.2f})"
             )
         elif not self.faithfulness_measurable:
-            heading.append("faithfulness cannot be measured, as the blurring itself affects the prediction")
+            heading.append("faithfulness cannot be measured, because blurring itself affects the prediction")
         if self.randomised is not None:
             heading.append(
                 f"correlation with the map for shuffled weights: {self.randomised:.2f}"

@@ -181,7 +181,7 @@ def _check_quantisable(task: Task) -> None:
     if task.int8_measure is None:
         raise ConfigError(
             f"--quantize int8 does not support the task {task.name}",
-            found="a task without a measure of the accuracy lost",
+            found="a task for which a loss of accuracy cannot be measured",
             fix="omit --quantize",
         )
 

@@ -40,7 +40,7 @@ def deployed(bundle: Bundle, fixed: bool = False) -> Deployed:
             f"{name} cannot be exported",
             found="a classical model, whose descriptor is computed by NumPy and OpenCV",
             expected="a neural network",
-            fix="use `clearsight predict`, or train a neural network (`clearsight compare` compares their scores)",
+            fix="use `clearsight predict`, or train a neural network (`clearsight compare` compares the two)",
         )
     return Deployed(bundle, fixed).eval()
 

@@ -21,7 +21,7 @@ Needs NumPy, Pillow and the model's engine (onnxruntime, openvino or torch); Ope
 needed for 16-bit colour images, and SciPy for sounds. In Python, first run
 `sys.path.insert(0, "run.py"); from {RUNTIME} import Exported`, then
 `Exported("model.onnx").predict(["new.jpg"])`; `predict_proba` returns the probabilities, and `values` returns the
-output of a model that predicts numbers.
+predictions of a regression model.
 
 Written by Clearsight, Apache-2.0.
 """

@@ -74,13 +74,15 @@ class Exported:
         training. ImageError names a file that cannot be read; ValueError where the model predicts no probabilities.
         """
         if not self.card["probabilistic"]:
-            raise ValueError("this model predicts numbers, not probabilities; use `values` instead of `predict_proba`")
+            raise ValueError(
+                "this model predicts numeric targets, not probabilities; use `values` instead of `predict_proba`"
+            )
         return self._outputs(paths)[0]
 
     def values(self, paths: Sequence[str | Path]) -> NDArray[np.float32]:
         """The numbers (N, T) of image files; otherwise as `predict_proba`."""
         if self.card["probabilistic"]:
-            raise ValueError("this model does not predict numbers; use `predict_proba` instead of `values`")
+            raise ValueError("this model does not predict numeric targets; use `predict_proba` instead of `values`")
         return self._outputs(paths)[0]
 
     def predict(self, paths: Sequence[str | Path], coverage: float = COVERAGE) -> list[Any]:

@@ -49,7 +49,7 @@ def first_filters(predictor: Predictor) -> Filters:
             raise ModelError(
                 "the weights of the first layer cannot be shown as images",
                 found=f"{weight.shape[1]} weights per unit in {short_name(name)}",
-                expected=f"one weight per pixel of a {height}x{width} image",
+                expected=f"one weight per pixel and channel of a {height}x{width} image",
             )
         weight = weight.reshape(-1, channels, height, width)
     weighing = [m for m in predictor.network.modules() if isinstance(m, nn.Conv2d | nn.Linear)]

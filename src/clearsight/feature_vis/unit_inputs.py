@@ -179,7 +179,7 @@ def _fed(
 
 def _convolved(module: nn.Conv2d, source: Node | None, given: torch.Tensor, unit: int, place: tuple[int, int]) -> Fed:
     if isinstance(module.padding, str) or module.padding_mode != "zeros":
-        return [], None, "computes a weighted sum of its inputs with a filter"
+        return [], None, "computes a weighted sum of its input channels with a filter"
     (sy, sx), (py, px), (dy, dx) = (pair(v) for v in (module.stride, module.padding, module.dilation))
     height, width = module.kernel_size
     inputs = module.in_channels // module.groups
@@ -195,7 +195,7 @@ def _convolved(module: nn.Conv2d, source: Node | None, given: torch.Tensor, unit
     number = source.number if source and known else None
     feeders = [Feeder(number, first + i, float(amounts[i]), None, weights[i].numpy().copy()) for i in range(inputs)]
     bias = 0.0 if module.bias is None else float(module.bias[unit])
-    return feeders, bias, f"computes a weighted sum of {inputs} of its inputs with a {height}x{width} filter"
+    return feeders, bias, f"computes a weighted sum of {count(inputs, 'input channel')} with a {height}x{width} filter"
 
 
 def _weighed(

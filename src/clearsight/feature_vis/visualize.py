@@ -342,8 +342,8 @@ class _Visualizer:
         task = self.predictor.bundle.task
         if task.outputs != len(task.names) or not task.probabilistic:
             raise ModelError(
-                "class images maximise the output of a class or a "
-                "label", found=f"a model that predicts {task.words_used.names[1]}",
+                "class images need a model that predicts classes or "
+                "labels", found=f"a model that predicts {task.words_used.names[1]}",
                 fix="use --what classes --layer NAME --unit 0, where NAME is the last layer printed by --layer list",
             )  # fmt: skip
         if not task.needs_classes:  # images are of several labels: none are alike in the way that starts need
@@ -394,7 +394,7 @@ class _Visualizer:
         task = self.predictor.bundle.task
         if not task.needs_classes:
             raise ModelError(
-                "gates are averaged over the images of each class",
+                "the gates cannot be averaged over the images of each class",
                 found=f"a model that predicts {task.words_used.names[1]}",
                 expected="a model that predicts one class per image",
             )  # fmt: skip

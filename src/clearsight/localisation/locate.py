@@ -31,7 +31,7 @@ SHARE, SEGMENT_SHARE = 0.5, 0.4
 
 METHODS: dict[str, str] = {
     "cam": "boxes from class-activation maps, in one pass over the whole image",
-    "window": "boxes from confident predictions in windows of the model's input size that slide over the image",
+    "window": "boxes from confident predictions in sliding windows of the model's input size",
 }
 """The methods, and what each does."""
 

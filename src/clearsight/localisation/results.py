@@ -51,7 +51,7 @@ def picture_names(names: Sequence[str]) -> tuple[str, ...]:
 
 def image_lines(one: Located) -> list[str]:
     """What the terminal prints of one image."""
-    scored = f", windows scored by {one.facts['scored by']}" if "scored by" in one.facts else ""
+    scored = f", window scores from {one.facts['scored by']}" if "scored by" in one.facts else ""
     lines = [f"{one.image}  {one.method}{scored}, {one.seconds:.1f} s"]
     lines += [f"    {f.label} {percent(f.score)}  [{', '.join(f'{v:.0f}' for v in f.box)}]" for f in one.found]
     if not one.found:

@@ -17,7 +17,7 @@ ABLATIONS = {
     "residual": "shortcuts around blocks, on or off",
     "norm": "batch normalisation, on or off",
     "norm_position": "batch normalisation before or after the activation",
-    "activation": "activation function between layers, by name",
+    "activation": "activation function between layers",
     "se": "squeeze-and-excitation gates in all blocks (ratio 16), on or off",
     "padding_mode": "border padding of convolutions: zeros, reflect or replicate",
     "kernel": "side length of the filters in pixels",

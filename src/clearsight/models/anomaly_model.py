@@ -84,7 +84,7 @@ class AnomalyModel(ModelNetwork):
         if self.trunk is None:
             raise ModelError(
                 "an anomaly model that compares pixels has no layers to visualise",
-                expected="a model that compares network features, as is usual for images of 48 pixels or more",
+                expected="a model that compares network features, the default for images of 48 pixels or more",
             )
 
     def backbone_outputs(self, x: torch.Tensor) -> list[torch.Tensor]:

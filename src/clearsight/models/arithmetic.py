@@ -41,7 +41,8 @@ def output_size(size: int, filter_side: int, *, stride: int = 1, padding: int = 
     steps = size - filter_side + 2 * padding
     if steps < 0:
         raise ModelError(
-            f"{formula} is below 1: a filter of {filter_side} pixels does not fit into {size + 2 * padding}",
+            f"{formula} is below 1: a filter of {filter_side} pixels does not fit into an input of "
+            f"{size + 2 * padding} pixels, padding included",
             fix=f"use an input of at least {filter_side - 2 * padding} pixels, a smaller filter or more padding",
         )
     exact = steps / stride + 1
@@ -65,7 +66,8 @@ def same_padding(filter_side: int) -> int:
     """The padding that keeps the size at stride 1, z = (P - 1)/2; ModelError for an even filter."""
     if filter_side % 2 == 0:
         raise ModelError(
-            f"({filter_side}-1)/2 is not an integer: with an even filter, no symmetric padding keeps the size",
+            f"({filter_side}-1)/2 is not an integer: with an even filter size, no symmetric padding keeps the input "
+            "size",
             fix=f"use a filter of {filter_side - 1} or {filter_side + 1} pixels",
         )
     return (filter_side - 1) // 2

@@ -183,7 +183,7 @@ class ModelNetwork(Component):
         Raises:
             ModelError: the model does not compare places of an image (`localises` is False).
         """
-        raise ModelError("this model does not compare positions within an image")
+        raise ModelError("this model does not compute anomaly maps")
 
 
 Kind = TypeVar("Kind", bound=type[ModelNetwork])

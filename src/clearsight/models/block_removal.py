@@ -35,7 +35,7 @@ def without_blocks(network: nn.Module, names: Sequence[str]) -> Iterator[None]:
     """
     known = residual_blocks(network)
     if unknown := [name for name in names if name not in known]:
-        expected = None if known else "a residual network from Clearsight's registry, such as resnet18 or resnet20"
+        expected = None if known else "a block of a residual network from Clearsight's registry, such as resnet18"
         raise ModelError(
             f"{unknown[0]!r} is not a block with a shortcut",
             expected=expected,

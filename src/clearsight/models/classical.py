@@ -36,10 +36,10 @@ Floats = NDArray[np.float32]
 CLASSIFIERS: dict[str, str] = {
     "softmax": "logistic regression",
     "svm": "linear support vector machine with squared hinge loss",
-    "perceptron": "Rosenblatt's rule",
+    "perceptron": "Rosenblatt's perceptron",
     "rbf": "support vector machine with an RBF kernel",
-    "nystroem": "support vector machine with a Nyström approximation of the RBF kernel, for many images",
-    "intersection": "support vector machine with a histogram-intersection kernel, for bow and pyramid",
+    "nystroem": "support vector machine with a Nyström approximation of the RBF kernel",
+    "intersection": "support vector machine with a histogram-intersection kernel",
     "knn": "nearest neighbours",
     "forest": "random forest",
     "boosting": "gradient-boosted trees",

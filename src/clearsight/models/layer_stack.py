@@ -157,7 +157,7 @@ def _pooling(kind: Any, window: int, stride: int, padding: int, which: str) -> n
         raise ModelError(
             f"{which}: a pooling window would contain only padding",
             found=f"padding {padding}",
-            expected=f"padding of at most half the window, {window // 2}",
+            expected=f"padding of at most {window // 2} (half the window size, rounded down)",
         )
     module: nn.Module = kind(window, stride, padding)
     return module

@@ -175,7 +175,7 @@ class Probe(Augmented):
         self.backbone = headless(spec["name"], self.input.channels, spec["img_size"], spec["model_args"])
         missing = set(self.taps) - {name for name, _ in self.backbone.named_modules()}
         if missing:
-            raise ModelError(f"{spec['name']} has no layer named {', '.join(sorted(missing))}")
+            raise ModelError(f"{spec['name']} has no layer named {' or '.join(sorted(missing))}")
         self.head: nn.Module = build_head(spec["head"]) if spec.get("head") else nn.Identity()
 
     @property

@@ -187,10 +187,10 @@ def check_fit(
         given = {key: tensor for key, tensor in given.items() if not key.startswith(heads)}
         given |= {key: tensor for key, tensor in own.items() if key.startswith(heads)}
     optional = "num_batches_tracked"  # counters that older files lack
-    faults = [f"{key} is missing" for key in own if key not in given and not key.endswith(optional)]
-    faults += [f"{key} does not exist in the network" for key in given if key not in own]
+    faults = [f"no tensor {key}" for key in own if key not in given and not key.endswith(optional)]
+    faults += [f"an unknown tensor {key}" for key in given if key not in own]
     differing = [key for key in given if key in own and given[key].shape != own[key].shape]
-    faults += [f"{key} is {_shape(given[key])} but must be {_shape(own[key])}" for key in differing]
+    faults += [f"{key} ({_shape(given[key])} instead of {_shape(own[key])})" for key in differing]
     if not faults:
         return given
     of_head = [key for key in differing if key.startswith(head)]

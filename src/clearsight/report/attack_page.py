@@ -39,9 +39,9 @@ class AttackRenderer(Renderer[AttackReport]):
         return {
             "found": found,
             "single": _single(self.result),
-            "measure": "the maximum change of any pixel value"
+            "measure": "the maximum change in any pixel value"
             if found.norm == "linf"
-            else "the Euclidean norm of the change",
+            else "the maximum Euclidean norm of the change",
             "plot": robust_chart(found),
             "rows": [
                 {
@@ -70,7 +70,7 @@ class AttackRenderer(Renderer[AttackReport]):
             "caught": ""
             if fooling is None or fooling.is_ood is None
             else f"{int(fooling.is_ood[fooling.fooled].sum())} of {count(int(fooling.fooled.sum()), 'image')} "
-            f"with a probability of at least {percent(fooling.confidence, 0)}",
+            f"whose probability is at least {percent(fooling.confidence, 0)}",
         }
 
     def figure(self) -> Any:
@@ -113,7 +113,7 @@ def _examples(found: AttackCurve) -> list[dict[str, Any]]:
     ]
 
 
-MEASURES = {"linf": "the maximum change of any pixel value", "l2": "the Euclidean norm of the change"}
+MEASURES = {"linf": "the maximum change in any pixel value", "l2": "the maximum Euclidean norm of the change"}
 
 
 def robust_chart(found: AttackCurve) -> Markup:

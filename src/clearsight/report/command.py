@@ -14,7 +14,7 @@ def run_commands(run: Path) -> dict[str, str]:
     python = f'import clearsight\n\nmodel = clearsight.load({str(run)!r})\nmodel.predict(["IMAGE"])'
     return {
         "Make a prediction for a new image": f"clearsight predict {folder} IMAGE",
-        "Evaluate the model again or on other data": f"clearsight evaluate {folder} [DATA]",
+        "Evaluate the model again, optionally on different data": f"clearsight evaluate {folder} [DATA]",
         "Use the model in Python": python,
     }
 

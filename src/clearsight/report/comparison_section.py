@@ -14,13 +14,13 @@ def comparison_section(found: RunComparison) -> Section:
     ident = "from"
     changes = found.changes
     data = (
-        f"This run continues `{found.run}`. Changes to the data since then: {count(changes['new'], 'new image')}, "
+        f"This run continues `{found.run}`. Changes to the data since that run: {count(changes['new'], 'new image')}, "
         f"{changes['relabelled']:,} relabelled and {changes['gone']:,} removed."
     )
     if found.overall is None:
         return Section(ident, TITLE, (Text(data), Text(f"{found.scope[0].upper()}{found.scope[1:]}.")))
     words = f"{found.scope[0].upper()}{found.scope[1:]}: **{found.overall.words(found.share)}**. "
-    words += "The range is the 95 % interval."
+    words += "The range in parentheses is the 95 % interval."
     pieces: tuple[Text | Table, ...] = (Text(data), Text(words))
     if found.classes:
         columns = (

@@ -104,7 +104,7 @@ def label_issues_sheet(prepared: Prepared, issues: LabelIssues) -> NDArray[np.fl
             for c in issues.conflicts[: ON_SHEET // 2]
             for i, label, name in zip(c.indices, c.labels, c.images, strict=True)
         ]
-        rows.append(Row("Duplicates with different labels", tiles, "the images of a pair are side by side"))
+        rows.append(Row("Duplicates with different labels", tiles, "each pair is shown side by side"))
     return tile_sheet(rows, side=SIDE)
 
 

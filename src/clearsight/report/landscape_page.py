@@ -68,11 +68,13 @@ def _model(number: int, one: Landscape, levels: Floats, decades: tuple[int, int]
     """What the page shows of one model."""
     return {
         "name": one.name,
-        "which": "those of the head, on frozen features" if one.weights == "head" else "all weights of the model",
+        "which": "the weights of the head; the features are frozen"
+        if one.weights == "head"
+        else "all weights of the model",
         "seen": one.weights == "head" and one.rates is None,
         "parameters": f"{one.parameters:,}",
         "loss": one.loss
-        + (f", logits divided by a temperature of {one.temperature:.2g}" if one.temperature != 1 else ""),
+        + (f", with the logits divided by a temperature of {one.temperature:.2g}" if one.temperature != 1 else ""),
         "cosine": f"{one.cosine:.3f}",
         "line": line_chart(f"line-{number}", one, decades),
         "planes": [

@@ -45,7 +45,7 @@ class LeaderboardRenderer(Renderer[Leaderboard]):
         return {
             "name": found.name,
             "summary": f"{count(len(rows), 'model')} trained on the same split ({images} images), ranked by "
-            "validation accuracy. The test images were used once, after all training.",
+            "validation accuracy. The test images were used once, after all models had been trained.",
             "advice": found.advice,
             "why": found.why,
             "plot": leaderboard_chart(found.standings, found.advice),

@@ -108,7 +108,7 @@ def _draw_challenge(axes: Any) -> None:
     axes.axhline(HUMAN_TOP5_ERROR, color="C3", linestyle="--", linewidth=1)
     axes.set_xlim(-0.6, len(CHALLENGE) + 0.6)
     axes.annotate(
-        f"a trained person, {HUMAN_TOP5_ERROR:g} %", (len(CHALLENGE) - 0.55, HUMAN_TOP5_ERROR), (0, 3), color="C3",
+        f"human annotator, {HUMAN_TOP5_ERROR:g} %", (len(CHALLENGE) - 0.55, HUMAN_TOP5_ERROR), (0, 3), color="C3",
         textcoords="offset points", fontsize=8,
     )  # fmt: skip
     axes.set_ylabel("top-5 error of the submitted ensemble, %")

@@ -13,12 +13,12 @@ from clearsight.train.fit import Fitted
 from clearsight.wording import count, listed, percent
 
 SCORE_WORDS = {
-    "combined": "the scores below, combined by their p-values among known images",
-    "knn": "distance of the features from those of the nearest training images",
-    "mahalanobis": "the same distance, normalised by the within-class covariance",
-    "max-softmax": "minus the logarithm of the largest probability",
+    "combined": "combination of the scores below, each converted to a p-value using held-out images",
+    "knn": "distance to the nearest training images in feature space",
+    "mahalanobis": "Mahalanobis distance to the nearest training images, with the within-class covariance",
+    "max-softmax": "negative logarithm of the largest probability",
     "pixels": "how unusual the contrast, sharpness and colours are",
-    "other": "similarity of the features to those of images without a class",
+    "other": "log-odds that the image belongs to no class",
 }
 
 FLAGGED = 8
@@ -56,8 +56,9 @@ def ood_section(fitted: Fitted, check: OODCheck | None, words: str) -> OODSectio
     names = ("combined", *detector.tails)
     return OODSection(
         f"An image is flagged as unknown if its OOD score is higher than those of all but {percent(check.allowed)} of "
-        f"{count(len(detector.reference), 'held-out image')}. The test images all come from the same data, so every "
-        f"flag is a false alarm: {percent(check.false_alarms)} of {count(check.n, 'test image')} were flagged. "
+        f"{count(len(detector.reference), 'held-out image')}. The test images come from the same data as the "
+        f"training images, so every flag is a false alarm: {percent(check.false_alarms)} of "
+        f"{count(check.n, 'test image')} were flagged. "
         f"{_raised(check.allowed)}"
         f"{_measured(left_out.classes, left_out.why)}",
         tuple(
@@ -118,6 +119,6 @@ def _raised(allowed: float) -> str:
         return ""
     most, usual = percent(2 * FALSE_ALARMS), percent(FALSE_ALARMS)
     return (
-        f"The threshold is higher than usual: one that allows {usual} false alarms "
-        f"would flag more than {most} of slightly changed images. "
+        f"The threshold is higher than usual: at a false alarm rate of {usual}, "
+        f"more than {most} of slightly changed images would be flagged. "
     )

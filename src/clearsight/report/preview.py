@@ -113,7 +113,7 @@ def _words(how: AugmentationConfig) -> str:
     if how.mixup:
         done.append("mixup (blended with another image, with labels mixed in the same proportion)")
     if how.cutmix:
-        done.append("cutmix (a part of another image pasted in, with labels mixed in the same proportion)")
+        done.append("cutmix (a part of another image pasted in, with labels mixed in proportion to the area)")
     return (
         f"Each time an image was used in training, it was augmented at random: {', then '.join(done)}. "
         "The left column shows the original training images; the other columns show augmented versions of them."

@@ -116,7 +116,7 @@ def _verdict(card: RobustnessReport, change: str) -> dict[str, Any]:
     amount = f" ({steps[fails - 1].amount:g})" if fails and change in CHANGES else ""
     return {
         "name": change,
-        "words": CHANGES[change].words if change in CHANGES else "all of these changes together, each at the same step",
+        "words": CHANGES[change].words if change in CHANGES else "these changes combined, each at the same step",
         "fails": f"fails at step {fails} of 5{amount}" if fails else "passes all steps",
         "failed": fails is not None,
         "confusion": f"at the last step: {worst[0]} predicted as {worst[1]} ({count(worst[2], 'image')})"

@@ -51,7 +51,7 @@ def filter_sheet(found: Filters) -> NDArray[np.float64]:
     count, _, height, width = found.weights.shape
     kind = "class templates" if found.classes else "filters"
     what = "each scaled by its largest weight, shown below it"
-    key = "gray is zero and colours are those of the channels" if colour else "red is positive and blue is negative"
+    key = "gray is zero, and the colours show the channels" if colour else "red is positive and blue is negative"
     side = 128 if found.classes else 72
     name = f"{found.layer}: {count} {kind} of {height}x{width}"
     if len(tiles) < count:
@@ -82,7 +82,7 @@ def map_sheet(found: Sequence[FeatureMaps], pixels: Floats, deep: bool) -> NDArr
         few = f"the {len(tiles)} with the largest variation" if len(tiles) < layer.total else "all"
         rows.append(
             Row(
-                f"{layer.layer.short}: {layer.total} maps of {size}",
+                f"{layer.layer.short}: {layer.total} feature maps of {size}",
                 tiles,
                 f"{few}{silent}; {key}; each scaled by its peak value",
             )
@@ -111,7 +111,7 @@ def _dense_row(found: FeatureMaps, both: bool) -> Row:
         large = colours.repeat(CELL, 0).repeat(CELL, 1)
         large[CELL - 1 :: CELL] = large[:, CELL - 1 :: CELL] = 1.0
         tiles = [Tile(large, exact=True)]
-    silent = f", {found.silent} of them equal to zero" if found.silent else ""
+    silent = f", {found.silent} of the {found.total} equal to zero" if found.silent else ""
     few = f"the {len(values)} largest of {found.total}" if len(values) < found.total else f"all {found.total}"
     line = f", {columns} per line" if len(values) > columns else ""
     span = f"from {_number(float(values.min()))} to {_number(float(values.max()))}" if len(values) else "none"
@@ -152,7 +152,7 @@ def class_sheet(found: Sequence[ClassPicture], deep: bool) -> NDArray[np.float64
         tiles = []
         for p in found:
             if p.label == label:
-                of = f"mean of {p.images} patches" if p.images > 1 else "an image" if p.images else "noise"
+                of = f"group of {p.images} images" if p.images > 1 else "an image" if p.images else "noise"
                 before, after = f"activation {_number(p.logit_before)}", [f"activation {_number(p.logit)}"]  # of a unit
                 if p.probability is not None and p.probability_before is not None:
                     before = f"probability {probability(p.probability_before)}"

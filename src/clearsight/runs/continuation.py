@@ -134,7 +134,7 @@ def continuation(data: Any, config: TrainConfig, given: Mapping[str, Any], conso
     previous = _previous(folder, bundle, changes, config) if same else None
     console.say(f"continuing from {folder}: {changes.text(bundle.task.words_used.names)}")
     if previous is None:
-        console.say("the options change the network or the pixels: a new network is trained on the split of the run")
+        console.say("the options change the network or its input: a new network is trained on the split of the run")
     return Continuation(folder, config, dataset, Predictor(bundle), previous, changes)
 
 
@@ -244,7 +244,7 @@ def _own(
         raise BundleError(
             f"{count(missing, 'image')} of the run {folder} {'is' if missing == 1 else 'are'} missing or changed",
             found=f"{count(len(set(contents) - {''}), 'image')} in {named}",
-            expected="all images that the run has used", fix=way_out,
+            expected="all images that the run used", fix=way_out,
         )  # fmt: skip
     kept = known & ~np.isin(np.array(contents), list(others))
     if config.data.other is not None and listing.stated.cells is not None:  # images of no class are not recorded
@@ -324,7 +324,10 @@ def _previous(folder: Path, bundle: Bundle, changes: Changes, config: TrainConfi
         why = changes.text(bundle.task.words_used.names)
         recipe = Recipe(
             about["kind"], about["model"], about["model_args"], bundle.geometry.height,
-            (Decision("continued from", str(folder), why), Decision("network", about["model"], "same as in the run")),
+            (
+                Decision("continued from", str(folder), why),
+                Decision("network", about["model"], "same as in the continued run"),
+            ),
         )  # fmt: skip
         epochs = training.get("epochs")
         tuned = bool(about["tuned"])

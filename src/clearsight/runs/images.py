@@ -165,7 +165,8 @@ def _nothing_left(bundle: Bundle, dataset: Dataset, counts: ImageCounts, own: bo
         )  # fmt: skip
     return DataError(
         f"no {bundle.thing}s are left to evaluate",
-        found=f"{counts.given} given; " + ("; ".join(counts.lines(bundle.thing)) or "none in the test split"),
+        found=f"{counts.given} {bundle.thing}{'s' * (counts.given != 1)}; "
+        + ("; ".join(counts.lines(bundle.thing)) or "none in the test split"),
         expected=f"labelled {bundle.thing}s that were not used in training",
         fix="pass other data" + (", or add --include-training" if counts.training or counts.validation else ""),
     )
@@ -208,7 +209,7 @@ def own_images(bundle: Bundle, model: ModelSource, *, console: Console, data_dir
     if not len(known.rows("train", "val")):
         raise BundleError(
             "the data no longer contains the images the model was trained on",
-            found=f"different images in {known.dataset.origin}" if known.record else "no record of its split",
+            found=f"different images in {known.dataset.origin}" if known.record else "no record of the model's split",
             fix="to use the images as they are now, pass the data explicitly: RUN DATA",
         )
     return known

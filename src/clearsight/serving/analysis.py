@@ -185,7 +185,9 @@ class Looker:
             try:
                 return await turns.take(work, seconds, left)
             except TimeoutError:
-                raise too_slow("the response", seconds, "use fewer steps or raise --explain-timeout") from None
+                raise too_slow(
+                    "the response", seconds, "raise --explain-timeout or, for an attack, use fewer steps"
+                ) from None
             except OverflowError:
                 self.worker.metrics.refused.labels("looks").inc()
                 raise overloaded("too many analysis requests are waiting", 2) from None

@@ -98,8 +98,8 @@ def build_app(
     app = FastAPI(
         title="Clearsight", version=__version__, lifespan=lifespan, docs_url=None, redoc_url=None,
         dependencies=[Depends(known_options)],
-        description="Predict classes, labels, numbers or anomalies for images or sounds, with probabilities and "
-        "OOD status.",
+        description="Predict classes, labels or numeric targets of images or sounds, or detect anomalies, with "
+        "probabilities and OOD status.",
     )  # fmt: skip
     app.add_middleware(Guard, config=config, metrics=metrics, token=token, local=local)
     _add_routes(app, worker, looker)
@@ -147,7 +147,7 @@ def _add_predict(app: FastAPI, worker: Worker, images_of: Images) -> None:
         group: Group = None,
         back_off: BackOff = PredictOptions.back_off,
         picture: Annotated[
-            bool, Query(description="include each image, as the network sees it, as a PNG data URI")
+            bool, Query(description="include a PNG data URI of each image as the network sees it")
         ] = False,
         words: Annotated[bool, Query(description="include each prediction in words")] = False,
     ) -> Response:
@@ -201,7 +201,10 @@ def _add_explain(app: FastAPI, worker: Worker, images_of: Images) -> None:
             Query(description="name of the class, label or numeric target to explain (default: the prediction)"),
         ] = None,
         samples: Annotated[
-            int | None, Query(ge=2, le=MAX_SAMPLES, description="number of noisy copies, steps or coalitions")
+            int | None,
+            Query(
+                ge=2, le=MAX_SAMPLES, description="number of noisy copies, steps or coalitions, depending on the method"
+            ),
         ] = None,
         faithfulness: Annotated[bool, Query(description="also measure the faithfulness of the map (slower)")] = False,
         picture: Annotated[bool, Query(description="include the map overlaid on the image, as a PNG data URI")] = True,
@@ -305,7 +308,7 @@ def _add_errors(app: FastAPI) -> None:
 
     async def by_status(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
-        happened = {404: "this address does not exist", 405: "this address does not support the request method"}
+        happened = {404: "this URL does not exist", 405: "this URL does not support the request method"}
         error_found = ClearsightError(
             happened.get(error.status_code, "the request cannot be processed"), fix="see /docs"
         )

@@ -109,7 +109,7 @@ class Guard:
         if self.local and _host(headers.get("host", "")) not in LOCAL:
             raise RefusedError(
                 403,
-                ConfigError("this server accepts requests from its own machine only",
+                ConfigError("this server accepts requests from the local machine only",
                             expected="localhost in the Host header",
                             fix="to serve other machines, start the server with --host"),
             )  # fmt: skip
@@ -117,7 +117,7 @@ class Guard:
         if origin is not None and origin.partition("://")[2] != headers.get("host", ""):
             raise RefusedError(
                 403,
-                ConfigError("the request comes from a web page of another origin", expected="a page of this server"),
+                ConfigError("cross-origin requests are not accepted", expected="a request from a page of this server"),
             )
         path = scope["path"]
         if self.token is None or not (path.startswith("/v1/") or path == "/metrics"):

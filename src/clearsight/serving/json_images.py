@@ -28,9 +28,9 @@ def image_texts(text: str, most: int) -> list[str]:
             key = reader.string("the key")
             if key != "images":
                 shown = key[:40].encode("ascii", "backslashreplace").decode()
-                raise _unexpected(f"{shown}: Extra inputs are not permitted")
+                raise _unexpected(f"the unknown key {shown}")
             if texts is not None:  # else a body of a million keys would be read to its end
-                raise _unexpected("images: given twice")
+                raise _unexpected("the key images twice")
             reader.expect(":")
             texts = _items(reader, most)
             if not reader.takes(","):
@@ -39,21 +39,21 @@ def image_texts(text: str, most: int) -> list[str]:
     if reader.place != len(text):
         raise _unexpected(f"extra content after the object, at byte {reader.place}")
     if texts is None:
-        raise _unexpected("images: Field required")
+        raise _unexpected("no key images")
     return texts
 
 
 def _items(reader: _Reader, most: int) -> list[str]:
     if not reader.takes("["):
-        raise _unexpected("images: Input should be a list")
+        raise _unexpected("a value of images that is not a list")
     if reader.takes("]"):
-        raise _unexpected("images: List should have at least 1 item")
+        raise _unexpected("an empty list of images")
     texts: list[str] = []
     while True:
         name = f"images.{len(texts)}"
         item = reader.string(name)
         if not item:
-            raise _unexpected(f"{name}: String should have at least 1 character")
+            raise _unexpected(f"an empty string for {name}")
         if len(texts) == most:
             raise too_many(most)
         texts.append(item)
@@ -87,11 +87,11 @@ class _Reader:
 
     def string(self, name: str) -> str:
         if not self.text.startswith('"', self.place):
-            raise _unexpected(f"{name}: Input should be a valid string")
+            raise _unexpected(f"no string for {name}")
         try:
             found, end = _DECODER.raw_decode(self.text, self.place)
         except JSONDecodeError as error:
-            raise _unexpected(f"{name}: {error.msg} at byte {error.pos}") from None
+            raise _unexpected(f"invalid JSON in {name} ({error.msg}: byte {error.pos})") from None
         self._skip(end)
         return str(found)
 

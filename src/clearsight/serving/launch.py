@@ -122,7 +122,7 @@ def _check_token(token: str | None) -> None:
         raise ConfigError(
             "the token is too short or contains invalid characters",
             expected=f"{LEAST_TOKEN} or more ASCII characters without spaces",
-            fix="omit it to have a token generated",
+            fix="omit it; a token is generated if the server needs one",
         )
 
 

@@ -28,7 +28,7 @@ class Metrics:
         self.images = Counter("clearsight_images_total", "Images, by outcome", ("outcome",), registry=self.registry)
         self.in_progress = Gauge("clearsight_requests_in_progress", "Requests in progress", registry=self.registry)
         self.queue = Gauge(
-            "clearsight_images_in_progress", "Images accepted but not yet predicted", registry=self.registry
+            "clearsight_images_in_progress", "Images accepted but not yet processed", registry=self.registry
         )
         self.batch = Histogram(
             "clearsight_batch_images", "Number of images per inference batch", buckets=(1, 2, 4, 8, 16, 32, 64),

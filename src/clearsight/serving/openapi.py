@@ -18,7 +18,7 @@ Images = Callable[[Request, int], Awaitable[list[Upload]]]
 
 WORDS = {
     401: "the token is missing or wrong",
-    403: "the request comes from a web page of another origin or, on a loopback server, its Host is not localhost",
+    403: "the request is cross-origin or, on a loopback server, its Host header is not localhost",
     404: "the index, page or images do not exist",
     408: "the request arrived too slowly",
     413: "the request is too large",

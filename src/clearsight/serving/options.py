@@ -20,7 +20,9 @@ async def known_options(request: Request) -> None:
         return
     size = len(request.scope["query_string"])
     if size > QUERY_BYTES:
-        raise ConfigError("the query string is too long", found=f"{size:,} bytes", expected=f"at most {QUERY_BYTES:,}")
+        raise ConfigError(
+            "the query string is too long", found=f"{size:,} bytes", expected=f"at most {QUERY_BYTES:,} bytes"
+        )
     known = [field.alias for field in route.dependant.query_params]
     for name in request.query_params:
         if name not in known:

@@ -230,7 +230,9 @@ def bound(host: str, port: int) -> socket.socket:
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
     except (socket.gaierror, UnicodeError):
-        raise ConfigError(f"--host {host!r} cannot be resolved", expected="a name or address of this machine") from None
+        raise ConfigError(
+            f"--host {host!r} cannot be resolved", expected="a host name or IP address of this machine"
+        ) from None
     made = socket.socket(family, kind, protocol)
     made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
@@ -239,7 +241,7 @@ def bound(host: str, port: int) -> socket.socket:
     except OSError as error:
         made.close()
         raise ConfigError(
-            f"{host} port {port} is not available",
+            f"port {port} on {host} is not available",
             found=(error.strerror or str(error)).lower(),
             fix="choose another --port, or 0 for any free port",
         ) from None

@@ -40,13 +40,13 @@ class ServeConfig:
             value, low, high = getattr(self, f.name), f.metadata["low"], f.metadata["high"]
             whole = isinstance(f.default, int)
             if isinstance(value, bool) or not isinstance(value, int if whole else int | float):
-                wrong.append(f"{_flag(f.name)} must be a {'whole ' * whole}number, not {value!r}")
+                wrong.append(f"{_flag(f.name)} {value!r} (not a {'whole ' * whole}number)")
             elif not low <= value <= high:
-                wrong.append(f"{_flag(f.name)} must be in [{low}, {high}], not {value}")
+                wrong.append(f"{_flag(f.name)} {value} (not in [{low}, {high}])")
         if self.max_images > self.queue:
             wrong.append(
-                f"--queue {self.queue} is less than the maximum number "
-                f"of images per request (--max-images {self.max_images})"
+                f"--queue {self.queue} (less than the maximum number "
+                f"of images per request, --max-images {self.max_images})"
             )
         if wrong:
             raise ConfigError("the server settings are invalid", found="; ".join(wrong))

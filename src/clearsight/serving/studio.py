@@ -36,7 +36,7 @@ def add_studio_routes(app: FastAPI, looker: Looker, images_of: Images) -> None:
     attacked = attack_body(prediction_schema(type(task)))
 
     @app.post(
-        "/v1/attack", response_model=attacked, openapi_extra=body(), summary="Find a change that alters the prediction",
+        "/v1/attack", response_model=attacked, openapi_extra=body(), summary="Find an adversarial image",
         responses=problems(401, 403, 408, 413, 415, 422, 429, 503), tags=["studio"],
     )  # fmt: skip
     async def attack(
@@ -45,8 +45,10 @@ def add_studio_routes(app: FastAPI, looker: Looker, images_of: Images) -> None:
         method: Annotated[
             Literal["fgsm", "pgd"], Query(description="attack method: fgsm takes one step, pgd several")
         ] = "pgd",
-        norm: Annotated[Literal["linf", "l2"], Query(description="norm of the change: maximum or Euclidean")] = "linf",
-        steps: Annotated[int, Query(ge=1, le=100, description="number of steps of pgd")] = 10,
+        norm: Annotated[
+            Literal["linf", "l2"], Query(description="norm of the change: linf (maximum) or l2 (Euclidean)")
+        ] = "linf",
+        steps: Annotated[int, Query(ge=1, le=100, description="number of steps for pgd")] = 10,
         target: Annotated[str | None, Query(description="target class (default: any other class)")] = None,
     ) -> Response:
         """One image attacked within epsilon, away from the model's answer or towards a class."""
@@ -92,7 +94,7 @@ def add_studio_routes(app: FastAPI, looker: Looker, images_of: Images) -> None:
         return json_response(responses.unit(found))
 
     @app.get(
-        "/v1/patches", response_model=schemas.PatchesBody, summary="Find the image patches that most activate a unit",
+        "/v1/patches", response_model=schemas.PatchesBody, summary="Find patches that activate a unit most strongly",
         responses=problems(401, 403, 404, 422, 429), tags=["studio"],
     )  # fmt: skip
     async def patches(request: Request, layer: Layer, unit: Unit) -> Response:

@@ -176,12 +176,12 @@ class _Form:
     def _count(self, size: int) -> None:
         self._header_bytes += size
         if self._header_bytes > PART_HEADER_BYTES:
-            raise _unreadable("the headers of a file are too long", expected=f"at most {PART_HEADER_BYTES:,} bytes")
+            raise _unreadable("file headers that are too long", expected=f"at most {PART_HEADER_BYTES:,} bytes")
 
     def on_header_end(self) -> None:
         self._headers += 1
         if self._headers > PART_HEADERS:
-            raise _unreadable("a file has too many headers", expected=f"at most {PART_HEADERS}")
+            raise _unreadable("too many headers for one file", expected=f"at most {PART_HEADERS}")
         if self._field.lower() == b"content-disposition":
             self._disposition = bytes(self._value)
         self._field, self._value = bytearray(), bytearray()

@@ -177,8 +177,8 @@ class AnomalyEvaluation(Evaluation):
                 f"Anomaly scores of the test {thing}s. Those with scores to the right of the line are flagged.",
             ),
             sections=(Section("mistakes", "Missed anomalies and false alarms", (cards,), link="Mistakes"),),
-            ood_words=f"There is no separate OOD detector: every {thing} that differs from the normal ones is flagged "
-            f"as an anomaly.",
+            ood_words=f"There is no separate OOD detector: {thing}s that differ too much from the normal ones are "
+            "flagged as anomalies.",
         )  # fmt: skip
 
     def _tiles(self, thing: str) -> Iterator[Tile]:
@@ -198,7 +198,7 @@ class AnomalyEvaluation(Evaluation):
                 Bar(self.false_alarms, self.false_alarms_interval, self.promised),
             )
         if self.found is not None:
-            yield Tile("Anomalies found", percent(self.found), "of the test anomalies, at this false alarm rate")
+            yield Tile("Anomalies found", percent(self.found), "of the test anomalies, at the stated false alarm rate")
         if self.anomalies == 0:
             yield Tile("Test anomalies", "none", "detection cannot be measured")
 

@@ -392,10 +392,10 @@ def classes_in_columns(stated: Stated) -> tuple[NDArray[np.intp], NDArray[Any] |
         )
     if never := [name for k, name in enumerate(stated.columns) if not (likeliest == k).any()]:
         raise DataError(
-            f"soft labels in {stated.origin}: {count(len(never), 'class', 'classes')} never the most probable one",
+            f"soft labels in {stated.origin}: {count(len(never), 'class is', 'classes are')} never the most probable",
             found=", ".join(map(repr, never[:5])),
             fix="remove these columns and rescale the others to sum to 1, or use --task regression to predict the "
-            "shares",
+            "values",
         )
     return likeliest, stated.numbers
 

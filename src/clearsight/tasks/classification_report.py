@@ -215,7 +215,7 @@ def _calibration(test: ClassEvaluation, thing: str) -> Section:
                 f"Are predictions with a confidence of 80 % correct 8 times out of 10? Each dot is a group of test "
                 f"{thing}s with similar confidence. On the dashed line, confidence equals accuracy; below it, the "
                 "model is overconfident, and above it underconfident. Coloured lines show the gaps and are thicker "
-                f"for groups of more {thing}s, gray lines show 95 % intervals, and bars show the number of {thing}s.",
+                f"for larger groups, gray lines show 95 % intervals, and bars show the number of {thing}s.",
             ),
             Text(
                 "The calibration error (expected calibration error, ECE) is the mean distance of the dots from the "
@@ -258,7 +258,7 @@ def _mistakes(test: ClassEvaluation, thing: str) -> Cards:
         )
     return Cards(
         tuple(map(_card, shown)),
-        f"{which}. Below each are the probability of the predicted class and that of the label. A confident mistake "
+        f"{which}. The captions give the probabilities of the predicted class and of the label. A confident mistake "
         f"often means that the label is wrong, that the {thing} shows two objects, or that nothing like it is in the "
         "training data.",
         f"None of the {count(test.n, f'test {thing}')} is misclassified. The true error rate may still be as high as "

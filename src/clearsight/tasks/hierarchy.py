@@ -177,7 +177,7 @@ def read_parents(path: Path) -> dict[str, str]:
         ConfigError: the file cannot be read, lacks a column, or gives a name two parents, itself as its parent, or a
             cycle.
     """
-    expected = "a CSV file with the columns class and parent and rows such as dog,animal"
+    expected = "a CSV file with the columns `class` and `parent`, and rows such as dog,animal"
     try:
         rows = list(csv.DictReader(path.read_text(encoding="utf-8-sig").splitlines(), skipinitialspace=True))
     except (OSError, ValueError, csv.Error) as error:

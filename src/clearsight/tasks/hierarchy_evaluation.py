@@ -97,7 +97,7 @@ class HierarchyScores:
         ]
         found.append(f"{'none':<{width}}  {usual.unanswered:6d}  {percent(usual.unanswered / n):>7}")
         found.append(f"promise of at least {percent(usual.stated, 0)} correct: {usual.verdict()}")
-        mean = "" if self.mistake_distance is None else f"; {self.mistake_distance:.2f} over mistakes alone"
+        mean = "" if self.mistake_distance is None else f"; {self.mistake_distance:.2f} over mistakes only"
         found.append(f"mean distance in the tree: {self.distance:.2f} of {count(self.levels, 'level')}{mean}")
         found += [
             f"at {percent(s.stated, 0)}: {percent(s.levels[0].n / n)} predicted as a class, "
@@ -202,13 +202,13 @@ def hierarchy_section(scores: HierarchyScores, thing: str) -> Section:
     """The report's section on answers with a class or a parent."""
     usual = scores.usual
     n = usual.answered.n + usual.unanswered
-    mistakes = "" if scores.mistake_distance is None else f"; over mistakes alone it is {scores.mistake_distance:.2f}"
+    mistakes = "" if scores.mistake_distance is None else f"; the mean over mistakes is {scores.mistake_distance:.2f}"
     words = (
         f"The predicted class or parent is the deepest one whose probability is at least {percent(usual.stated)}; "
         f"`predict --back-off X` sets a different probability. A prediction is correct if the true class is the "
-        f"predicted one or lies below it in the tree. At least {percent(usual.stated)} of the predictions should be "
-        f"correct: **{usual.verdict()}**. For {usual.unanswered:,} of {count(n, thing)}, no class or parent reaches "
-        "this probability."
+        f"predicted one or lies below it in the tree. Promise of at least {percent(usual.stated)} correct "
+        f"predictions: **{usual.verdict()}**. For {usual.unanswered:,} of {count(n, thing)}, no class or parent "
+        "reaches the required probability."
     )
     levels = Table(
         (
@@ -227,13 +227,13 @@ def hierarchy_section(scores: HierarchyScores, thing: str) -> Section:
             )
             for s in scores.at
         ),
-        "**Information**: mean share of the information in bits that the class itself would provide; wrong "
-        "predictions count as 0.",
+        "**Information**: information gain of the predictions, as a share of the gain from predicting the true class "
+        f"for every {thing}; wrong and missing predictions count as 0.",
         sortable=False,
     )  # fmt: skip
     distance = Text(
-        f"The mean distance from the true class to the closest parent that it shares with the most probable class is "
-        f"{scores.distance:.2f} levels, counted as 0 if both classes are the same{mistakes}. "
+        f"The mean distance from the true class to its lowest common ancestor with the most probable class is "
+        f"{scores.distance:.2f} levels, where the distance is 0 if both classes are the same{mistakes}. "
         f"The tree has {count(scores.levels, 'level')}."
     )
     return Section("hierarchy", "Hierarchy", (levels, several, distance))

@@ -133,7 +133,7 @@ class Multilabel(Task):
     def describe(cls, dataset: Dataset) -> str:
         """How many labels, and by what images are counted."""
         some = ", ".join(dataset.names[:6]) + (", ..." if len(dataset.names) > 6 else "")
-        return f"{len(dataset.names)} labels ({some}), grouped by the rarest label of each image"
+        return f"{len(dataset.names)} labels ({some}); images are grouped by their rarest label"
 
     @classmethod
     def balance(cls, dataset: Dataset, known: NDArray[np.int64]) -> tuple[tuple[str, ...], NDArray[np.int64]]:

@@ -120,7 +120,7 @@ class Ordinal(Task):
             )
         if not 2 <= len(names) <= MOST_GRADES:
             raise DataError(
-                f"{stated.origin} contains {count(len(names), 'different grade')}",
+                f"{stated.origin} contains {count(len(names), 'distinct grade')}",
                 expected=f"2 to {MOST_GRADES}",
                 fix="use --task regression for numeric targets" if len(names) > 2 else None,
             )

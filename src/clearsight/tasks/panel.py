@@ -32,7 +32,7 @@ LARGEST_ERROR = 0.03
 FAR_FLAGGED = 0.95
 """Share of far-OOD images that must be flagged as out of distribution."""
 
-FAR_IMAGES = "far-OOD images (built-in noise, constant images, patterns and pages of text)"
+FAR_IMAGES = "built-in far-OOD images (noise, constant images, patterns and pages of text)"
 """What far-OOD images are, for readers."""
 
 FALSE_FLAGS = 0.1
@@ -251,7 +251,7 @@ def contradictions(content: Mapping[str, Any]) -> list[str]:
     for entry in content["entries"]:
         derived = PanelEntry.from_dict(entry).status
         if derived != entry["status"]:
-            found.append(f"{entry['name']}: stated as {entry['status']}, but the numbers give {derived}")
+            found.append(f"{entry['name']}: stated as {entry['status']}, but its numbers imply {derived}")
     return found
 
 
@@ -339,7 +339,7 @@ def coverage_entry(
     certain = accuracy is not None and accuracy >= stated
     size = "" if mean_size is None else f", mean size {mean_size:.2f}"
     seen = "not measured" if observed is None else f"{percent(observed)} of the {what} contain the truth{size}"
-    excess = f"; may be higher because the accuracy is {percent(accuracy)}" if certain and accuracy is not None else ""
+    excess = f"; more is allowed because accuracy is {percent(accuracy)}" if certain and accuracy is not None else ""
     return PanelEntry(
         "coverage",
         (

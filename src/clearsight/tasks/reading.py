@@ -106,7 +106,7 @@ def read_exclusive(data: Any, what: str, *, data_dir: str | Path | None = None) 
     if not found.task.needs_classes:
         raise DataError(
             f"{what} needs data with one class per image",
-            found=f"{found.task.words_used.data} in {found.name}",
+            found=f"{found.name}: {found.task.words_used.data}",
             fix="use `clearsight train`, which supports this task",
         )
     return found

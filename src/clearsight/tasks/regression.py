@@ -92,7 +92,7 @@ class Regression(Task):
     name: ClassVar[str] = "regression"
     words_used: ClassVar[Words] = Words(
         data="numeric columns",
-        names=("number", "numbers"),
+        names=("numeric target", "numeric targets"),
         group="range",
         score_curve=("Variance explained", "the second curve is the share of variance explained by the predictions"),
     )
@@ -131,7 +131,7 @@ class Regression(Task):
         names = dataset.names
         some = ", ".join(names[:6]) + (", ..." if len(names) > 6 else "")
         way = "direction" if is_direction(dataset.targets) else names[0]
-        return f"{len(names)} number{'s' * (len(names) > 1)} ({some}), grouped by {way}"
+        return f"{len(names)} numeric target{'s' * (len(names) > 1)} ({some}); images are grouped by {way}"
 
     @classmethod
     def findings(cls, dataset: Dataset) -> list[Finding]:
@@ -140,7 +140,7 @@ class Regression(Task):
         if len(dataset.names) > 1 and 0 < stray.mean() < MOSTLY:
             i, k = (int(x[0]) for x in np.nonzero(stray))
             words = (
-                f"all but {count(int(stray.sum()), 'value')} are 0 or 1; the first other value is "
+                f"all but {count(int(stray.sum()), 'value')} are 0 or 1; the first exception is "
                 f"{dataset.targets[i, k]:g} in column {dataset.names[k]!r}"
             )
             fix = "if the columns are labels, correct these cells; if they are numeric targets, use --task regression"
@@ -337,7 +337,7 @@ class Regression(Task):
         enough = self.kind == "angle" and len(found) >= ENOUGH_ANGLES
         if enough and (wrong := wrong_unit(found.astype(np.float64), self.unit)):
             raise DataError(
-                f"{dataset.name} is not in the model's unit: {wrong}",
+                f"wrong unit in {dataset.name}: {wrong}",
                 found=reach(found),
                 expected=self.unit,
                 fix="convert the angles",

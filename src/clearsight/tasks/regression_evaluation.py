@@ -134,7 +134,7 @@ class NumbersEvaluation(Evaluation):
         return ReportParts(
             verdict=f"Median error **{first.median_error:.3g}{unit}** on "
             f"**{count(self.n, f'test {thing}')}** that were not used in training"
-            + (f", for {first.name}" if len(self.per_number) > 1 else "")
+            + (f"; this is the error of {first.name}" if len(self.per_number) > 1 else "")
             + f". Coverage of the {percent(self.coverage)} intervals: **{percent(held)}**.",
             tiles=tuple(self._tiles(thing, unit, held)),
             table=self._table(),

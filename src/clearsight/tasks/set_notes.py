@@ -34,7 +34,10 @@ def few_calibration_images(scores: ConformalScores, names: Sequence[str], option
     if not options.by_class:
         if len(labels) >= needed:
             return ()
-        return (f"{count(len(labels), 'calibration image')}{among}, fewer {enough}, so every set contains all classes",)
+        return (
+            f"every set contains all classes, because there are fewer calibration images{among} ({len(labels)}) "
+            f"{enough}",
+        )
     counts = np.bincount(labels, minlength=len(names))
     few = [name for name, n in zip(names, counts, strict=True) if n < needed]
     if not few:

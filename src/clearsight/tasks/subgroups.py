@@ -63,7 +63,7 @@ class SubgroupTable(Result):
             cells = [shown(r.score), shown(r.calibration, in_points=True), shown(r.coverage), shown(r.false_alarms)]
             found.append(f"{r.value:<{width}}  {r.n:6d}  " + "  ".join(f"{cell:<24}" for cell in cells).rstrip())
         if self.few:
-            found.append(f"{count(self.few, 'more value')} with fewer than {self.least} images, not listed")
+            found.append(f"{count(self.few, 'less common value')} not listed (at least {self.least} images required)")
         if (worst := self.worst) and len(self.rows) > 1:
             found.append(f"worst: {worst.value}, {self.score_name.lower()} {shown(worst.score)}")
         return found

@@ -19,7 +19,7 @@ class Words:
     data: str
     names: tuple[str, str]
     group: str = "range"
-    score_curve: tuple[str, str] = ("Minus loss", "the second curve is minus the loss")
+    score_curve: tuple[str, str] = ("Negative loss", "the second curve is the negative loss")
     head_scores: tuple[str, str] = ("Explained", "Squared error")
     issues: str = "{n} label{s} may be wrong"
     issues_meaning: str = (

@@ -20,7 +20,7 @@ class AugmentationConfig:
 
     augment: str | Auto = option(
         None,
-        "augmentation of the training images; join several with + (default: light; with many images mirror, or none if "
+        "augmentation of the training images; join several with + (default: light; mirror for many images, or none if "
         "mirror lowers the validation accuracy)",
         choices=AUGMENTATIONS,
         joined=True,

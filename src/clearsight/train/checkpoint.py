@@ -71,7 +71,7 @@ class Checkpoint:
         if fingerprint != self.fingerprint:
             raise CheckpointError(
                 f"{self.path} was written by a run with different data, a different network or different options",
-                fix="use the options in config.json of that run, or choose a different folder with --out",
+                fix="use the options in the config.json of that run, or choose a different folder with --out",
             )
         return dict(state)
 

@@ -16,7 +16,7 @@ TASKS = {
 }
 
 ANOMALIES = {
-    "auto": "best AUROC on synthetic anomalies (CutPaste); knn if there are several normal classes",
+    "auto": "the method with the best AUROC on synthetic anomalies (CutPaste); knn if there are several normal classes",
     "knn": "distance to the nearest normal images in the space of whole-image features",
     "mahalanobis": "Mahalanobis distance to a Gaussian fitted to whole-image features",
     "padim": "Mahalanobis distance to one Gaussian per image position [Defard 2020]",
@@ -80,7 +80,7 @@ OPTIMISERS = {
     "adam": "RMSProp combined with momentum; weight decay is an L2 penalty",
     "adamw": "Adam with decoupled weight decay",
     "radam": "Rectified Adam: corrects the variance of the adaptive learning rate in early steps",
-    "adabelief": "Adam with step sizes from the deviation of gradients from their moving average",
+    "adabelief": "Adam with step sizes based on the deviation of gradients from their moving average",
     "muon": "momentum with orthogonalised updates of weight matrices",
     "lars": "momentum with layer-wise learning rates, for large batches",
     "lbfgs": "quasi-Newton method with line search; needs large batches",
@@ -94,7 +94,7 @@ WITHOUT_MOMENTUM = ("gd", "sgd", "adagrad", "adadelta", "rmsprop", "lbfgs", "arm
 
 SCHEDULES = {
     "constant": "constant learning rate",
-    "step": "divided by 10 at half of the run and again at three quarters",
+    "step": "divided by 10 after half of the run and again after three quarters",
     "exponential": "exponential decay to a thousandth of the peak",
     "cosine": "cosine decay to zero",
     "one-cycle": "increase for the first quarter of the run, then decay almost to zero",

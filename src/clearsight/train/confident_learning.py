@@ -91,7 +91,7 @@ def find_label_issues(context: TrainContext) -> LabelIssues | None:
         for i, other in ((i, _other(p[i], int(labels[i]))) for i in shown.tolist())
     ]  # fmt: skip
     return LabelIssues(
-        rows, f"a kernel machine and nearest neighbours on {on}", tuple(found), false_share, noise,
+        rows, f"a kernel machine and a nearest-neighbour classifier on {on}", tuple(found), false_share, noise,
         _confused(labels, p, names), _conflicts(context, rows, p), labels, p,
     )  # fmt: skip
 

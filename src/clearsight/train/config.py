@@ -61,11 +61,11 @@ class DataConfig:
     task: str = option("auto", "what to predict", choices=known_tasks)
     angle: str | None = option(
         None,
-        "unit of targets that are angles, for which 359 and 1 degrees are close (default: targets are not angles)",
+        "unit of the targets if they are angles, so that 359 and 1 degrees are close (default: targets are not angles)",
         choices=("degrees", "radians"),
     )
     within: str | None = option(
-        None, "range that predicted numbers are limited to, such as -30,30 (default: no limits)"
+        None, "range to which predicted values are clipped, such as -30,30 (default: no limits)"
     )
     normal: str | None = option(
         None, "classes that are normal for --task anomaly, such as good or 0,1,2 (default: the only class)"
@@ -142,7 +142,8 @@ class OptimizationConfig:
     )
     opt: str | Auto = option(
         None,
-        "optimiser (default: adamw; muon from scratch on many small images or for regression on many images)",
+        "optimiser (default: adamw; muon for training from scratch on many small images, or for regression on many "
+        "images)",
         choices=OPTIMISERS,
     )
     lr: float | None = option(None, "peak learning rate (default: the optimiser's own)", within="(0, inf)")
@@ -156,7 +157,9 @@ class OptimizationConfig:
         within="[0, inf)",
     )
     patience: int = option(
-        10, "number of epochs without improvement of the validation loss after which training stops", within="[1, inf)"
+        10,
+        "number of epochs without an improvement in the validation loss after which training stops",
+        within="[1, inf)",
     )
     val_every: int | None = option(None, "number of steps between validations (default: one epoch)", within="[1, inf)")
     amp: str = option(
@@ -318,14 +321,14 @@ class TrainConfig:
             except ConfigError as error:
                 faults.append(str(error).rstrip("."))
             if self.data.angle:
-                faults.append("--within is for plain numbers, but --angle declares angles: drop one")
+                faults.append("--within does not apply to angles and cannot be combined with --angle: drop one")
         if self.data.task != "anomaly":
             changed = {"--normal": self.data.normal is not None, "--anomaly": m.anomaly != "auto"}
             changed["--false-alarms"] = m.false_alarms != 0.05
             if given := [name for name, asked in changed.items() if asked]:
                 faults.append(f"add --task anomaly to use {', '.join(given)}")
         if o.loss == "gaussian-nll" and self.data.angle:
-            faults.append("--loss gaussian-nll is for plain numbers, but --angle declares angles: drop one")
+            faults.append("--loss gaussian-nll does not apply to angles and cannot be combined with --angle: drop one")
         if o.lr is not None and o.lr_find:
             faults.append("--lr and --lr-find both set the learning rate: drop one")
         if o.lr_find and o.opt in ("lbfgs", "armijo"):

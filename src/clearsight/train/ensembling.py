@@ -56,9 +56,9 @@ def better(
         f"training {what}",
         word,
         f"validation accuracy on {count(len(both.validation_indices), 'image')}: {old} before, {new} after, and "
-        f"{joined} for the ensemble, which takes as long as both; it is kept unless either network alone is better by "
-        "more than one standard error"
-        + ("; the options request the trained network alone" if word != comparison.choice else ""),
+        f"{joined} for the ensemble, which takes as long to predict as both networks together; the ensemble is kept "
+        "unless either network alone is better by more than one standard error"
+        + ("; only the trained network is kept, as requested by the options" if word != comparison.choice else ""),
     )
     chosen = {BEFORE: before, AFTER: after, BOTH: both}[word]
     return replace(chosen, history=chosen.history or after.history, training=after.training)

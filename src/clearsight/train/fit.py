@@ -216,9 +216,9 @@ def _check_task(dataset: Dataset, config: TrainConfig, recipe: Recipe) -> None:
     for other in registered_tasks():
         given = [flag(name) for name in other.own_options if name in changed]
         if given and other.name != task.name:
-            names = other.words_used.names[1]
             raise ConfigError(
-                f"only models that predict {names} support {', '.join(given)}", found=f"no {names} in {dataset.name}"
+                f"only the task {other.name} supports {', '.join(given)}",
+                found=f"{dataset.name} with the task {task.name}",
             )
     check_task(dataset, config)
     task.check(dataset, config.with_options(pretrained=False) if recipe.kind == "scratch" else config)

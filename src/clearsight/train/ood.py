@@ -310,7 +310,9 @@ def _features(context: TrainContext, result: TrainResult, bundle: Bundle, rows: 
         places = np.searchsorted(everyone, rows)
         return np.concatenate([parts[i][places] for i in levels.chosen], axis=1)
     predictor = Predictor(bundle, device=context.device)
-    return predictor.embed(context.data.pixels.view(rows), context.console.stage("extracting features of known images"))
+    return predictor.embed(
+        context.data.pixels.view(rows), context.console.stage("extracting features for OOD detection")
+    )
 
 
 def _logits(
@@ -332,7 +334,7 @@ def _joined(first: NDArray[np.generic], second: NDArray[np.generic]) -> NDArray:
 def _left_out(context: TrainContext, material: _Material) -> LeftOut:
     """Leave groups of classes out of what is fitted on frozen features, and see how high their images score."""
     if material.shaped:
-        return LeftOut({}, (), "this would require retraining the network without the left-out classes")
+        return LeftOut({}, (), "this would require retraining the network with some classes left out")
     names = context.data.dataset.classes
     rounds: list[dict[str, float]] = []
     left: list[tuple[str, ...]] = []

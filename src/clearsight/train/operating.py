@@ -42,7 +42,8 @@ def read_costs(path: Path) -> Mapping[str, Mapping[str, float]]:
     classes and whose first column the true ones. Cells that are left out cost 0 on the diagonal, else 1.
     """
     expected = (
-        "a CSV table with predicted classes in the first row and true classes in the first column, or the same as JSON"
+        "a CSV table with predicted classes in the first row and true classes in the first column, or the same table "
+        "as JSON"
     )
     try:
         text = path.read_text(encoding="utf-8-sig")

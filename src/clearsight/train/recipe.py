@@ -179,7 +179,7 @@ def _plan(config: TrainConfig, scanned: Scan, task: TaskKind) -> Recipe:
     why = "as specified; training starts from random weights"
     if model.pretrained is None and model.init is None and published(model.model):
         why += (
-            ", since the options change the tensor shapes, so the published weights do not fit"
+            ", since the published weights do not fit the tensor shapes that result from the options"
             if reshaped
             else ", since the published weights are not on this machine (--pretrained downloads them)"
         )
@@ -241,7 +241,7 @@ def _cells(descriptor: str, size: int, local: str) -> dict[str, Any]:
 def _automatic(config: TrainConfig, scanned: Scan, task: TaskKind) -> Recipe:
     asked = config.data.img_size
     side = scanned.short_side if asked is None else min(scanned.short_side, asked)
-    found = f"median shorter side of {side} pixels" if side == scanned.short_side else f"--img-size {asked}"
+    found = f"a median shorter side of {side} pixels" if side == scanned.short_side else f"--img-size {asked}"
     small = side < SMALL
     if config.model.pretrained is True:
         small = False

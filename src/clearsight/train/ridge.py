@@ -60,7 +60,7 @@ def ridge_head(context: TrainContext) -> TrainResult:
     else:
         ends = min((c for c in found if c.features == "last features"), key=lambda c: c.log_loss)
         why = (
-            f"highest explained variance on the validation images of {len(found)} candidates: "
+            f"highest explained variance of {len(found)} candidates on the validation images: "
             f"{percent(chosen.accuracy)}; best with only the last features: {percent(ends.accuracy)}"
         )
     context.note("head", chosen.words(), why)

@@ -283,7 +283,7 @@ def _summary(study: Any, recipe: Recipe, folds: int, base: dict[str, Any]) -> Se
     if not complete:
         raise TrainingError(
             "no trial finished",
-            found=f"{count(len(found), 'trial')} stopped early or failed",
+            found=f"{count(len(found), 'trial')} that stopped early or failed",
             fix="increase --trials",
         )
     importance: dict[str, float] = {}

@@ -20,7 +20,7 @@ def read_pair(images: Any, labels: Any) -> Listing:
     if not hasattr(labels, "__len__"):
         raise DataError("the labels are not a sequence", found=repr(labels)[:60], expected="one label per image")
     if not len(labels):
-        raise DataError("there are no images", found="no labels")
+        raise DataError("there are no labelled images", found="no labels")
     given = np.full(len(labels), "", dtype="<U5")
     return Listing("arrays", as_images(images, count=len(labels)), given, stated_by(labels))
 
@@ -38,7 +38,7 @@ def stated_by(labels: Any) -> Stated:
         rows = np.asarray(labels)
     except ValueError as error:
         raise DataError(
-            "rows of labels differ in length", found=", ".join(sorted({str(len(one)) for one in labels})) + " numbers",
+            "rows of labels differ in length", found="lengths " + ", ".join(sorted({str(len(one)) for one in labels})),
             expected="the same length for every image",
         ) from error  # fmt: skip
     if rows.ndim == 2 and rows.shape[1] == 1:

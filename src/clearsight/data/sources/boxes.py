@@ -152,7 +152,10 @@ def read_boxes(rows: BoxRows, name: str, notes: Sequence[str] = ()) -> Listing:
         f"{count(len(boxed.labels), 'box', 'boxes')} in {count(len(kept), 'image')}: {count(len(crops), 'crop')} of "
         "objects and background",
         *([f"{count(without, 'image')} without objects, used only for background crops"] if without else []),
-        *([f"{count(int(crowd.sum()), 'crowd region')} excluded from objects and background"] if crowd.any() else []),
+        *(
+            [f"{count(int(crowd.sum()), 'crowd region')} excluded from object and background crops"]
+            if crowd.any() else []
+        ),
         *remarks, *repeats, *respelled, *notes,
     ]  # fmt: skip
     return Listing(name, crops, given, stated, grouped, tuple(about), tuple(lost), boxed=boxed)
@@ -237,7 +240,11 @@ def _sizes(
                 expected="{}x{}, with the EXIF orientation applied".format(*size),
                 fix="use the images that were annotated, or correct width and height",
             )  # fmt: skip
-    lost = [f"left out {count(len(failed), 'unreadable image')}, boxes included: {failed[0]}"] if failed else []
+    lost = (
+        [f"left out {count(len(failed), 'unreadable image')} and the corresponding boxes: {failed[0]}"]
+        if failed
+        else []
+    )
     return [None if isinstance(size, str) else size for size in found], lost
 
 
@@ -248,7 +255,7 @@ def _of_images(column: list[str], of_image: NDArray[np.int64], rows: BoxRows, wh
         first, place = found.setdefault(i, (value, where))
         if first != value:
             raise DataError(
-                f"{rows.origin} contains two values of {what} for the same image",
+                f"{rows.origin} contains two {what} values for the same image",
                 found=f"{first!r} in {place} and {value!r} in {where}",
                 expected="the same value for all boxes of an image",
             )  # fmt: skip
@@ -269,7 +276,7 @@ def _checked(rows: BoxRows, chosen: Sequence[int], sizes: NDArray[np.int64]) -> 
                 expected=expected, fix=fix,
             )  # fmt: skip
 
-    refuse(~np.isfinite(boxes).all(1), "with a non-finite corner", "four finite numbers")
+    refuse(~np.isfinite(boxes).all(1), "with non-finite coordinates", "four finite numbers")
     refuse(
         (boxes[:, 2:] <= boxes[:, :2]).any(1), "without area", "xmin < xmax and ymin < ymax", "remove or correct them"
     )

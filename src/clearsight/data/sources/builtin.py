@@ -71,7 +71,7 @@ def elpv(folder: Path | None) -> Listing:
             import elpv_dataset
         except ImportError as error:
             raise DataError(
-                "the solar cell data set is not installed", fix="install them with `pip install elpv-dataset`"
+                "the solar cell data set is not installed", fix="install it with `pip install elpv-dataset`"
             ) from error
         folder = Path(elpv_dataset.__file__).parent / "data"
     table = folder / "labels.csv"

@@ -82,7 +82,7 @@ def _decoded(path: Path) -> tuple[str, list[str]]:
         if encoding != "cp1252":
             return text, []
         odd = next(word for word in re.findall(r"[^\s,;|\"]+", text) if not word.isascii())
-        return text, [f"{path.name} is not UTF-8; it is read as Windows-1252, with words such as {odd!r}"]
+        return text, [f"{path.name} is not UTF-8 and is read as Windows-1252; check words such as {odd!r}"]
     else:
         raise DataError(f"{path} cannot be read as text", found=str(failed)[:160], fix="save it as UTF-8") from failed
     raise DataError(
@@ -114,7 +114,7 @@ def read_jsonl(path: Path) -> Listing:
                     continue
                 row: Any = json.loads(line)
                 if not isinstance(row, dict):
-                    raise ValueError(f"line {number} is not a JSON object: {line.strip()[:60]}")
+                    raise ValueError(f"no JSON object in line {number}: {line.strip()[:60]}")
                 rows.append(row)
                 numbers.append(number)
     except json.JSONDecodeError as error:

@@ -218,14 +218,14 @@ def _read_splits(
         paths += [(p, name, split) for name, images in found.classes.items() for p in images]
     beside = [p for p in _folders(inner) if p not in splits]
     if beside:
-        losses.append(f"left out, as not in a split folder: {_some(beside)}")
+        losses.append(f"left out {count(len(beside), 'folder')} outside the split folders: {_some(beside)}")
     for split in ("val", "test"):
         if not any_classes and split in classes and (extra := classes[split] ^ classes["train"]):
             only_there = sorted(classes[split] - classes["train"], key=natural_key)
             only_train = sorted(classes["train"] - classes[split], key=natural_key)
             one, other = (next(p for p, meant in splits.items() if meant == which) for which in ("train", split))
             raise DataError(
-                f"the classes of {one} and {other} differ: {len(extra)} in only one of them",
+                f"the classes of {one} and {other} differ: {count(len(extra), 'class', 'classes')} in only one of them",
                 found="; ".join(
                     f"only in {where}: {', '.join(names[:8])}{', ...' if len(names) > 8 else ''}"
                     for where, names in ((one.name, only_train), (other.name, only_there))

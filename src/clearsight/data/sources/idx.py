@@ -28,7 +28,7 @@ def read_idx(path: Path) -> NDArray[np.uint8]:
                 raise DataError(
                     f"{path} is not an IDX file of unsigned bytes",
                     found=f"magic {head.hex()}",
-                    expected="0000 08 and a rank",
+                    expected="000008 followed by the number of dimensions",
                 )
             raw = stream.read(4 * head[3])
             shape = struct.unpack(f">{head[3]}I", raw)
@@ -49,7 +49,7 @@ def read_idx(path: Path) -> NDArray[np.uint8]:
 def _wrong_size(path: Path, have: int, shape: tuple[int, ...]) -> DataError:
     size = math.prod(shape)
     state = "is empty" if not size else "is truncated" if have < size else "is longer than its header states"
-    return DataError(f"{path} {state}", found=f"{have} bytes", expected=f"{size} for {shape}")
+    return DataError(f"{path} {state}", found=f"{have} bytes", expected=f"{size} for shape {shape}")
 
 
 def is_idx_folder(root: Path) -> bool:

@@ -15,6 +15,7 @@ import numpy as np
 from clearsight.data.dataset import Files, Listing
 from clearsight.data.targets import Stated
 from clearsight.errors import DataError
+from clearsight.wording import count
 
 _WNID = re.compile(r"n\d{8}")
 
@@ -45,14 +46,15 @@ def read_imagenet(root: Path) -> Listing:
     train, val = ({name for _, name, split in rows if split == s} for s in ("train", "val"))
     if train != val:
         raise DataError(
-            f"the classes of {base}/train and {base}/val differ: {len(train ^ val)} in only one of them",
+            f"the classes of {base}/train and {base}/val differ: {count(len(train ^ val), 'class', 'classes')} in "
+            "only one of them",
             found="; ".join(
                 f"only in {where}: {', '.join(sorted(names)[:8])}{', ...' if len(names) > 8 else ''}"
                 for where, names in (("train", train - val), ("val", val - train))
                 if names
             ),
             expected="the same classes in both",
-            fix="add the missing classes to train, or remove the images of other classes from val",
+            fix="add images of the missing classes, or remove the classes that are in only one split",
         )
     given = np.array([split for _, _, split in rows], dtype="<U5")
     paths = tuple(path for path, _, _ in rows)

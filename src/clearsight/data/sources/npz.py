@@ -44,7 +44,7 @@ def read_npz(path: Path) -> Listing:
             parts.append((split, arrays[known[0]], arrays[known[1]]))
     if not parts:
         raise DataError(
-            f"{path} contains no images and labels with known array names",
+            f"{path} contains no pair of image and label arrays with known names",
             found=", ".join(arrays) or "nothing",
             expected="arrays named images and labels, or x_train, y_train, x_test and y_test",
         )

@@ -62,7 +62,7 @@ def read_frame(
     others = [] if label_column is not None else _number_columns(frame, columns, path_column)
     if path_column is None or (label_column is None and not others):
         raise DataError(
-            f"{origin} has no column of images, or none of labels or targets",
+            f"{origin} has no image column, or no label or target column",
             found=", ".join(map(str, frame.columns)) or "no columns",
             expected=f"one of {', '.join(_PATH)} and one of {', '.join(_LABEL)}, or numeric columns to predict",
         )
@@ -123,9 +123,9 @@ def _box_rows(
             except ValueError:
                 names = ", ".join(str(frame.columns[column]) for column in taken[2:])
                 raise DataError(
-                    f"a box of {origin} has a corner that is not a number",
+                    f"a box in {origin} has a coordinate that is not a number",
                     found=f"{', '.join(texts)} in {where}",
-                    expected=f"numbers in {names}; for an image without objects, these cells and the label are empty",
+                    expected=f"numbers in {names}, or empty cells and an empty label for an image without objects",
                 ) from None
         split = about["split"][i].lower()
         if split not in _SPLITS:
@@ -174,9 +174,12 @@ def _columns_taken(
             taken.append(f"{what} are taken from the column {named[column]!r}")
         passed += same
     if label is None:
-        taken.append(f"the targets are the numeric columns {', '.join(repr(named[i]) for i in others)}")
+        taken.append(
+            f"the targets are taken from the numeric column{'s' * (len(others) > 1)} "
+            f"{', '.join(repr(named[i]) for i in others)}"
+        )
     beside = f"; candidate columns not used: {', '.join(map(repr, passed))}" if passed else ""
-    return (", ".join(taken) + beside,) if taken else ()
+    return (" and ".join(taken) + beside,) if taken else ()
 
 
 def _stated(
@@ -190,7 +193,7 @@ def _stated(
             return Stated(origin, tuple(_texts(frame, label)), column=column, where=tuple(where)), []
         if all(len(one) == 1 for one in lists):
             words = tuple(class_name(str(one[0])) for one in lists)
-            note = f"the column {column!r} contains lists with a single name, which are read as classes"
+            note = f"each list in the column {column!r} contains a single name, which is read as the class"
             return Stated(origin, words, column=column, where=tuple(where)), [note]
         kinds = {type(x) for one in lists for x in one}
         if float in kinds <= {float, int} and len({len(one) for one in lists}) == 1:

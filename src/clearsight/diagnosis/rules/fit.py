@@ -84,7 +84,8 @@ def held_down(case: Case) -> Verdict | None:
     return Verdict(
         "underfit",
         "fault",
-        f"The network underfits because of {what}: the norm of the median layer is {left:.2g} times its initial value.",
+        f"The network underfits because of {what}: the weight norms are {left:.2g} times their initial values (median "
+        "over the layers).",
         {
             "weight_left": left,
             "l1": l1,

@@ -92,9 +92,9 @@ def weight_decay_too_high(case: Case) -> Verdict | None:
     return Verdict(
         "weight-decay-too-high",
         "fault",
-        f"Weight decay ({decay:g}) shrinks the weights too much: the norm of the median layer is {left:.2g} "
-        f"times its initial value, and {percent(min(share, 1.0), 0)} of an update comes from weight decay rather than "
-        f"the gradient.",
+        f"Weight decay ({decay:g}) shrinks the weights too much: their norms are {left:.2g} times the initial "
+        f"values, and {percent(min(share, 1.0), 0)} of an update comes from weight decay rather than the gradient (medians "
+        f"over the layers).",
         {"weight_decay": decay, "sum_of_rate_times_decay": shrinkage, "weight_left": left, "share_of_update": share},
         f"use the default weight decay for {case.optimization.opt}, {usual:g}",
         {"weight_decay": usual},
@@ -119,9 +119,9 @@ def rate_too_high(case: Case) -> Verdict | None:
     return Verdict(
         "rate-too-high",
         "fault",
-        f"The learning rate ({rate:g}) is too high: a single update changed the median layer by {percent(hottest, 0)} "
-        f"of its norm. The loss had a minimum of {least:.3g} and a maximum of {peak:.3g}, and it {ending}; "
-        f"at chance level, it is {case.chance_loss:.3g}.",
+        f"The learning rate ({rate:g}) is too high: a single update changed the weights by {percent(hottest, 0)} of "
+        f"their norm (median over the layers). The loss had a minimum of {least:.3g} and a maximum of {peak:.3g}, "
+        f"and it {ending}; at chance level, it is {case.chance_loss:.3g}.",
         {
             "rate": rate,
             "largest_update_to_weight": hottest,
@@ -174,8 +174,8 @@ def rate_too_low(case: Case) -> Verdict | None:
     return Verdict(
         "rate-too-low",
         "fault",
-        f"The learning rate ({case.vitals.rate:g}) is too low: no update changed the median layer by more than "
-        f"{longest:.1g} of its norm, so all {case.steps} steps together could change it by at most "
+        f"The learning rate ({case.vitals.rate:g}) is too low: no update changed the weights by more than "
+        f"{longest:.1g} times their norm (median over the layers), so all {case.steps} steps together changed them by at most "
         f"{percent(case.travel)}.",
         {
             "rate": case.vitals.rate,
@@ -278,7 +278,7 @@ def too_slow(case: Case) -> Verdict | None:
         f"Training is too slow for only {case.steps} steps: "
         + (
             f"{percent(late, 0)} of the decrease in the loss occurred in "
-            f"the last third, so the network was still learning at the end."
+            f"the last third of the steps, so the network was still learning at the end."
             if late >= FALLING
             else "even if all updates had pointed in the same direction, the weights of a typical layer (median) would "
             f"have changed by only {percent(case.travel, 0)} of their norm."

@@ -221,8 +221,8 @@ def saturated_units(case: Case) -> Verdict | None:
     return Verdict(
         "saturated-units",
         "fault",
-        f"{percent(typical[worst], 0)} of the outputs of {names[worst]} are saturated: there, the "
-        f"slope is below a twentieth of its maximum, so almost no "
+        f"{percent(typical[worst], 0)} of the outputs of {names[worst]} are saturated: the slope of the "
+        f"activation function is below a twentieth of its maximum there, so almost no "
         f"gradient passes. The weights of the preceding layer are too large.",
         {
             "saturated_share_worst_layer": float(typical[worst]),

@@ -18,7 +18,7 @@ from clearsight.models.layers import activation
 from clearsight.models.published import PLUS_MINUS_ONE, Weights
 from clearsight.models.registry import register
 
-TIMMS_BLOCK = "the blocks come from timm and match the published weights"
+TIMMS_BLOCK = "the blocks come from timm and must match the published weights"
 
 
 @dataclass(frozen=True)
@@ -30,8 +30,8 @@ class LiteDesign(Design):
         "norm": TIMMS_BLOCK,
         "norm_position": TIMMS_BLOCK,
         "se": "the Lite version has no squeeze-and-excitation gates; timm/tf_efficientnet_b0 has them",
-        "padding_mode": TIMMS_BLOCK + " (asymmetric zero padding, as in TensorFlow)",
-        "kernel": TIMMS_BLOCK + " (filters of 3 and 5 pixels, found by architecture search)",
+        "padding_mode": TIMMS_BLOCK + ", which expect asymmetric zero padding, as in TensorFlow",
+        "kernel": TIMMS_BLOCK + ", whose filter sizes of 3 and 5 pixels come from architecture search",
         "downsample": TIMMS_BLOCK,
         "dropconnect": TIMMS_BLOCK,
     }

@@ -39,7 +39,7 @@ class MaxoutDesign(Design):
         "residual": "a shortcut cannot connect layers of different widths",
         "norm": "maxout pieces compete by their scale, which normalisation would remove",
         "norm_position": "the network has no normalisation",
-        "activation": "the activation is always maxout; mlp supports the others",
+        "activation": "the activation is always maxout; mlp supports other activations",
         "se": NO_CONVOLUTION,
         "padding_mode": NO_CONVOLUTION,
         "kernel": NO_CONVOLUTION,

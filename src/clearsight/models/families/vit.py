@@ -50,7 +50,7 @@ class ViTDesign(Design):
         "padding_mode": "patches tile the image, so there is no padding",
         "kernel": "the filters have the size of the patches; use patch instead",
         "downsample": "the number of tokens is the same in all blocks",
-        "dropconnect": TIMMS_BLOCK + ", which drop only units",
+        "dropconnect": TIMMS_BLOCK + " and drop only units, not weights",
     }
 
     width: int = 768

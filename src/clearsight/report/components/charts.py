@@ -235,7 +235,10 @@ def score_heaps(
             drawn.append(line(heap.x(threshold), heap.top, heap.x(threshold), heap.bottom, "diagonal"))
         top = heap.bottom + 30
     above = [int((scores > threshold).sum()) for scores in (normal, anomalies)]
-    words = f"{count(above[0], 'normal image')} and {count(above[1], 'anomaly', 'anomalies')} are above the threshold."
+    words = (
+        f"{count(above[0], 'normal image')} and {count(above[1], 'anomaly', 'anomalies')} "
+        f"have scores above the threshold."
+    )
     return chart(ident, WIDTH, top, title, words, *drawn)
 
 

@@ -64,7 +64,7 @@ def from_scratch(context: TrainContext) -> TrainResult:
     stopping, unseen = context.validation_halves
     trained = context.train(network, config, groups, "training", replace(context.examples, val=stopping))
     if trained.stopped_early:
-        why = f"no improvement of the validation loss in {count(asked.patience, 'epoch')}"
+        why = f"no improvement in the validation loss for {count(asked.patience, 'epoch')}"
         context.note("stop", f"after epoch {trained.history[-1].epoch}", why)
     logits = context.logits(network, split.val, config.optimization.batch_size)
     if config.augmentation.augment == "mirror" and flips:
@@ -115,9 +115,9 @@ def _with_mirror_image(context: TrainContext, network: Network, logits: NDArray[
     both = context.logits(network, rows, 256)
     losses = [log_loss(labels, softmax(z, fit_temperature(z, labels))) for z in (logits, both)]
     words = (
-        f"the validation log loss is {losses[1]:.3f} ({percent(accuracy(labels, both.argmax(1)))} correct) for the "
-        f"mean over an image and its mirror image and {losses[0]:.3f} ({percent(accuracy(labels, logits.argmax(1)))}) "
-        "for the image alone; the mean doubles the prediction time"
+        f"the validation log loss is {losses[1]:.3f} (accuracy {percent(accuracy(labels, both.argmax(1)))}) with "
+        f"predictions averaged over an image and its mirror image, and {losses[0]:.3f} "
+        f"({percent(accuracy(labels, logits.argmax(1)))}) without averaging; averaging doubles the prediction time"
     )
     if losses[1] < losses[0]:
         context.note("views", "as it is, left-right", words)

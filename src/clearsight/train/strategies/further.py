@@ -50,7 +50,11 @@ def train_further(context: TrainContext, previous: Previous) -> TrainResult | No
         context.note("epochs", str(epochs), WHY)
     if previous.network.member_networks:
         of = count(len(previous.network.member_networks), "network")
-        context.note("continued from", "the first trained network of the ensemble", f"the run is an ensemble of {of}")
+        context.note(
+            "continued from",
+            "the first trained network of the ensemble",
+            f"the model of the run is an ensemble of {of}",
+        )
     if place is None:
         probe.set_views(AS_IT_IS)
         context.note("training all layers", "kept", GOES_ON)
@@ -67,7 +71,9 @@ def train_further(context: TrainContext, previous: Previous) -> TrainResult | No
     views = probe.views
     if not probe.uses_tta and context.config.augmentation.augment != "none":
         views = MIRRORED[0]
-    context.note("frozen", f"up to {at}", "as in the continued run, whose cached outputs are reused for its images")
+    context.note(
+        "frozen", f"up to {at}", "as in the continued run; the cached outputs for the images of that run are reused"
+    )
     context.note("training the upper blocks", "kept", GOES_ON)
     maps = lower_maps(context, probe, at, rows, views)
     upper = cut(probe, at)[1]

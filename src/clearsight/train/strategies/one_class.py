@@ -277,15 +277,15 @@ def _say(context: TrainContext, method: str, trunk: _Trunk, task: Anomaly, set_a
     places = "positions in the image" if method in PATCHES else "whole images"
     context.note("detector", f"{method} on {trunk.words}", f"{ANOMALIES[method]}; compares {places}")
     more = (
-        f"; a rate of {percent(task.false_alarms)} cannot be guaranteed with so few images"
+        f"; a false alarm rate of {percent(task.false_alarms)} cannot be guaranteed with so few images"
         if task.alarm_rate > task.false_alarms
         else ""
     )
     context.note(
         "threshold",
-        f"{percent(task.alarm_rate)} false alarms",
-        f"based on the scores of {count(len(task.known), 'normal image')} by models that were not trained on "
-        f"them{more}",
+        f"false alarm rate of {percent(task.alarm_rate)}",
+        f"based on the scores of {count(len(task.known), 'normal image')}, computed by models that were not "
+        f"trained on them{more}",
     )
     if set_aside:
         context.note(

@@ -157,7 +157,7 @@ def _say_head(context: TrainContext, result: ProbeResult) -> None:
     equals = sum(c.accuracy == chosen.accuracy for c in alone)
     tie = f"; lowest log loss of the {equals} with this accuracy" if equals > 1 else ""
     others = len(result.candidates) - len(alone)
-    more = f" with a single view (with several views: {others} more)" if others else ""
+    more = f" with a single view ({others} more with several views)" if others else ""
     words = f"highest validation accuracy of {len(alone)} candidates{more}: {percent(chosen.accuracy)}{tie}"
     if any(c.features == LAST_FEATURES for c in alone):
         last = best_of(result, LAST_FEATURES).accuracy

@@ -25,7 +25,7 @@ export const anomalies = {
         h("p", { class: `label ${answer.anomaly ? "alarm" : ""}` }, answer.anomaly ? "an anomaly" : "normal"),
         h("p", { class: "sure" }, rare(answer), "."),
         likely,
-        h("p", { class: "note soft" }, `An image is predicted as an anomaly if at most ${number(100 * alarms)} % of normal images score at least as high. This is the allowed rate of false alarms.`),
+        h("p", { class: "note soft" }, `An image is classified as an anomaly if at most ${number(100 * alarms)} % of normal images have a score at least as high. This percentage is the allowed false alarm rate.`),
         answer.p_value * (count + 1) < 1.5 && h("p", { class: "note soft" },
           `None of the ${several(count, "normal image")} used for comparison scores at least as high: 1 in ${(count + 1).toLocaleString("en")} is the smallest possible p-value.`),
         h("p", { class: "note soft" }, `The probability assumes that ${number(100 * prior)} % of all images are anomalies. If anomalies are rarer, the probability is too high.`),

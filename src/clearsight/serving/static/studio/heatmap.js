@@ -13,7 +13,7 @@ const NAMES = {
   "grad-cam": "Grad-CAM: feature maps of a layer, weighted by their mean gradients",
   saliency: "Saliency: the gradient of the prediction",
   smoothgrad: "SmoothGrad: the gradient, averaged over noisy copies",
-  "integrated-gradients": "Integrated Gradients: gradients averaged from a blurred image to the original",
+  "integrated-gradients": "Integrated Gradients: gradients averaged along the path from a blurred image to the original",
   guided: "Guided backpropagation: positive gradients only",
   occlusion: "Occlusion: drop in probability when a square is covered",
   lime: "LIME: weights of superpixels in a local linear model",
@@ -102,7 +102,7 @@ export function heatmapView() {
       h("dl", { class: "figures" },
         figure("deletion", f.deletion, f.random_deletion), figure("insertion", f.insertion, f.random_insertion)),
       found.randomised !== null && h("p", { class: found.randomised > 0.7 ? "warning" : "soft small" },
-        `The correlation between this map and the map for shuffled weights is ${signed(Number(found.randomised.toFixed(2)))}`,
+        `The correlation between this map and the map computed with shuffled weights is ${signed(Number(found.randomised.toFixed(2)))}`,
         found.randomised > 0.7 ? ": this map shows the image, not the model." : ", so this map depends on the trained weights."),
       read(found));
   }

@@ -25,7 +25,7 @@ export const labels = {
         answer.labels.length > 0 && h("p", { class: answer.labels.length > 3 ? "label many" : "label" }, given(answer)),
         h("p", { class: "sure" }, uncertainty(answer.uncertainty), h("span", { class: "soft" }, ` (${answer.uncertainty.toFixed(2)})`)),
         unlike(answer), probabilities,
-        h("p", { class: "note soft" }, "Each label is an independent binary prediction. A label is predicted if its probability reaches the threshold (the mark)."),
+        h("p", { class: "note soft" }, "Each label is an independent binary prediction. A label is predicted if its probability reaches the threshold marked on its bar."),
         calibrated(card), oodNote(answer),
       ],
       settle(answer) {

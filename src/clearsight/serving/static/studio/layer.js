@@ -18,8 +18,8 @@ export function layerView(root) {
   function none() {
     unit.leave();
     absent(root, state.image
-      ? "Choose a layer to see all its maps, then a unit to see its inputs."
-      : "Choose a layer. Once an image is open, each layer shows its maps.");
+      ? "Choose a layer to see all its feature maps, then a unit to see its inputs."
+      : "Choose a layer. Once an image is open, each layer shows its feature maps.");
   }
 
   /** The address names what does not exist. */
@@ -65,7 +65,7 @@ export function layerView(root) {
         node.arithmetic.split("; ").map((line) => h("code", { class: "sum" }, line))),
       place);
     if (state.image) maps(node, place);
-    else absent(place, "Open an image to see its maps.");
+    else absent(place, "Open an image to see its feature maps.");
   }
 
   async function maps(node, place) {

@@ -115,7 +115,7 @@ export function networkView() {
         })));
       }
       put(at("minis-0"), h("img", { src: state.answer.picture, alt: "", class: "mini" }));
-      say("The maps of all layers are loaded");
+      say("The feature maps of all layers are loaded");
     } catch (error) {
       mapped = null;
       trouble(detail, error, minis);

@@ -50,7 +50,7 @@ export const numbers = {
 
   alike: (card, answer, list) => ({
     agrees: () => true, summary: `${list.length} most similar known images`,
-    lead: ["The most similar known images, with their numbers. If these differ widely, the prediction is less certain."],
+    lead: ["The most similar known images, with their target values. If these values differ widely, the prediction is less certain."],
   }),
 };
 

@@ -50,7 +50,7 @@ export function unitView() {
       seen.querySelector(".box.looked")?.remove();
       if (strongest && found.looked_at) box(seen, "looked", found.looked_at, [height, width]);
       const dashed = strongest && found.looked_at ? "; the dashed box contains 90 % of its gradient" : "";
-      where.textContent = `${strongest ? "At its strongest position" : "At this position"}, row ${row + 1}, column ${column + 1}, `
+      where.textContent = `${strongest ? "At the position of the strongest activation" : "At this position"}, row ${row + 1}, column ${column + 1}, `
         + `the receptive field is ${sees[3] - sees[1]}×${sees[2] - sees[0]} pixels${dashed}.`;
       near.hidden = 2 * Math.max(sees[2] - sees[0], sees[3] - sees[1]) > Math.max(height, width);
       if (near.hidden) return;
@@ -90,7 +90,7 @@ export function unitView() {
           return h("li", {}, view, h("p", {}, h("strong", {}, one.label), h("span", { class: "soft" }, number(one.activation))));
         })),
         h("p", { class: "soft small" },
-          `The strongest positions in ${several(found.images, "known image")}, one per image; the dashed box contains 90 % of the gradient.`,
+          `The positions with the strongest activations in ${several(found.images, "known image")}, one per image; the dashed box contains 90 % of the gradient.`,
           found.gated && " The unit also depends on the whole image, through the gates before this layer."));
     } catch (error) {
       trouble(strip, error, error.status === 404 ? null : () => patches(node, unit, strip));
@@ -109,7 +109,7 @@ function walkable(map, node, start, point) {
   let place = [...start];
   map.tabIndex = 0;
   map.setAttribute("role", "application");
-  map.setAttribute("aria-label", "The unit's map: use the arrow keys to choose a position; the image shows the receptive field there");
+  map.setAttribute("aria-label", "The unit's feature map: use the arrow keys to choose a position, whose receptive field is shown on the image");
   const go = (row, column) => {
     place = [Math.max(0, Math.min(node.height - 1, row)), Math.max(0, Math.min(node.width - 1, column))];
     point(place);
@@ -139,7 +139,7 @@ function sum(graph, node, found) {
   if (found.bias) rows.push(term(node.kind.includes("Norm") ? "shift" : "bias", found.bias, most, true));
   const whole = found.bias !== null && amounts.length > 0;
   return h("div", { class: "sum-of" },
-    h("p", { class: "soft small" }, `This layer ${found.operation}${whole ? "; the terms below add up to the value at the strongest position" : ""}.`),
+    h("p", { class: "soft small" }, `This layer ${found.operation}${whole ? "; the terms below add up to the value at the position of the strongest activation" : ""}.`),
     rows.length > 0 && h("ul", { class: "terms" }, rows),
     whole && h("p", { class: "total" }, h("span", {}, "total"), h("strong", {}, signed(found.activation))));
 }
