@@ -15,7 +15,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from clearsight.data.splits import MANY, Indices, Split, Units, require_classes, require_sizes
+from clearsight.data.split_units import Indices, Units, require_classes, require_sizes
+from clearsight.data.splits import MANY, Split
 from clearsight.errors import DataError
 from clearsight.wording import count
 

@@ -59,13 +59,31 @@ def read(
 
 
 def list_images(data: Any, *, data_dir: str | Path | None = None, task: str = AUTO) -> Listing:
-    """The images of a source and what it states about them, as `data.sources.read.find`, for a task."""
+    """The images of a source and what it states about them, before a task reads the targets.
+
+    Args:
+        data: a source as for `read`.
+        data_dir: as for `read`.
+        task: as for `read`.
+
+    Returns:
+        The listing.
+    """
     asked = None if task == AUTO else task_named(task)
     return find(data, data_dir, AnyClasses(asked.any_classes) if asked and asked.any_classes else None)
 
 
 def origin_of(data: Any, *, data_dir: str | Path | None = None, task: str = AUTO) -> str:
-    """What data is called, in words that find it again."""
+    """The name of the data, by which it can be found again.
+
+    Args:
+        data: a source as for `read`, or a Dataset.
+        data_dir: as for `read`.
+        task: as for `read`.
+
+    Returns:
+        A path, or the name of a built-in data set.
+    """
     if isinstance(data, Dataset):
         return data.origin
     return list_images(data, data_dir=data_dir, task=task).stated.origin
@@ -84,7 +102,14 @@ def claimed(stated: Stated) -> type[Task]:
 
 
 def claiming(stated: Stated) -> type[Task] | None:
-    """The first registered task that claims the data; None if none does."""
+    """The task that the data certainly belongs to.
+
+    Args:
+        stated: what the source states about the targets.
+
+    Returns:
+        The first registered task that claims the data; None if none does.
+    """
     return next((task for task in registered_tasks() if task.claims(stated)), None)
 
 

@@ -75,7 +75,7 @@ class BoxRows:
             group: group that the image is stated to be of.
         """
         values = (where, file, box, label, crowd, mask, split, group)
-        columns = (
+        columns: tuple[list[Any], ...] = (
             self.where, self.files, self.boxes, self.labels, self.crowd, self.masks, self.splits, self.groups,
         )  # fmt: skip
         for column, value in zip(columns, values, strict=True):

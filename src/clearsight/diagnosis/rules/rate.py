@@ -93,8 +93,8 @@ def weight_decay_too_high(case: Case) -> Verdict | None:
         "weight-decay-too-high",
         "fault",
         f"Weight decay ({decay:g}) shrinks the weights too much: their norms are {left:.2g} times the initial "
-        f"values, and {percent(min(share, 1.0), 0)} of an update comes from weight decay rather than the gradient (medians "
-        f"over the layers).",
+        f"values, and {percent(min(share, 1.0), 0)} of an update comes from weight decay rather than the "
+        f"gradient (medians over the layers).",
         {"weight_decay": decay, "sum_of_rate_times_decay": shrinkage, "weight_left": left, "share_of_update": share},
         f"use the default weight decay for {case.optimization.opt}, {usual:g}",
         {"weight_decay": usual},
@@ -175,8 +175,8 @@ def rate_too_low(case: Case) -> Verdict | None:
         "rate-too-low",
         "fault",
         f"The learning rate ({case.vitals.rate:g}) is too low: no update changed the weights by more than "
-        f"{longest:.1g} times their norm (median over the layers), so all {case.steps} steps together changed them by at most "
-        f"{percent(case.travel)}.",
+        f"{longest:.1g} times their norm (median over the layers), so all {case.steps} steps together changed them by "
+        f"at most {percent(case.travel)}.",
         {
             "rate": case.vitals.rate,
             "largest_update_to_weight": longest,
