@@ -260,7 +260,7 @@ def test_what_cannot_be_done_says_so(walls, digit_images, tmp_path, capsys):
     run, _ = walls
     X, y = digit_images
     for what in (cs.attack, cs.robustness, cs.landscape):
-        with pytest.raises(ModelError, match="one class per image; found a model of anomaly"):
+        with pytest.raises(ModelError, match="one class per image; found a model trained with --task anomaly"):
             what(run.folder)
     with pytest.raises(ConfigError, match="--quantize int8 does not support the task anomaly"):
         cs.export(run.folder, quantize="int8")

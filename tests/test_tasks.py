@@ -272,7 +272,7 @@ def test_a_direction_has_no_unit_range_or_variance(tmp_path, pointers):
     turn = np.radians(degrees)
     for options, words in (
         ({"angle": "degrees"}, "--angle is not supported for directions in the plane; found unit vectors in 0 and 1"),
-        ({"within": "-1,1", "loss": "gaussian-nll"}, "--within, --loss gaussian-nll: not for a direction"),
+        ({"within": "-1,1", "loss": "gaussian-nll"}, "--within, --loss gaussian-nll are not supported for directions"),
     ):
         with pytest.raises(ConfigError, match=words):
             cs.fit(images, np.stack([np.cos(turn), np.sin(turn)], 1), out=tmp_path / "no", **options)

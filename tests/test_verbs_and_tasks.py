@@ -46,7 +46,9 @@ MODELS = {"multilabel": "labels_run", "regression": "angle_run", "anomaly": "det
 @pytest.mark.parametrize("task", MODELS)
 @pytest.mark.parametrize("verb", ["attack", "robustness", "landscape"])
 def test_what_has_no_result_says_so(task: str, verb: str, request: pytest.FixtureRequest) -> None:
-    with pytest.raises(ModelError, match=f"needs a model with one class per image; found a model of {task}"):
+    with pytest.raises(
+        ModelError, match=f"needs a model with one class per image; found a model trained with --task {task}"
+    ):
         getattr(cs, verb)(request.getfixturevalue(MODELS[task]))
 
 

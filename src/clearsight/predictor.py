@@ -322,7 +322,7 @@ class Predictor(ImageReader):
         task = self.bundle.task
         if not task.needs_classes:
             raise UnsuitedError(
-                f"{what} needs a model with one class per image", found=f"a model for the task {task.name}"
+                f"{what} needs a model with one class per image", found=f"a model trained with --task {task.name}"
             )
 
     def viewed(self, images: Images, view: Callable[[NDArray[np.float32]], NDArray[np.float32]]) -> NDArray[np.float64]:

@@ -107,5 +107,5 @@ def test_bad_input(net, options, words):
     for attack in (fgsm, pgd):
         with pytest.raises(ConfigError, match=words):
             attack(net, X, LABELS, **options)
-    with pytest.raises(ConfigError, match="0 steps"):
+    with pytest.raises(ConfigError, match="steps is 0"):
         pgd(net, X, LABELS, 0.1, steps=0)

@@ -135,7 +135,7 @@ def test_files_of_a_model_lie_in_its_folder(digits_run, tmp_path, name, by):
         Bundle.load(run)
     if by in ("link", "folder"):
         assert "is a symbolic link that points outside its folder" in str(message.value)
-        assert "replace the link with a copy of the file" in str(message.value)
+        assert "replace the link with a copy of it" in str(message.value)
 
 
 def test_a_run_that_is_a_link_itself_is_loaded(digits_run, tmp_path):

@@ -112,7 +112,7 @@ def test_csv_with_missing_files(tmp_path, capsys, digit_folders):
 def test_csv_with_conflicting_labels(tmp_path, capsys, digit_folders):
     (tmp_path / "labels.csv").write_text("image_path,label\ndata/digit 0/0.png,a\ndata/digit 0/0.png,b\n")
     text = fails(capsys, "train", tmp_path / "labels.csv", "--out", tmp_path / "run")
-    assert "0.png is 'a' in row 2 and 'b' in row 3" in text
+    assert "0.png with 'a' in row 2 and 'b' in row 3" in text
 
 
 def test_an_output_folder_that_cannot_be_written(tmp_path, capsys, digit_folders):

@@ -135,7 +135,7 @@ def test_index_and_search(digits_run, digit_folders, tmp_path, capsys, monkeypat
     assert first[-1] == "1"
     assert (tmp_path / "4.similar.png").is_file()
     assert main(["search", str(digits_run), image, "--index", index, "-k", "61"]) == 2
-    assert "holds 60 images" in capsys.readouterr().err
+    assert "the index contains 60 images" in capsys.readouterr().err
     assert main(["search", str(digits_run), image, "--index", str(tmp_path / "none")]) == 2
     assert "clearsight index RUN" in capsys.readouterr().err
     assert main(["index", str(digits_run), str(digit_folders), "--kind", "ivfpq", "--out", index]) == 2

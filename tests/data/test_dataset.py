@@ -61,7 +61,7 @@ def test_a_file_that_changes_between_first_look_and_decoding(tmp_path):
     source = Files((path,), tmp_path)
     before = source.inspect(0)[0]
     Image.new("L", (4, 3), 9).save(path)
-    with pytest.raises(DataError, match=r"a\.png changed while the data set was being read.*Run again") as found:
+    with pytest.raises(DataError, match=r"a\.png changed while the data set was being read.*run again") as found:
         source.decode(0, form, geometry, before)
     assert not isinstance(found.value, ImageError)  # which would set the image aside for good
     path.unlink()

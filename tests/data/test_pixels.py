@@ -252,7 +252,7 @@ def test_integers_beyond_16_bits_are_refused():
 
 def test_floats_are_refused():
     content = saved(Image.fromarray(ramp()[:, :, 0].astype(np.float32)), "TIFF")
-    with pytest.raises(ImageError, match=r"x\.tif contains floating-point pixels.*Convert it to a 16-bit PNG") as e:
+    with pytest.raises(ImageError, match=r"x\.tif contains floating-point pixels.*onvert it to a 16-bit PNG") as e:
         image_header(content, "x.tif")
     assert "mode F" in str(e.value)
     with pytest.raises(ImageError):

@@ -159,7 +159,7 @@ def test_command(digits_run, tmp_path, capsys):
     assert "batch normalisation in evaluation mode" in text
     page = (tmp_path / "landscape" / "landscape.html").read_text()
     assert page.count("<svg") == 1 + 2 * 3
-    assert "have the same scales" in page
+    assert "use the same scales" in page
     assert main([*words, "--json"]) == 0
     answer = json.loads(capsys.readouterr().out)["landscapes"][0]
     assert answer["train"]["images"] == 20

@@ -215,7 +215,7 @@ def test_integrated_gradients_are_complete_to_a_hundredth(digits_run, digits_arr
     [
         ({"method": "smothgrad"}, ConfigError, "smoothgrad"),
         ({"target": "cat"}, ConfigError, "unknown class 'cat'"),
-        ({"target": 10}, ConfigError, "10 classes, from 0 to 9"),
+        ({"target": 10}, ConfigError, "10 classes, with indices 0 to 9"),
         ({"method": "grad-cam", "settings": Settings(layer="layr1")}, ModelError, "layer1"),
         ({"settings": Settings(samples=0)}, ConfigError, "samples is 0"),
         ({"settings": Settings(batch=0)}, ConfigError, "batch is 0"),

@@ -98,4 +98,4 @@ def test_on_the_command_line(capsys) -> None:
     assert main(["models", "--layers", "3x1"]) == 2
     assert "--img-size 32" in capsys.readouterr().err
     assert main(["models", "resnet18", "--layers", "3x1", "--img-size", "7"]) == 2
-    assert "alone" in capsys.readouterr().err
+    assert "can only be combined with" in capsys.readouterr().err

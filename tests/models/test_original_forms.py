@@ -210,7 +210,7 @@ def test_the_slope_of_leaky_relu(name: str) -> None:
         slopes = {m.negative_slope for m in network.modules() if isinstance(m, nn.LeakyReLU)}
         assert slopes == {slope}
         assert next(m for m in network.modules() if isinstance(m, nn.LeakyReLU))(torch.tensor(-2.0)) == -2 * slope
-    with pytest.raises(ModelError, match="Add activation=leaky_relu"):
+    with pytest.raises(ModelError, match="Set activation=leaky_relu"):
         build_model(name, classes=2, channels=1, img_size=32, slope=0.1)
 
 

@@ -80,7 +80,7 @@ def test_offline_message_names_the_file_and_the_folder(name: str, offline: Path)
     with pytest.raises(ModelError) as caught:
         published_state(name)
     text = str(caught.value)
-    assert f"weights of {name} cannot be had" in text
+    assert f"weights of {name} cannot be downloaded" in text
     source = PUBLISHED[name]
     if source.library == "torchvision":
         url = torchvision.models.get_weight(source.weights).url

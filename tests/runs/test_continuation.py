@@ -317,13 +317,9 @@ def test_the_command_prints_gains_and_losses(old, tmp_path, capsys):
     assert f"--from {old / 'run'}" in (tmp_path / "run" / "report.html").read_text()
 
 
-def test_one_new_image_is_decoded_and_embedded_alone(photos_run, tmp_path, monkeypatch):
+def test_one_new_image_is_decoded_and_embedded_alone(photos, tmp_path, monkeypatch):
     """A head on frozen features: the images of the run come from the store, changed copies of them too."""
-    data = photos_run.parent / "data" / "photos"
-    card = photos_run / "model" / "card.json"
-    card.write_text(
-        json.dumps({**(about := json.loads(card.read_text())), "data": {**about["data"], "origin": str(data)}})
-    )
+    data = shutil.copytree(photos, tmp_path / "data")
     first = cs.fit(data, img_size=96, out=tmp_path / "first")  # fills this test's store
     image = next((data / "cat").iterdir())
     new = tmp_path / "new" / "cat" / "new.png"

@@ -215,7 +215,7 @@ def test_a_run_without_its_split_file_has_it_drawn_again(trained, tmp_path):
     assert cs.evaluate(run).n == before.n
     moved = cs.evaluate(run, shutil.copytree(home / "data", tmp_path / "moved"))
     assert not moved.images.overlap_checked
-    assert "cannot be checked" in " ".join(moved.images.lines())
+    assert "could not be checked" in " ".join(moved.images.lines())
 
 
 def test_a_changed_split_file_is_refused(trained, tmp_path):

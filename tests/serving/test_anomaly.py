@@ -146,7 +146,7 @@ def test_gradients_of_a_detector_that_compares_pixels(digits_arrays, serving, pn
 def test_what_is_not_for_detectors_is_refused(served, plates, png):
     refused = served["places"][1].post("/v1/attack?epsilon=0.1", content=png(plates(1)[0]))
     assert refused.status_code == 422
-    assert "one class per image; found a model of anomaly" in refused.json()["detail"]
+    assert "one class per image; found a model trained with --task anomaly" in refused.json()["detail"]
 
 
 def test_similar_images_are_of_the_normal_class_and_drawn(served, plates, png):

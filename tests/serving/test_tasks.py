@@ -99,7 +99,7 @@ def test_what_makes_no_sense_is_refused_and_the_network_can_be_walked(served, no
     image = png(noise(1)[0, 0])
     refused = client.post("/v1/attack?epsilon=0.1", content=image)
     assert refused.status_code == 422
-    assert f"found a model of {predictor.bundle.task.name}" in refused.json()["detail"]
+    assert f"found a model trained with --task {predictor.bundle.task.name}" in refused.json()["detail"]
     layers = client.get("/v1/network").json()["layers"]
     assert layers[-1]["units"] == predictor.bundle.task.outputs
     conv = next(layer["number"] for layer in layers if layer["name"].endswith("conv1"))

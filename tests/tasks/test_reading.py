@@ -140,7 +140,7 @@ def test_a_folder_of_classes_is_no_regression(tmp_path):
     for name in ("a", "b"):
         (tmp_path / name).mkdir()
         Image.new("L", (8, 8)).save(tmp_path / name / "1.png")
-    with pytest.raises(DataError, match=r"labels in .* are names, not numbers; found 'a' at index 0.*leave out --task"):
+    with pytest.raises(DataError, match=r"labels in .* are names, not numbers; found 'a' at index 0.*Leave out --task"):
         read(tmp_path, task="regression")
 
 

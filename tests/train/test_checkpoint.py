@@ -150,7 +150,7 @@ def test_the_last_good_one_survives_a_full_disk(tmp_path, monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(OutputError, match="--resume continues"):
+    with pytest.raises(OutputError, match="with --resume"):
         saved.save(step=4)
     monkeypatch.undo()
     assert Checkpoint(path, "a").load() == {"step": 3}

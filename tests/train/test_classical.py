@@ -196,7 +196,7 @@ def test_any_layer_of_a_trained_network_feeds_any_classifier(tmp_path, scenes, d
 @pytest.mark.parametrize(
     ("name", "options", "words"),
     [
-        ("hogg+svm", {}, "unknown descriptor 'hogg' in the model 'hogg\\+svm'; .* Did you mean hog"),
+        ("hogg+svm", {}, "unknown descriptor 'hogg' in the model name 'hogg\\+svm'; .* Did you mean hog"),
         ("hog+swm", {}, "unknown classifier 'swm' .* Did you mean svm"),
         ("hog+", {}, "unknown classifier ''"),
         (
@@ -217,7 +217,7 @@ def test_names_and_options_that_do_not_exist(name, options, words):
     [
         ({"model": "hog+svm", "init": "he"}, "the classical model hog\\+svm does not support --init"),
         ({"model": "hog+svm", "model_arg": {"cell": "x"}}, "found cell 'x'; expected a value such as 8"),
-        ({"model": "hog+svm", "model_arg": {"cell": 0}}, "found cell 0; expected above 0"),
+        ({"model": "hog+svm", "model_arg": {"cell": 0}}, "found cell 0; expected a number above 0"),
         ({"model": "hog+svm", "model_arg": {"cell": 40}}, "smaller than a block of cells"),
         (
             {"model": "fisher+svm", "model_arg": {"local": "hogg"}},

@@ -137,7 +137,7 @@ def test_views_are_averaged_when_that_lowers_the_log_loss(blobs):
     better = found({two: lambda: [Averaged([noisy, x])], all_four: lambda: [Averaged([noisy, exchanged])]})
     assert better.chosen.views == two
     assert better.chosen.log_loss < plain.chosen.log_loss
-    assert "the mean over 2 views" in better.chosen.words()
+    assert "averaged over 2 views" in better.chosen.words()
     assert sorted(better.validation_indices) == list(range(240))
     rest = better.head(torch.from_numpy((noisy + x) / 2)).argmax(1).numpy()
     assert (rest == y).mean() > 0.9, "the head is fitted on the averaged features"

@@ -202,7 +202,7 @@ def test_a_validation_loss_that_is_not_finite_stops_as_one_in_training_does(digi
         Classification(tuple("0123456789")),
     )
     network, vitals = new_network(), Vitals()
-    with pytest.raises(TrainingError, match=r"the validation loss became nan in step 3 \(epoch 1\).*Try --lr"):
+    with pytest.raises(TrainingError, match=r"the validation loss became nan at step 3 \(epoch 1\).*Try --lr"):
         run(digits_arrays, network, data=data, observer=vitals)
     assert all(torch.isfinite(t).all() for t in network.state_dict().values())
     assert vitals.epochs == []

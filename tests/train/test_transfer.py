@@ -102,7 +102,7 @@ def test_a_layer_that_is_not_there_is_refused_before_training(few_photos, capsys
     assert main(["train", str(few_photos), "--freeze-to", "block.3"]) == 2
     assert "unknown layer 'block.3' in this model. Did you mean blocks.3" in capsys.readouterr().err
     body = headless("googlenet", 3, 64, {"aux": True})
-    with pytest.raises(ModelError, match="never runs"):
+    with pytest.raises(ModelError, match="never executed"):
         up_to(body, "aux1", (3, 64, 64))
 
 

@@ -96,5 +96,5 @@ def _searched(
     except BundleError as error:
         if data is not None:
             raise
-        console.say(f"no images to search: {error}")
+        console.say(f"parts that need training images are left out: {error}")
         return None

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 COMMANDS = {
     "train": "train and evaluate a classifier on labelled images, and write a report",
     "predict": "predict classes, labels or numeric targets for new images",
-    "tune": "search for better training options",
+    "tune": "search for better hyperparameters",
     "evaluate": "evaluate a model on its test split or on other data",
     "explain": "explain predictions with heatmaps, and measure how faithful the heatmaps are",
     "locate": "locate objects with boxes and masks; class labels suffice for training",

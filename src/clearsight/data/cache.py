@@ -29,7 +29,10 @@ from clearsight.errors import ConfigError, OutputError
 Progress = Callable[[int, int], None]
 """Called with (done, total) as work goes on."""
 
-TAG = "Signature: 8a477f597d28d172789f06886806bc55\n# Cache of clearsight. Its contents are recreated when needed.\n"
+TAG = (
+    "Signature: 8a477f597d28d172789f06886806bc55\n"
+    "# Clearsight cache directory. Its contents are recreated when needed.\n"
+)
 """Contents of CACHEDIR.TAG [bford.info/cachedir]."""
 
 ABANDONED = 24 * 3600

@@ -154,7 +154,7 @@ def _fed(
         return _weighed(module, node, source, given, unit, place)
     inputs = as_units(given[None])[0]
     if len(inputs) != node.places[0]:
-        return [], None, "combines its inputs in a way other than a sum"
+        return [], None, "combines its inputs by an operation other than summation"
     value = _near(inputs[unit], node, place)
     number = source.number if source else None
     if isinstance(module, nn.modules.batchnorm._BatchNorm) and module.running_var is not None:

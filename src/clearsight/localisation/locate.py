@@ -120,7 +120,7 @@ def check(predictor: Predictor, method: str, settings: Settings) -> None:
     task = predictor.bundle.task
     if not task.localises:
         raise ModelError(
-            f"a model for the task {task.name} has no classes to locate",
+            f"a model trained with --task {task.name} has no classes to locate",
             expected="a model that predicts classes or labels",
             fix="use `clearsight explain` to show which regions the prediction depends on",
         )  # fmt: skip

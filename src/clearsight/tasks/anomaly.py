@@ -95,8 +95,8 @@ class Anomaly(Task):
         names=("anomaly score", "anomaly scores"),
         group="class",
         score_curve=("Accuracy", "accuracy is measured on the normal classes"),
-        recipe="Images, scaled to {size}, are compared with normal ones, using either the features of a network "
-        "({model}) or the pixel values. Only normal images were used for training and model selection.",
+        recipe="Images were scaled to {size} and compared with normal images (features: {model}). Only normal "
+        "images were used for training and model selection.",
         issues="{n} training {thing}{s} may be anomalies",
         issues_meaning="A normal image is listed if its score is far above those of the other normal images. Listed "
         "images were excluded from training.",

@@ -42,7 +42,7 @@ def check_effect(given: Iterable[str], known: Container[str], task: str) -> None
     if idle := [name for name in given if name.removeprefix("--").replace("-", "_") not in known]:
         raise ConfigError(
             f"{', '.join(idle)} {'has' if len(idle) == 1 else 'have'} no effect with this model",
-            found=f"a model for the task {task}", fix=f"leave {'it' if len(idle) == 1 else 'them'} out",
+            found=f"a model trained with --task {task}", fix=f"leave {'it' if len(idle) == 1 else 'them'} out",
         )  # fmt: skip
 
 

@@ -103,7 +103,9 @@ class ModelConfig:
         best_of=True,
         gain=True,
     )
-    pretrained: bool | None = option(None, "start from published weights (default: on if they are on this machine)")
+    pretrained: bool | None = option(
+        None, "start from pretrained weights (default: yes, if they are already on this machine)"
+    )
     freeze: str = option(
         "auto",
         "pretrained layers to freeze",

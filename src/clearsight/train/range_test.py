@@ -63,7 +63,10 @@ def largest_stable_rate(largest_curvature: float) -> float:
     largest_curvature: M > 0, the largest eigenvalue of the Hessian; ValueError otherwise.
     """
     if not largest_curvature > 0:
-        raise ValueError(f"the largest curvature must be above 0 to bound the learning rate, not {largest_curvature}")
+        raise ValueError(
+            f"the largest curvature must be above 0, not {largest_curvature}: otherwise, it does not bound the "
+            "learning rate"
+        )
     return 2 / largest_curvature
 
 

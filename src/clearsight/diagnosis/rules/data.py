@@ -140,8 +140,7 @@ def shuffled_labels(case: Case) -> Verdict | None:
             "end_loss": case.end_loss,
             "loss_of_chance": case.chance_loss,
         },
-        "inspect some images of each class together with their labels, and check that images and labels are in the "
-        "same order",
+        "inspect some images of each class and their labels, and check that images and labels are in the same order",
     )
 
 

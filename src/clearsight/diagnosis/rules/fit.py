@@ -117,8 +117,7 @@ def no_better_than_chance(case: Case) -> Verdict | None:
             "standard_error": case.noise(chance),
             "steps": float(case.steps),
         },
-        "inspect some images of each class together with their labels, and train for more epochs with a "
-        "larger --patience",
+        "inspect some images of each class and their labels, and train for more epochs with a larger --patience",
     )
 
 

@@ -48,7 +48,7 @@ class ViTDesign(Design):
         "norm_position": TIMMS_BLOCK + " and apply layer normalisation before attention and before the dense layers",
         "se": "attention already weights the tokens",
         "padding_mode": "patches tile the image, so there is no padding",
-        "kernel": "the filters have the size of the patches; use patch instead",
+        "kernel": "the filters are the same size as the patches; set 'patch' instead",
         "downsample": "the number of tokens is the same in all blocks",
         "dropconnect": TIMMS_BLOCK + " and drop only units, not weights",
     }
