@@ -191,7 +191,7 @@ def test_imbalance(tmp_path):
 def test_tiny_classes(tmp_path):
     clean(tmp_path, per_class=19)
     one = finding(audited(tmp_path), "tiny-classes")
-    assert "2 classes with fewer than 20 training images: cat (19), dog (19)" in one.message
+    assert "2 classes with fewer than 20 images outside the test split: cat (19), dog (19)" in one.message
     assert one.evidence == {"classes": {"cat": 19, "dog": 19}}
 
 
@@ -314,4 +314,4 @@ def test_the_imbalance_of_labels_is_reported():
     assert one.message == "label '0' has 12 times as many images as '1' (250 and 20)"
     assert one.fix == "evaluate with per-label F1, and collect more images of the rare label"
     found = audited((rng.integers(0, 256, (150, 12, 12), dtype=np.uint8), labels[::2]), test_fraction=None)
-    assert "1 label with fewer than 20 training images: 1 (10)" in finding(found, "tiny-classes").message
+    assert "1 label with fewer than 20 images outside the test split: 1 (10)" in finding(found, "tiny-classes").message

@@ -115,10 +115,13 @@ def test_the_separators_that_spreadsheets_write(tmp_path, separator):
         ("image_path,label\n~no-such-user/z.png,y\n", "1 of 1 image listed in .* found .*~no-such-user/z.png"),
         ("image_path,label\na.png,x\nb.png,\n", "labels are missing for 1 of 2 images in .*; found the first at row 3"),
         ("image_path,label\n,x\nb.png,y\n", "contains 1 row without an image path; found the first at row 2"),
-        ("image_path,kind\na.png,x\n", "lacks a column; found image_path, kind; expected one of image_path, path"),
-        ("image_path/label\na.png/x\n", "lacks a column; found image_path/label"),
+        (
+            "image_path,kind\na.png,x\n",
+            "has no image column, or no label or target column; found image_path, kind; expected one of image_path",
+        ),
+        ("image_path/label\na.png/x\n", "has no image column, or no label or target column; found image_path/label"),
         ("image_path,label\n", "lists no images; found 0 rows"),
-        ("", "lacks a column; found no columns"),
+        ("", "has no image column, or no label or target column; found no columns"),
         (
             "image_path,label,split\na.png,x,monday\n",
             "contains unknown split names; found monday; expected train, val, test",
@@ -237,8 +240,8 @@ def test_jsonl(root):
             '{"image_path": "a.png", "label": null}\n',
             "labels are missing for 1 of 1 image in .*; found the first at line 1",
         ),
-        ('{"image_path": "a.png"}\n', "lacks a column"),
-        ("", "lacks a column"),
+        ('{"image_path": "a.png"}\n', "has no image column, or no label or target column"),
+        ("", "has no image column, or no label or target column"),
         ("[" * 100_000, "cannot be read as JSON Lines|is not valid JSON"),
     ],
 )

@@ -183,13 +183,13 @@ def test_what_an_ensemble_consists_of() -> None:
     folds = Ensemble.of([ModelNetwork({"name": name}) for name in "abc"], [1.0] * 3)
     both = Ensemble.of([ModelNetwork({"name": name}) for name in "ab"], [1.0, 1.0])
     all_of_them = Ensemble.of([ModelNetwork({"name": "a"}), folds], [1.0, 1.0])
-    first, last = "The model is an ensemble of", "their probabilities are averaged."
+    first, last = "The model is an ensemble of", "The predicted probabilities are averaged."
     each = "3 fine-tuned networks, each trained without one fold of the images"
-    assert _members(folds.member_networks, beside=False) == f"{first} {each}: {last}"
+    assert _members(folds.member_networks, beside=False) == f"{first} {each}. {last}"
     assert _members(both.member_networks, beside=True) == (
-        f"{first} the network before fine-tuning and the fine-tuned network: {last}"
+        f"{first} the network before fine-tuning and the fine-tuned network. {last}"
     )
     assert (
         _members(all_of_them.member_networks, beside=True)
-        == f"{first} the network before fine-tuning and {each}: {last}"
+        == f"{first} the network before fine-tuning and {each}. {last}"
     )

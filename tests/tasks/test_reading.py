@@ -111,7 +111,7 @@ def test_measurements_as_labels_are_numbers_and_counts_are_classes(pictures):
         ({"x": np.linspace(0, 1, 40)}, "classification", "has no class column; found x; expected a column"),
         ({"label": ["a", "b"] * 20}, "regression", "labels in .* are names, not numbers; found 'a' at row 2"),
         ({"label": ["1", "b"] * 20}, "regression", "column 'label' of .* mixes numbers.*; found 'b' in row 3"),
-        ({"what": ["a", "b"] * 20}, "auto", "lacks a column"),
+        ({"what": ["a", "b"] * 20}, "auto", "has no image column, or no label or target column"),
     ],
 )
 def test_faults_are_named(pictures, columns, task, message):

@@ -121,8 +121,13 @@ def require_classes(labels: Indices, classes: Sequence[str]) -> None:
         )
 
 
-def require_sizes(units: Units, among: Indices, classes: Sequence[str], needed: int, where: str) -> None:
-    """DataError if a class has fewer units than `needed` among some images. where: what these are called."""
+def require_sizes(
+    units: Units, among: Indices, classes: Sequence[str], needed: int, where: str, one_class: bool = False
+) -> None:
+    """DataError if a class has fewer units than `needed` among some images.
+
+    where: what these are called. one_class: whether the class stands for all images, as there are no classes.
+    """
     images = np.bincount(units.labels[among], minlength=len(classes))
     counts = units.count(among, len(classes))
     what = "group" if units.grouped else "distinct image"
@@ -133,13 +138,12 @@ def require_sizes(units: Units, among: Indices, classes: Sequence[str], needed: 
         if counts[i] < needed
     ]
     if small:
-        several = len(classes) > 1
+        of = "the images" if one_class else count(len(small), "class", "classes")
         raise DataError(
-            f"too few readable images to split {count(len(small), 'class', 'classes') if several else 'the images'} "
-            f"in {where}",
+            f"too few readable images to split {of} in {where}",
             found=", ".join(small[:5]) + (", ..." if len(small) > 5 else ""),
-            expected=f"at least {needed} {'groups' if units.grouped else 'images'}{' per class' if several else ''}",
-            fix="add images, or remove or merge these classes" if several else "add images",
+            expected=f"at least {needed} {'groups' if units.grouped else 'images'}{'' if one_class else ' per class'}",
+            fix="add images" if one_class else "add images, or remove or merge these classes",
         )
 
 

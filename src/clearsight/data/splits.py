@@ -137,7 +137,7 @@ def assign(
     where = "train" if stated else "the data"
     if strata:
         alike = Units(np.zeros_like(labels), groups, duplicates)
-        require_sizes(alike, rest, ("all images",), needed, where)
+        require_sizes(alike, rest, ("all images",), needed, where, one_class=True)
         labels = _joined(units, rest, len(classes), needed)
         units = Units(labels, groups, duplicates)
     else:
