@@ -157,7 +157,7 @@ def test_an_anomaly_is_shown(visit, detector_studio, plates, tmp_path, scheme, w
     expect(page.locator("#answer .label")).to_have_text("an anomaly")
     assert float(text(page, "#answer .bar-value").strip("<>%")) > share
     answer = text(page, "#answer")
-    assert "at most 5 % of normal images score at least as high" in answer
+    assert "at most 5 % of normal images have a score at least as high" in answer
     assert "None of the 24 normal images used for comparison scores at least as high: 1 in 25 is the smallest" in answer
     assert "The probability assumes that 50 % of all images are anomalies" in answer
     assert page.locator("#answer .segments").count() == 0, "sets are for classes"

@@ -464,7 +464,7 @@ def test_options_that_mean_nothing_for_grades_are_refused(tmp_path):
         ),
         ({"task": "ordinal", "class_weights": "balanced"}, ConfigError, "only classification supports --class-weights"),
         ({"task": "ordinal", "model": "hog+svm"}, ConfigError, "supports only classification"),
-        ({"grades": "0,1,2,3"}, ConfigError, "models that predict grades support --grades; found no grades in arrays"),
+        ({"grades": "0,1,2,3"}, ConfigError, "only the task ordinal supports --grades; found arrays"),
         ({"task": "ordinal", "grades": "0,1"}, DataError, "missing from --grades; found 2, 3"),
     ):
         with pytest.raises(error, match=message):
