@@ -233,7 +233,7 @@ def test_sounds_are_called_sounds(hearing_run, tones, capsys):
     assert re.search(r"^high +sounds +12, flagged +\d+\.\d %, AUROC \d\.\d+$", text, re.M)
     assert "normal test sounds" in (hearing_run / "report.html").read_text()
     assert main(["predict", str(hearing_run), sound, "--top", "2", "--coverage", "0.9"]) == 2
-    assert "have no effect with this model; found a model for the task anomaly" in capsys.readouterr().err
+    assert "have no effect with this model; found a model trained with --task anomaly" in capsys.readouterr().err
 
 
 def test_sounds_have_classes_too(tmp_path):

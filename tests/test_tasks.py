@@ -176,7 +176,7 @@ def test_known_images_are_found_with_their_numbers(turned, tmp_path):
 def test_what_is_for_classes_alone_says_so(labelled, turned, tmp_path, scenes, pointers, capsys):
     run = turned[0]
     for what in (cs.attack, cs.robustness, cs.landscape):
-        with pytest.raises(ModelError, match="one class per image; found a model for the task regression"):
+        with pytest.raises(ModelError, match="one class per image; found a model trained with --task regression"):
             what(run.folder)
     with pytest.raises(ModelError, match="predicts numeric targets, not probabilities"):
         run.predictor.predict_proba(np.zeros((1, 16, 16), np.uint8))
@@ -319,8 +319,16 @@ def test_evaluate_prints_each_label_and_says_nothing_untrue_of_other_data(labell
 def test_options_of_other_answers_are_refused(labelled, turned, capsys):
     image = str(turned[1] / "0.png")
     for run, words, message in (
-        (labelled, ["--coverage", "0.9"], "--coverage has no effect with this model; found a model for the task multi"),
-        (turned[0], ["--top", "2"], "--top has no effect with this model; found a model for the task regression"),
+        (
+            labelled,
+            ["--coverage", "0.9"],
+            "--coverage has no effect with this model; found a model trained with --task multi",
+        ),
+        (
+            turned[0],
+            ["--top", "2"],
+            "--top has no effect with this model; found a model trained with --task regression",
+        ),
     ):
         assert main(["predict", str(run.folder), image, *words]) == 2
         assert message in capsys.readouterr().err

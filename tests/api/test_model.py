@@ -261,18 +261,22 @@ def test_groups_of_the_table_are_known_after_training(tmp_path, capsys):
 
 def test_a_group_has_no_effect_without_classes(tmp_path, noise):
     run = cs.fit(noise(40), np.linspace(0, 1, 40), model="linear", epochs=1, folds=2, out=tmp_path / "run")
-    with pytest.raises(ConfigError, match="group has no effect with this model; found a model for the task regression"):
+    with pytest.raises(
+        ConfigError, match="group has no effect with this model; found a model trained with --task regression"
+    ):
         run.model.predict(noise(1), group={"site": "A"})
 
 
 @pytest.mark.parametrize("asked", [{"by_class": True}, {"sets": "aps"}, {"back_off": 0.8}, {"coverage": 0.8}])
 def test_options_of_sets_have_no_effect_where_there_are_none(answering, noise, asked):
-    with pytest.raises(ConfigError, match=f"{next(iter(asked))} has no effect with this model; found a model for"):
+    with pytest.raises(
+        ConfigError, match=f"{next(iter(asked))} has no effect with this model; found a model trained with"
+    ):
         Model(answering("labels")).predict(noise(1), **asked)
 
 
 def test_all_options_without_effect_are_named_at_once(answering, noise):
-    with pytest.raises(ConfigError, match=r"sets, by_class have no effect with this model; found a model for"):
+    with pytest.raises(ConfigError, match=r"sets, by_class have no effect with this model; found a model trained with"):
         Model(answering("numbers")).predict(noise(1), by_class=True, sets="lac")
     assert "intervals: coverage 80 %" in repr(Model(answering("numbers")).predict(noise(1), coverage=0.8))
 

@@ -26,8 +26,8 @@ def on_the_path():
 
 
 SLOW = {
-    "bn_position", "fooling", "homing", "imagenet_cost", "initialisations", "landscapes", "layers", "lighting",
-    "penalties", "residual", "schedules", "sgd_adam", "steering", "transfer",
+    "bn_position", "boundaries", "fooling", "homing", "imagenet_cost", "initialisations", "landscapes", "layers",
+    "lighting", "penalties", "ravine", "residual", "schedules", "sgd_adam", "steering", "transfer",
 }  # fmt: skip
 """Scripts that train longest, also in their short form: in the long tier."""
 

@@ -220,6 +220,7 @@ def test_the_file_describes_itself(digits_run, written):
     assert [d.dim_value for d in images.type.tensor_type.shape.dim] == [0, 1, 0, 0]  # 0: open
 
 
+@pytest.mark.long
 def test_images_of_other_sizes_are_compared_too(photos, tmp_path):
     task = Classification(("cat", "coffee", "rocket", "space"), Calibrator.identity(4, 1.7))
     model = Predictor(Bundle(network("lenet5"), task, RGB, Geometry(32, 32, "crop")), engine="torch")

@@ -332,7 +332,7 @@ def test_numbers_are_refused(predictor_of, colour_network):
     from clearsight.tasks import Regression
 
     task = Regression(("size",), "number", mean=(0.0,), std=(1.0,))
-    with pytest.raises(ModelError, match="a model for the task regression has no classes to locate"):
+    with pytest.raises(ModelError, match="a model trained with --task regression has no classes to locate"):
         locate(predictor_of(colour_network(), task=task), scene())
 
 

@@ -75,7 +75,7 @@ def test_sets_are_asked_for_as_in_python(client, predictor, digits_arrays, pngs)
     found = client.post("/v1/predict?sets=aps&by_class=true&coverage=0.99", files=form(pngs[:9])).json()["predictions"]
     same(found, predictor.predict(digits_arrays[0][-40:][:9], sets="aps", by_class=True, coverage=0.99))
     for query, words in (
-        ("back_off=0.8", "back_off has no effect with this model; found a model for the task classification"),
+        ("back_off=0.8", "back_off has no effect with this model; found a model trained with --task classification"),
         ("group=site", "group site does not specify a group; expected COLUMN=VALUE"),
         ("group=site=A", "the model has no groups for the column 'site'"),
         ("sets=all", "sets: "),

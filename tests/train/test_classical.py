@@ -64,7 +64,7 @@ def test_a_spatial_pyramid_sees_the_layout_that_a_bag_does_not(tmp_path, layouts
     assert scores["pyramid+svm"] > scores["bow+svm"] + 0.2
 
 
-QUICK = ("pixels", "hog", "lbp", "bow")
+QUICK = ("pixels", "hog")
 """One of each kind: pixels, gradients, a histogram, and words that are learned; the others are in the long tier."""
 
 
@@ -85,6 +85,7 @@ def test_a_run_can_be_reloaded_evaluated_and_used(tmp_path, scenes, descriptor):
     assert run.metrics["model"] == f"{descriptor}+softmax"
 
 
+@pytest.mark.long
 def test_the_same_seed_gives_the_same_model(tmp_path, scenes):
     one, two = (
         cs.fit(

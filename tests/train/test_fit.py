@@ -117,6 +117,7 @@ def test_fit_auto_measures_and_says_so(few_photos):
     assert fitted.bundle.geometry.resize_mode == decision.choice
 
 
+@pytest.mark.long
 def test_fine_tuning_is_kept_only_if_validation_agrees(tmp_path, few_photos):
     run = cs.fit(few_photos, out=str(tmp_path / "run"), img_size=64, budget="1h", epochs=1, folds=2)
     decisions = {d["what"]: d for d in run.metrics["recipe"]}

@@ -93,6 +93,7 @@ def test_the_other_class_is_no_class():
         other_class(digits, "30")
 
 
+@pytest.mark.long
 def test_images_like_those_of_the_other_class_are_flagged(tmp_path):
     digits = read("digits")
     images, labels = np.asarray(digits.source.images)[:900], digits.labels[:900]

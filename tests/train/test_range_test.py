@@ -105,7 +105,7 @@ def test_descent_converges_just_below_the_bound_and_diverges_just_above(largest:
 
 @pytest.mark.parametrize("curvature", [0.0, -1.0, math.nan])
 def test_no_bound_without_curvature(curvature: float) -> None:
-    with pytest.raises(ValueError, match="the largest curvature must be above 0 to bound the learning rate"):
+    with pytest.raises(ValueError, match="the largest curvature must be above 0, not"):
         largest_stable_rate(curvature)
 
 

@@ -13,7 +13,7 @@ from clearsight.data.cached_pixels import CachedPixels, PixelView
 from clearsight.data.stable_sample import stable_sample
 from clearsight.evaluation.ood import OODCheck
 from clearsight.evaluation.robustness import retained
-from clearsight.ood.probes import far_probes
+from clearsight.ood import probes
 from clearsight.predictor import Predictor
 from clearsight.tasks.evaluation import Evaluation
 from clearsight.tasks.panel import (
@@ -76,8 +76,8 @@ def trust_panel(
 def far_images_flagged(predictor: Predictor) -> tuple[int, int]:
     """How many of how many far-OOD images, such as noise and constants, are flagged."""
     flagged, tried = 0, 0
-    for probes in far_probes(predictor.shape, SEED).values():
-        found = predictor.ood(model_output(predictor, CachedPixels(probes, {}, ""), np.arange(len(probes))))
+    for images in probes.far_probes(predictor.shape, SEED).values():
+        found = predictor.ood(model_output(predictor, CachedPixels(images, {}, ""), np.arange(len(images))))
         assert found is not None
         flagged, tried = flagged + int(found.flagged.sum()), tried + len(found.flagged)
     return flagged, tried

@@ -269,11 +269,9 @@ def check(predictor: Predictor, method: str, settings: Settings) -> None:
     if method == OWN and not predictor.localises:
         raise ModelError(
             f"{OWN} needs an anomaly model that compares positions in an image",
-            found="a model that compares whole images"
-            if predictor.bundle.task.name == "anomaly"
-            else f"a model trained with --task {predictor.bundle.task.name}",
+            found=f"a model for whole images, trained with --task {predictor.bundle.task.name}",
             expected=", ".join(methods_of(predictor)),
-        )
+        )  # fmt: skip
     if method in GRADIENT_METHODS and not predictor.has_gradients:
         spec = predictor.bundle.network.spec
         raise ModelError(

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -104,25 +103,18 @@ def _checkerboard(shape: Shape, draw: np.random.Generator) -> Floats:
 
 def _text_page(shape: Shape, draw: np.random.Generator) -> Floats:
     """Lines of random words, black on white or nearly so, 12 to 24 lines a page, scaled to the size."""
-    page, lines = max(224, *shape[1:]), int(draw.integers(12, 25))
-    paper, ink = int(draw.integers(235, 256)), int(draw.integers(0, 60))
+    page = max(224, *shape[1:])
+    lines = int(draw.integers(12, 25))
+    pitch = page / lines
+    image = Image.new("L", (page, page), int(draw.integers(235, 256)))
+    pen, font, ink = ImageDraw.Draw(image), ImageFont.load_default(max(6, 0.75 * pitch)), int(draw.integers(0, 60))
     common = 1 / np.arange(1, len(LETTERS) + 1)
     signs = draw.choice(list(LETTERS), (lines, LINE), p=common / common.sum())
     signs[draw.random((lines, LINE)) < 0.18] = " "
-    image = _typeset(page, paper, ink, tuple("".join(line) for line in signs))
+    for row, line in enumerate(signs):
+        pen.text((0.05 * page, (row + 0.1) * pitch), "".join(line), ink, font)
     small = image.resize((shape[2], shape[1]), Image.Resampling.BOX)
     return np.broadcast_to(np.asarray(small, np.float32) / 255, shape)
-
-
-@lru_cache(maxsize=32)  # the same pages for every model, and drawing letters is most of the work
-def _typeset(page: int, paper: int, ink: int, lines: tuple[str, ...]) -> Image.Image:
-    """A square page of text; not to be changed."""
-    pitch = page / len(lines)
-    image = Image.new("L", (page, page), paper)
-    pen, font = ImageDraw.Draw(image), ImageFont.load_default(max(6, 0.75 * pitch))
-    for row, line in enumerate(lines):
-        pen.text((0.05 * page, (row + 0.1) * pitch), line, ink, font)
-    return image
 
 
 def _mixture(shape: Shape, draw: np.random.Generator) -> Floats:
