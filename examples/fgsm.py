@@ -1,4 +1,4 @@
-"""Ten of 255 gray levels along the gradient change predictions that twenty in a random direction leave unchanged.
+"""A perturbation of 10/255 along the gradient's sign changes predictions that 20/255 in random directions does not.
 
 FGSM moves every pixel by epsilon in the direction of the gradient's sign. The loss is close to linear around an
 image, so the small changes of hundreds of pixels add up.

@@ -84,7 +84,7 @@ def test_the_detector_itself_keeps_its_index(detectors):
 def test_int8_is_refused_before_anything_is_written(detectors, tmp_path):
     with pytest.raises(
         ConfigError,
-        match="does not support the task anomaly; found a task for which a loss of accuracy cannot be measured",
+        match="does not support the task anomaly, as its loss of accuracy cannot be measured",
     ):
         cs.export(detectors("padim").predictor, format="onnx", out=tmp_path / "m.onnx", quantize="int8")
     assert not list(tmp_path.iterdir())

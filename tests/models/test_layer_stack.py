@@ -89,8 +89,8 @@ def test_on_the_command_line(capsys) -> None:
     two = ["models", "--layers", "3x1,3x1", "--layers", "5x1", "--img-size", "9", "--channels", "1"]
     assert main(two) == 0
     out = capsys.readouterr().out
-    assert "3x1,3x1  20 parameters, 36 operations per unit" in out
-    assert "5x1      26 parameters, 50 operations per unit" in out
+    assert "3x1,3x1  20 parameters, 36 operations per output position" in out
+    assert "5x1      26 parameters, 50 operations per output position" in out
     assert main([*two, "--json"]) == 0
     assert [s["parameters"] for s in json.loads(capsys.readouterr().out)["stacks"]] == [20, 26]
     assert main(["models", "--layers", "3x1/3", "--img-size", "7"]) == 0

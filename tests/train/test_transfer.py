@@ -130,7 +130,9 @@ def test_networks_without_published_weights_refuse_them(digits_arrays):
         cs.fit(*few_digits, model="lenet5", freeze_to="stage1")
     with pytest.raises(ConfigError, match=r"the classical model hog\+svm does not support --head-widths"):
         cs.fit(*few_digits, model="hog+svm", head_widths=32)
-    with pytest.raises(ConfigError, match="trained from scratch, but pretrained weights are needed for --head-widths"):
+    with pytest.raises(
+        ConfigError, match="--head-widths needs pretrained weights, but images this small are trained on"
+    ):
         cs.fit(*few_digits, head_widths=32)
 
 

@@ -133,13 +133,13 @@ def _calculate(texts: list[str], img_size: int | None, channels: int | None, as_
 
     def totals(stack: LayerStack) -> str:
         return (
-            f"{stack.parameters:,} parameters, {stack.operations_per_unit:,} operations per unit, "
+            f"{stack.parameters:,} parameters, {stack.operations_per_unit:,} operations per output position, "
             f"{stack.operations:,} per image, receptive field {stack.receptive_field} px"
         )
 
     for stack in stacks:
         print(f"{stack.text} on {stack.channels}x{stack.img_size}x{stack.img_size}: {totals(stack)}\n")
-        rows = [("layer", "output", "parameters", "operations per unit", "field", "arithmetic")]
+        rows = [("layer", "output", "parameters", "operations per position", "field", "arithmetic")]
         for layer in stack.layers:
             output = "x".join(map(str, layer.output))
             counts = f"{layer.parameters:,}", f"{layer.operations_per_unit:,}", f"{layer.receptive_field}"
@@ -156,7 +156,8 @@ def _calculate(texts: list[str], img_size: int | None, channels: int | None, as_
         width = max(len(stack.text) for stack in stacks)
         print("\n".join(f"{stack.text:<{width}}  {totals(stack)}" for stack in stacks))
     print(
-        "A multiply-add counts as two operations. Operations per unit: all filters at one position of each feature map."
+        "A multiply-add counts as two operations. Operations per output position are those of all filters of a layer "
+        "at one position of its output."
     )
 
 

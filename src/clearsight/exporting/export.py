@@ -180,8 +180,7 @@ def _check_options(format: str, quantize: str | None, images: int) -> None:
 def _check_quantisable(task: Task) -> None:
     if task.int8_measure is None:
         raise ConfigError(
-            f"--quantize int8 does not support the task {task.name}",
-            found="a task for which a loss of accuracy cannot be measured",
+            f"--quantize int8 does not support the task {task.name}, as its loss of accuracy cannot be measured",
             fix="omit --quantize",
         )
 

@@ -236,7 +236,10 @@ def _met(
         amount = value if node.kind == "add" else None
         feeders.append(Feeder(source.number, min(unit, count - 1), amount, value))
     whole = node.kind == "add" and all(f.amount is not None for f in feeders)
-    words = {"add": "adds the same unit of all inputs", "multiply": "multiplies the same unit of all inputs"}
+    words = {
+        "add": "adds the corresponding units of its inputs",
+        "multiply": "multiplies the corresponding units of its inputs",
+    }
     return feeders, 0.0 if whole else None, words.get(node.kind, "joins its inputs")
 
 

@@ -198,7 +198,8 @@ def check_fit(
         f"the weights do not fit {name}",
         found="; ".join(faults[:6]) + (f"; and {len(faults) - 6} more" if len(faults) > 6 else ""),
         expected="a tensor with the same name and shape for each tensor of the network",
-        fix="the weights are for a different number of classes; pass replace_head=True to keep the network's last layer"
+        fix="the weights are for a different number of classes; pass replace_head=True to load all weights except "
+        "those of the last layer, which keeps its initial weights"
         if len(of_head) == len(faults)
         else "build the network with the options that the weights were trained with",
     )

@@ -231,7 +231,7 @@ def _form(body: bytes, boundary: bytes, most: int) -> list[Upload]:
     except (python_multipart.exceptions.FormParserError, ValueError) as error:
         raise _unreadable(" ".join(str(error).split())[:120]) from None
     if not form.ended:
-        raise _unreadable("no end of the form", expected="the closing boundary after the last file")
+        raise _unreadable("an incomplete multipart body", expected="the closing boundary after the last file")
     return form.found
 
 

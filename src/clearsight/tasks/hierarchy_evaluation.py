@@ -101,8 +101,8 @@ class HierarchyScores:
         found.append(f"mean distance in the tree: {self.distance:.2f} of {count(self.levels, 'level')}{mean}")
         found += [
             f"at {percent(s.stated, 0)}: {percent(s.levels[0].n / n)} predicted as a class, "
-            f"{percent(s.backed_off.n / n)} as a parent; correct {_right(s.answered)}, information "
-            f"{percent(s.information)}"
+            f"{percent(s.backed_off.n / n)} as a parent; correct {_right(s.answered)}; information gain "
+            f"{percent(s.information)} of the maximum"
             for s in self.at
         ]
         return found

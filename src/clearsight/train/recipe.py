@@ -248,11 +248,14 @@ def _automatic(config: TrainConfig, scanned: Scan, task: TaskKind) -> Recipe:
     if config.model.pretrained is False or config.model.init is not None:
         small = True
     if small and (given := _for_pretrained(config)):
+        random = "--no-pretrained" if config.model.pretrained is False else "--init" if config.model.init else ""
         raise ConfigError(
-            f"the network is trained from scratch, but pretrained weights are needed for {given}",
-            found=found,
-            fix=f"add --model {DEFAULT_BACKBONE}" if side == scanned.short_side else "drop --img-size",
-        )
+            f"{given} needs pretrained weights, but "
+            + ("the network starts from random weights" if random else "images this small are trained on from scratch"),
+            found=random or found,
+            fix=f"drop {random}" if random
+            else f"add --model {DEFAULT_BACKBONE}" if side == scanned.short_side else "drop --img-size",
+        )  # fmt: skip
     if small and not task.training.small_from_scratch:
         size = config.data.img_size or max(8, min(64, -(-side // 4) * 4))
         why = f"the images are too small for a pretrained network ({found}, below {SMALL})"
