@@ -379,7 +379,7 @@ def false_alarms_entry(flagged: int, n: int, calibrated_on: int, allowed: float)
     """The share of normal images that are called anomalies lies in the band of the stated rate."""
     alarms, words, required = _false_alarms(flagged, n, calibrated_on, allowed, "normal images")
     return PanelEntry(
-        "ood", (alarms,), words, required, 
+        "ood", (alarms,), words, required,
         "collect more normal images from the same source as the images to be predicted, and train again",
         heading="False alarms",
     )  # fmt: skip
