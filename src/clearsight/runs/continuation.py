@@ -232,7 +232,7 @@ def _own(
             fix=way_out,
         ) from error  # fmt: skip
     where = next(filter(None, (recorded_data_dir(folder, one) for one in (*earlier, named))), None)
-    listing = listed(bundle, named, where, earlier)
+    listing = listed(bundle, named, where, earlier, task_options(config))
     contents = _contents(bundle, listing, console)
     part = record.parts_of(contents)
     known = np.isin(part, KEPT)
