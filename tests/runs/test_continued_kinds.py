@@ -9,20 +9,21 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 
 import clearsight as cs
 from clearsight.api import fit as api
-from clearsight.bundle import Bundle
 from clearsight.cli.main import main
+from clearsight.console import Silent
 from clearsight.data.dataset import Array, Listing
 from clearsight.data.joined import joined
+from clearsight.data.scan import scan
 from clearsight.data.targets import Stated
 from clearsight.errors import CheckpointError, ConfigError, DataError
 from clearsight.runs.continuation import continuation
-from clearsight.console import Silent
+from clearsight.tasks import read
 from clearsight.train.config import TrainConfig
+from clearsight.train.recipe import checked, plan
 
 SIDE = 8
 NETWORK = {"model": "mlp", "img_size": SIDE, "epochs": 1, "augment": "none"}
@@ -131,7 +132,9 @@ def test_boxes_are_refused(network, tmp_path):
 def test_options_that_the_network_of_the_run_cannot_use_are_refused(network, tmp_path):
     new = folders(tmp_path / "new", ["a", "b"], range(100, 110))
     for given in ({"head_widths": "8"}, {"freeze": "lower"}, {"freeze_to": "blocks.1"}):
-        with pytest.raises(ConfigError, match=r"mlp was trained from random weights, but pretrained weights are needed"):
+        with pytest.raises(
+            ConfigError, match=r"mlp was trained from random weights, but pretrained weights are needed"
+        ):
             cs.fit(new, from_run=network / "run", **given)
 
 
@@ -177,3 +180,43 @@ def test_a_continued_anomaly_run_is_resumed_without_naming_its_task(tmp_path, mo
         cs.fit(new, resume=True, false_alarms=0.2, out=tmp_path / "more")
     more = cs.fit(new, resume=True, out=tmp_path / "more")
     assert more.metrics["from"]["new"] == 20
+
+
+def test_options_about_layers_that_were_trained_are_checked(network, tmp_path):
+    facts = scan(read("builtin:digits"))
+    recipe = plan(TrainConfig.from_options(pretrained=True), facts)
+    with pytest.raises(ConfigError, match=r"--adversarial needs a network trained from random weights"):
+        checked(recipe, TrainConfig.from_options(adversarial="pgd"))
+    run = shutil.copytree(network / "run", tmp_path / "run")
+    about = json.loads((run / "config.json").read_text())
+    about["recipe"]["tuned"] = True
+    about["options"]["transfer"]["freeze_to"] = "blocks.1"
+    (run / "config.json").write_text(json.dumps(about))
+    with pytest.raises(ConfigError, match=r"--freeze lower is not available.*found --freeze auto in the run"):
+        cs.fit(folders(tmp_path / "new", ["a", "b"], range(100, 110)), from_run=run, freeze="lower")
+
+
+@pytest.mark.long
+def test_options_about_layers_of_a_pretrained_network_count_in_a_continued_run(photos, tmp_path):
+    def some(name: str, numbers: range) -> Path:
+        for path in (p for p in photos.glob("[cr]*/*.jpg") if int(p.stem) in numbers):
+            (tmp_path / name / path.parent.name).mkdir(parents=True, exist_ok=True)
+            shutil.copy(path, tmp_path / name / path.parent.name)
+        return tmp_path / name
+
+    options = {"img_size": 64, "pretrained": True, "freeze": "lower", "epochs": 1}
+    run = cs.fit(some("old", range(8)), out=tmp_path / "run", **options)
+    new = some("new", range(8, 10))
+    with pytest.raises(ConfigError, match=r"--adversarial needs a network trained from random weights"):
+        cs.fit(new, from_run=run, adversarial="pgd")
+
+    def decided(name: str, **given: Any) -> dict[str, str]:
+        more = cs.fit(new, from_run=run, out=tmp_path / name, **given)
+        return {d["what"]: f"{d['choice']}: {d['why']}" for d in more.metrics["recipe"]}
+
+    found = decided("budget", budget="1s", mixup=0.5)
+    assert found["epochs"].startswith("1: the minimum: one epoch takes")
+    assert found["without effect"] == "--mixup: the upper blocks are trained on cached outputs"
+    assert "--budget" in decided("both", budget="1s", epochs=1)["without effect"]
+    assert "training all layers" in decided("none", freeze="none", epochs=1)
+    assert "as requested by --freeze-to" in decided("to", freeze_to="blocks.4", epochs=1)["frozen"]

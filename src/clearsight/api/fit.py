@@ -48,8 +48,8 @@ from clearsight.train.features import model_output
 from clearsight.train.fit import Fitted
 from clearsight.train.loop import Examples
 from clearsight.train.observer import Epoch
-from clearsight.train.previous import NETWORK_OPTIONS
 from clearsight.train.option_signature import Options, options_in_signature
+from clearsight.train.previous import NETWORK_OPTIONS
 from clearsight.train.task_options import task_options
 
 TRAINING_IMAGES = 1000
