@@ -65,6 +65,24 @@ def test_what_the_new_images_state_counts_for_them_alone():
     assert found.carved_validation
 
 
+def test_images_stated_for_training_are_neither_tested_nor_validated():
+    labels, known = grown(1)
+    given = np.full(400, "", "<U5")
+    given[300:] = "train"
+    found = split(labels, known, given=given)
+    assert set(range(300, 400)) <= set(found.train)
+    given[350:] = ""
+    groups = np.arange(400)
+    groups[350:375] = np.arange(300, 325)  # as those of which the training images are stated
+    found = split(labels, known, given=given, groups=groups)
+    assert set(range(300, 375)) <= set(found.train)
+    assert set(range(375, 400)) & set(found.test)
+    given[:300], given[300:] = known[:300], "train"
+    found = split(labels, known, given=given)
+    assert not found.carved_validation
+    assert set(range(300, 400)) <= set(found.train)
+
+
 def test_a_stated_validation_split_stays_stated():
     labels, known = grown(2)
     given = known.copy()

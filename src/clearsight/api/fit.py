@@ -49,6 +49,7 @@ from clearsight.train.fit import Fitted
 from clearsight.train.loop import Examples
 from clearsight.train.observer import Epoch
 from clearsight.train.option_signature import Options, options_in_signature
+from clearsight.train.previous import NETWORK_OPTIONS
 from clearsight.train.task_options import task_options
 
 TRAINING_IMAGES = 1000
@@ -106,12 +107,12 @@ def train(
     Raises:
         ConfigError: an option is unknown or out of range.
     """
-    config = TrainConfig.from_options(**options)
+    config = TrainConfig.given(**options)
     console = console or usual_console()
     data = data if labels is None else (data, labels)
     given = dict(options)
     if config.run.resume:
-        config = resumed(config, given, origin_of(data, data_dir=config.data.data_dir, task=config.data.task))
+        config = resumed(config, given, origin_of(data, data_dir=config.data.data_dir))
         given = config.options()
     begun = None
     if config.run.from_run is not None:
@@ -129,8 +130,20 @@ def train(
         if world.rank > 0:
             return _follow(dataset, config, world, begun)
         if config.run.auto_fix:
-            return auto_fix(lambda changed: _fit(dataset, changed, console, ALONE, home, begun), config, console)
+
+            def attempt(changed: TrainConfig) -> Run:
+                return _fit(dataset, changed, console, ALONE, home, _with_options(begun, config, changed))
+
+            return auto_fix(attempt, config, console)
         return _fit(dataset, config, console, world, home if world.size == 1 else home or Path("runs"), begun)
+
+
+def _with_options(begun: Continuation | None, first: TrainConfig, changed: TrainConfig) -> Continuation | None:
+    """The run to go on from with changed options: without its network where they ask for another one."""
+    then, now = first.options(), changed.options()
+    if begun is None or all(then[name] == now[name] for name in NETWORK_OPTIONS):
+        return begun
+    return replace(begun, previous=None)
 
 
 def _follow(dataset: Dataset, config: TrainConfig, world: World, begun: Continuation | None) -> Run:

@@ -46,7 +46,7 @@ def run(arguments: argparse.Namespace) -> None:
     if words := listed(arguments):
         print(words)
         return
-    config = TrainConfig.from_options(**chosen(arguments))  # what can be refused at once is, before torch is loaded
+    config = TrainConfig.given(**chosen(arguments))  # what can be refused at once is, before torch is loaded
     data, about = arguments.data, config
     if data is None and config.run.resume and config.run.out:
         from clearsight.runs.folder import run_options, run_origin

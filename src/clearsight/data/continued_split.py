@@ -25,6 +25,8 @@ Strings = NDArray[np.str_]
 RANK = ("train", "val", "test")
 """The part that decides for new copies and group members of known images, first to last."""
 
+HELD_OUT = ("val", "test")
+
 
 def assign_added(
     labels: Indices,
@@ -61,10 +63,11 @@ def assign_added(
         stated = np.where(stated == "val", "test", stated)
     validated = "val" in all_stated and "test" in all_stated
     draws_test = "test" not in stated and test_fraction is not None
-    held_out = np.isin(stated, ("val", "test"))
-    part[free[held_out]] = stated[held_out]
-    rest = free[~held_out]
-    _require_fresh(units, rest, classes, fresh, 1 + draws_test + (not validated))
+    part[free] = stated
+    _follow(part, units.unit, free[stated == ""])
+    rest = free[part[free] == ""]
+    drawn = np.intersect1d(labels[rest], fresh)
+    _require_fresh(units, free[~np.isin(part[free], HELD_OUT)], classes, drawn, 1 + draws_test + (not validated))
     if draws_test and test_fraction is not None:
         part[_drawn(units, rest, test_fraction, fresh, rng)] = "test"
         rest = rest[part[rest] == ""]

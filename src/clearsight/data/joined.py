@@ -116,8 +116,9 @@ def _groups(listings: Sequence[Listing]) -> tuple[NDArray[np.int64] | None, NDAr
 def _stated(several: Sequence[Stated]) -> Stated:
     """What all state; DataError where some state names and others numbers, or numbers of other columns."""
     first = several[0]
-    kinds = {(one.cells is None, frozenset(one.columns)) for one in several}
-    if len(kinds) > 1:
+    labelled = all(one.cells is not None for one in several)
+    numbered = all(one.numbers is not None and set(one.columns) == set(first.columns) for one in several)
+    if not labelled and not numbered:
         ways = [
             f"columns {', '.join(one.columns)[:60]}" if one.cells is None else "one label per image" for one in several
         ]
@@ -125,11 +126,12 @@ def _stated(several: Sequence[Stated]) -> Stated:
             "added images must be labelled in the same way as the existing ones",
             found=f"{ways[-1]} in {several[-1].origin}, and {ways[0]} in {first.origin}",
             expected=f"{ways[0]} in both",
+            fix=f"label the images of {several[-1].origin} like those of {first.origin}",
         )
     cells = numbers = None
-    if first.cells is not None:
+    if labelled:
         cells = tuple(cell for one in several for cell in one.cells or ())
-    else:
+    if numbered:
         parts = [one.numbers[:, [one.columns.index(name) for name in first.columns]] for one in several]  # type: ignore[index]
         numbers = np.concatenate(parts)
     weights = None
@@ -145,6 +147,7 @@ def _stated(several: Sequence[Stated]) -> Stated:
         first,
         origin=several[-1].origin,
         cells=cells,
+        columns=first.columns if numbered else (),
         numbers=numbers,
         listed=any(one.listed for one in several),
         classes=_order(several, cells or ()),

@@ -40,6 +40,9 @@ NOT_INHERITED = (
 )  # fmt: skip
 """Options that a training does not take over from the run that it continues."""
 
+FREEZE = ("freeze", "freeze_to")
+"""Options of which one replaces the other."""
+
 NEARLY_ALL = 0.9
 """Share of the run's images from which on DATA is taken for the whole data."""
 
@@ -118,10 +121,13 @@ def continuation(data: Any, config: TrainConfig, given: Mapping[str, Any], conso
     assert record is not None
     listing = list_images(data, data_dir=config.data.data_dir, task=bundle.task.name)
     _require_task(bundle, listing, folder, explicit=run_options(folder).get("task", AUTO) != AUTO)
+    _require_no_boxes(bundle, listing, folder)
+    listing = bundle.task.joinable(listing, task_options(config))
     contents = _contents(bundle, listing, console)
     if not _is_whole(folder, record, listing, contents, config.run.old_images):
         own, own_contents = _own(bundle, folder, config, set(contents), console)
         listing, contents = joined([own, listing]), (*own_contents, *contents)
+    config = _with_normal(bundle, listing, config)
     dataset = _read(bundle, listing, config, folder)
     part = record.parts_of(contents)
     for i in np.flatnonzero(part == "unused").tolist():
@@ -131,6 +137,8 @@ def continuation(data: Any, config: TrainConfig, given: Mapping[str, Any], conso
     changes = _changes(bundle, record, dataset, contents, config.data.other)
     config = _with_new_names(config, changes.renamed)
     same = all(name not in given or given[name] == run_options(folder).get(name) for name in NETWORK_OPTIONS)
+    if same:
+        _require_same_freeze(folder, given)
     previous = _previous(folder, bundle, changes, config) if same else None
     console.say(f"continuing from {folder}: {changes.text(bundle.task.words_used.names)}")
     if previous is None:
@@ -141,7 +149,9 @@ def continuation(data: Any, config: TrainConfig, given: Mapping[str, Any], conso
 def inherited(folder: Path, given: Mapping[str, Any]) -> TrainConfig:
     """The options of a run, but for those of the run itself, and over them those that were given."""
     known = options_by_name()
-    then = {name: value for name, value in run_options(folder).items() if name in known and name not in NOT_INHERITED}
+    replaced = {other for one, other in (FREEZE, FREEZE[::-1]) if given.get(one) is not None}
+    left = {*NOT_INHERITED, *replaced}
+    then = {name: value for name, value in run_options(folder).items() if name in known and name not in left}
     return TrainConfig.from_options(**{**then, **given})
 
 
@@ -174,6 +184,39 @@ def _require_task(bundle: Bundle, listing: Listing, folder: Path, *, explicit: b
             expected=f"{bundle.task.words_used.data} ({bundle.task.name})",
             fix="pass data labelled for the task of the run, or train without --from",
         )
+
+
+def _with_normal(bundle: Bundle, listing: Listing, config: TrainConfig) -> TrainConfig:
+    """The options with the normal class that the run inferred, where none is given and the data still has it."""
+    normal = bundle.task.read_options().normal
+    if config.data.normal is None and normal and set(normal) <= set(listing.stated.cells or ()):
+        return config.with_options(normal=",".join(normal))
+    return config
+
+
+def _require_same_freeze(folder: Path, given: Mapping[str, Any]) -> None:
+    """ConfigError where other layers are to be frozen than in a run whose layers were trained: only published weights
+    can be frozen, and those of the run may have changed in any layer.
+    """
+    asked, then = given.get("freeze"), run_options(folder).get("freeze", "auto")
+    if asked in ("lower", "recipe") and asked != then and run_recipe(folder).get("tuned"):
+        raise ConfigError(
+            f"--freeze {asked} is not available for the run {folder}, whose layers were already trained",
+            found=f"--freeze {then} in the run", expected="--freeze none or --freeze all",
+            fix="leave out --freeze to train the same layers again, or train without --from",
+        )  # fmt: skip
+
+
+def _require_no_boxes(bundle: Bundle, listing: Listing, folder: Path) -> None:
+    """ConfigError for boxes: the background crops of each image depend on all boxes, so crops cannot be added."""
+    boxed = [f"the run {folder}"] * ("detection" in bundle.data)
+    boxed += [listing.stated.origin] * (listing.boxed is not None)
+    if boxed:
+        raise ConfigError(
+            "--from does not support detectors, which are trained on images with boxes",
+            found=f"boxes in {' and in '.join(boxed)}", expected="a run and data with whole images",
+            fix="to train a detector on more images, put all boxes in one file and train on it without --from",
+        )  # fmt: skip
 
 
 def _read(bundle: Bundle, listing: Listing, config: TrainConfig, folder: Path) -> Dataset:
@@ -232,7 +275,7 @@ def _own(
             fix=way_out,
         ) from error  # fmt: skip
     where = next(filter(None, (recorded_data_dir(folder, one) for one in (*earlier, named))), None)
-    listing = listed(bundle, named, where, earlier)
+    listing = listed(bundle, named, where, earlier, task_options(config))
     contents = _contents(bundle, listing, console)
     part = record.parts_of(contents)
     known = np.isin(part, KEPT)

@@ -27,7 +27,7 @@ from clearsight.errors import BundleError, DataError
 from clearsight.predictor import Predictor
 from clearsight.runs.folder import recorded_data_dir, run_options
 from clearsight.runs.load import ModelSource, folder_of, predictor_of
-from clearsight.tasks import list_images, read
+from clearsight.tasks import TaskOptions, list_images, read
 from clearsight.tasks.image_counts import ImageCounts
 
 Indices = NDArray[np.int64]
@@ -291,13 +291,19 @@ def as_learned(bundle: Bundle, data: Any, data_dir: str | None, added_to: Sequen
     return read(listing, task=bundle.task.name, options=bundle.task.read_options())
 
 
-def listed(bundle: Bundle, data: Any, data_dir: str | None, added_to: Sequence[str] = ()) -> Listing:
-    """The images of a data set, behind those of other data that it is added to."""
+def listed(
+    bundle: Bundle, data: Any, data_dir: str | None, added_to: Sequence[str] = (), options: TaskOptions | None = None
+) -> Listing:
+    """The images of a data set, behind those of other data that it is added to. options: what is stated about the
+    targets; by default what the model learned by.
+    """
+    options = options or bundle.task.read_options()
     own = (bundle.data.get("origin"), *added_to)
     found = []
     for one in (*added_to, data):
         named = isinstance(one, str) and one in own and one in BUILTIN  # whatever lies under that name here
-        found.append(list_images(f"{PREFIX}{one}" if named else one, data_dir=data_dir, task=bundle.task.name))
+        listing = list_images(f"{PREFIX}{one}" if named else one, data_dir=data_dir, task=bundle.task.name)
+        found.append(bundle.task.joinable(listing, options))
     return joined(found)
 
 

@@ -55,11 +55,14 @@ class Hierarchy(Classification):
     @classmethod
     def read(cls, listing: Listing, options: TaskOptions) -> Dataset:
         """Classes as ever, with a file of parents; else the innermost folders, or names such as animal/dog."""
-        by_path = options.hierarchy in (None, FOLDERS)
-        dataset = super().read(_by_path(listing) if by_path else listing, options)
+        dataset = super().read(_by_path(listing, options), options)
         if not options.evaluating:
             _tree(dataset.classes, options)
         return dataset
+
+    def joinable(self, listing: Listing, options: TaskOptions) -> Listing:
+        """Classes by nested folders, as lists that are joined have no common folder."""
+        return _by_path(listing, options)
 
     @classmethod
     def describe(cls, dataset: Dataset) -> str:
@@ -155,11 +158,13 @@ def _tree(classes: Sequence[str], options: TaskOptions, checked: bool = True) ->
     return ClassTree.above(classes, parents)
 
 
-def _by_path(listing: Listing) -> Listing:
+def _by_path(listing: Listing, options: TaskOptions) -> Listing:
     """The listing with the path of the folder below the data set's as the class of each image, where it was the first
-    folder alone; classes from elsewhere as they are.
+    folder alone; classes from elsewhere, or with a file of parents, as they are.
     """
     source, stated = listing.source, listing.stated
+    if options.hierarchy not in (None, FOLDERS):
+        return listing
     if not isinstance(source, Files) or source.root is None or stated.cells is None or stated.where:
         return listing
     cells = []

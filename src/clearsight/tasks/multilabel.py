@@ -123,6 +123,18 @@ class Multilabel(Task):
             notes=listing.notes, names=names, values=values,
         )  # fmt: skip
 
+    def joinable(self, listing: Listing, options: TaskOptions) -> Listing:
+        """Cells whose labels are joined by "|", whatever separator the source uses; a cell that is a known label is
+        not split.
+        """
+        stated = listing.stated
+        if stated.cells is None or stated.listed:
+            return listing
+        separator = _separator([cell for cell in stated.cells if cell not in self.names])
+        parts = [[cell] if cell in self.names else _parts(cell, separator) for cell in stated.cells]
+        cells = tuple(SEPARATORS[0].join(part) for part in parts)
+        return replace(listing, stated=replace(stated, cells=cells, listed=True))
+
     @classmethod
     def words(cls, dataset: Dataset, i: int) -> str:
         """The labels of image i."""

@@ -73,20 +73,19 @@ def list_images(data: Any, *, data_dir: str | Path | None = None, task: str = AU
     return find(data, data_dir, AnyClasses(asked.any_classes) if asked and asked.any_classes else None)
 
 
-def origin_of(data: Any, *, data_dir: str | Path | None = None, task: str = AUTO) -> str:
-    """The name of the data, by which it can be found again.
+def origin_of(data: Any, *, data_dir: str | Path | None = None) -> str:
+    """The name of the data, by which it can be found again, whatever task it is for.
 
     Args:
         data: a source as for `read`, or a Dataset.
         data_dir: as for `read`.
-        task: as for `read`.
 
     Returns:
         A path, or the name of a built-in data set.
     """
     if isinstance(data, Dataset):
         return data.origin
-    return list_images(data, data_dir=data_dir, task=task).stated.origin
+    return find(data, data_dir, AnyClasses("")).stated.origin
 
 
 def claimed(stated: Stated) -> type[Task]:

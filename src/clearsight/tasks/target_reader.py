@@ -70,6 +70,18 @@ class TargetReader(ABC):
             notes=listing.notes, names=names, values=values,
         )  # fmt: skip
 
+    def joinable(self, listing: Listing, options: TaskOptions) -> Listing:
+        """A list whose labels mean the same when other lists are added to it, as when a run is continued.
+
+        Args:
+            listing: images, and what the source states about them.
+            options: what the user states about the targets.
+
+        Returns:
+            The listing; by default as it is.
+        """
+        return listing
+
     @classmethod
     def order(cls, values: NDArray[np.float32]) -> Floats:
         """The number whose range is spread evenly over the splits.

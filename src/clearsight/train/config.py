@@ -262,6 +262,32 @@ class TrainConfig:
         Raises:
             ConfigError: names every unknown option, every value out of range and every conflict at once.
         """
+        config, faults = cls._parsed(options)
+        _refuse([*faults, *config._conflicts()])
+        return config
+
+    @classmethod
+    def given(cls, **options: Any) -> TrainConfig:
+        """Options as a user gives them: those of a run may be added, and only then it is clear whether they conflict.
+
+        Args:
+            **options: values by the name of the option.
+
+        Returns:
+            The config; with `resume` or `from_run`, conflicts between options are not checked.
+
+        Raises:
+            ConfigError: as of `from_options`.
+        """
+        if not options.get("resume") and options.get("from_run") is None:
+            return cls.from_options(**options)
+        config, faults = cls._parsed(options)
+        _refuse(faults)
+        return config
+
+    @classmethod
+    def _parsed(cls, options: dict[str, Any]) -> tuple[TrainConfig, list[str]]:
+        """The config, and every unknown option and value out of range."""
         known, hints = options_by_name(), option_types()
         faults: list[str] = []
         chosen: dict[str, Any] = {}
@@ -280,11 +306,7 @@ class TrainConfig:
                 faults.append(wrong)
             else:
                 chosen[name] = value
-        config = cls().with_options(**with_hierarchy(chosen))
-        faults += config._conflicts()
-        if faults:
-            raise ConfigError("; ".join(faults), fix="See `clearsight train --help` for all options.")
-        return config
+        return cls().with_options(**with_hierarchy(chosen)), faults
 
     def with_options(self, **values: Any) -> TrainConfig:
         """The config with other values of some options, unchecked.
@@ -394,6 +416,11 @@ class TrainConfig:
             name: {f.name: getattr(section, f.name) for f in option_fields(type(section))}
             for name, section in vars(self).items()
         }
+
+
+def _refuse(faults: list[str]) -> None:
+    if faults:
+        raise ConfigError("; ".join(faults), fix="See `clearsight train --help` for all options.")
 
 
 SECTIONS: dict[str, type] = {name: type(section) for name, section in vars(TrainConfig()).items()}

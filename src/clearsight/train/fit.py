@@ -37,7 +37,7 @@ from clearsight.train.observer import Epoch
 from clearsight.train.ood import fit_ood_detector
 from clearsight.train.operating import wishes_of, with_operating_point
 from clearsight.train.previous import Previous
-from clearsight.train.recipe import Decision, Recipe, check_names, check_task, kept, larger_size, plan
+from clearsight.train.recipe import Decision, Recipe, check_names, check_task, checked, kept, larger_size, plan
 from clearsight.train.ridge import ridge_head
 from clearsight.train.strategies.classical import classical
 from clearsight.train.strategies.from_scratch import from_scratch
@@ -116,7 +116,7 @@ def fit(
     dataset, other = other_class(dataset, config.data.other) if config.data.other else (dataset, None)
     test_fraction = config.data.test_fraction if hold_out_test else None
     scanned = scan(dataset, console.stage("inspecting the files"))
-    recipe = plan(config, scanned, dataset.task) if previous is None else previous.recipe
+    recipe = plan(config, scanned, dataset.task) if previous is None else checked(previous.recipe, config)
     _check_task(dataset, config, recipe)
     trials = Trials(dataset, scanned, config, test_fraction, device, console, previous)
     recipe, geometry, why_so = trials.geometry(recipe)

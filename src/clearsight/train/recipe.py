@@ -130,7 +130,16 @@ def _only_for_networks(config: TrainConfig) -> dict[str, bool]:
 
 def plan(config: TrainConfig, scanned: Scan, task: TaskKind = Classification) -> Recipe:
     """Choose network, weights and input size. ConfigError when the options exclude each other."""
-    recipe = _plan(config, scanned, task)
+    return checked(_plan(config, scanned, task), config)
+
+
+def checked(recipe: Recipe, config: TrainConfig) -> Recipe:
+    """The recipe; ConfigError for options that have no effect on its network."""
+    if recipe.kind == "scratch" and (asked := _for_pretrained(config)):  # of a run that is continued
+        raise ConfigError(
+            f"{recipe.model} was trained from random weights, but pretrained weights are needed for {asked}",
+            fix=f"drop {asked}, or use --model {DEFAULT_BACKBONE} to train a pretrained network",
+        )
     if config.augmentation.adversarial != "none" and recipe.kind == "probe":
         raise ConfigError(
             "--adversarial needs a network trained from random weights",

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import copy
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -22,10 +23,17 @@ from clearsight.models.heads import build_head
 from clearsight.models.network import AS_IT_IS, Probe
 from clearsight.train.config import TrainConfig
 from clearsight.train.context import TrainContext, TrainResult
-from clearsight.train.loop import Trained
+from clearsight.train.loop import Examples, Trained
 from clearsight.train.previous import Previous
-from clearsight.train.strategies.fine_tune import kept_fixed, layer_groups, lower_maps, map_examples, view_logits
-from clearsight.train.strategies.probe import MIRRORED, new_probe
+from clearsight.train.strategies.fine_tune import (
+    MOST_EPOCHS,
+    kept_fixed,
+    layer_groups,
+    lower_maps,
+    map_examples,
+    view_logits,
+)
+from clearsight.train.strategies.probe import MIRRORED, new_probe, say_idle
 from clearsight.wording import count
 
 GOES_ON = "training continues from the weights of the run"
@@ -44,10 +52,8 @@ def train_further(context: TrainContext, previous: Previous) -> TrainResult | No
         )
         return None
     probe, features = _with_head(context, previous, published, old)
-    place = None if context.config.transfer.freeze_to else _frozen_up_to(probe, published)
-    epochs = context.config.optimization.epochs or previous.epochs
-    if context.config.optimization.epochs is None:
-        context.note("epochs", str(epochs), WHY)
+    every = context.config.transfer.freeze_to is not None or context.config.model.freeze == "none"
+    place = None if every else _frozen_up_to(probe, published)
     if previous.network.member_networks:
         of = count(len(previous.network.member_networks), "network")
         context.note(
@@ -59,10 +65,10 @@ def train_further(context: TrainContext, previous: Previous) -> TrainResult | No
         probe.set_views(AS_IT_IS)
         context.note("training all layers", "kept", GOES_ON)
         config = context.resolved(probe, batch=32, fine_tuning=True, shape=context.data.pixels.array.shape[1:])
-        config = config.with_options(epochs=epochs)
         with kept_fixed(context, probe):
             groups = layer_groups(probe, context.rate(fine_tuning=True))
             examples = replace(context.examples, val=context.validation_halves[0])
+            config = config.with_options(epochs=_epochs(context, previous, probe, config, groups, examples))
             trained = context.train(probe, config, groups, "fine-tuning", examples)
         logits = context.logits(probe, context.data.split.val, config.optimization.batch_size)
         return _result(context, probe, logits, trained, config)
@@ -79,15 +85,42 @@ def train_further(context: TrainContext, previous: Previous) -> TrainResult | No
     upper = cut(probe, at)[1]
     upper.chosen, upper.head = [i - place for i in features], probe.head
     config = context.resolved(upper, batch=32, fine_tuning=True, shape=maps[0].shape[1:])
-    config = config.with_options(augment="none", mixup=0.0, cutmix=0.0, epochs=epochs)
+    config = config.with_options(augment="none", mixup=0.0, cutmix=0.0)
+    say_idle(context, "the upper blocks are trained on cached outputs", ("augment", "mixup", "cutmix"))
     groups = [{"params": list(upper.parameters()), "lr": context.rate(fine_tuning=True)}]
     examples = map_examples(context, maps, rows, context.data.split.train, context.validation_halves[0])
     title = "training the upper blocks"
+    config = config.with_options(epochs=_epochs(context, previous, upper, config, groups, examples))
     trained = replace(context, watch=None).train(upper, config, groups, title, examples)
     probe.set_head(probe.spec["head"], upper.head)
     places = np.searchsorted(rows, context.data.split.val)
     of_views = [places + k * len(rows) for k in range(len(probe.views))]
     return _result(context, probe, view_logits(context, upper, of_views, config, examples.pixels), trained, config)
+
+
+def _epochs(
+    context: TrainContext,
+    previous: Previous,
+    network: nn.Module,
+    config: TrainConfig,
+    groups: list[dict[str, Any]],
+    examples: Examples,
+) -> int:
+    """How many epochs: those asked for, those that the budget allows, at least one, or a share of the run's; noted."""
+    asked = context.config.optimization.epochs
+    if asked is not None:
+        if context.budget is not None:
+            context.note("without effect", "--budget", "--epochs sets the length of training")
+        return int(asked)
+    epochs, why, left = previous.epochs, WHY, context.left("training")
+    if left is not None:
+        each = context.decided("epoch seconds", lambda: context.epoch_seconds(network, config, groups, examples))
+        epochs = max(1, min(MOST_EPOCHS, int(left // each)))
+        why = f"one epoch takes {each:.1f} s on this machine, and the budget leaves {left:.0f} s"
+        if left < each:
+            why = f"the minimum: {context.used_up(left, each)}"
+    context.note("epochs", str(epochs), why)
+    return epochs
 
 
 def _with_head(
