@@ -77,16 +77,20 @@ class Previous:
         return network
 
     def keep_outputs(self, new: nn.Module, old: nn.Module, names: tuple[str, ...]) -> None:
-        """Copy the rows of a dense layer for outputs that are known by name."""
+        """Copy the rows of a dense layer for outputs that are known by name.
+
+        Of several that were merged, the one whose name they have now counts, or else the first.
+        """
         rows = {name: name for name in names} if names == self.outputs else self.renamed
         place = {name: k for k, name in enumerate(names)}
+        order = sorted(range(len(self.outputs)), key=lambda k: (rows.get(self.outputs[k]) == self.outputs[k], -k))
         with torch.no_grad():
             for name in ("weight", "bias"):
                 target, source = getattr(new, name), getattr(old, name)
                 if names == self.outputs and target.shape == source.shape:
                     target.copy_(source)
                 elif len(target) == len(names) and len(source) == len(self.outputs):
-                    for k in reversed(range(len(self.outputs))):  # of several that were merged the first
+                    for k in order:
                         now = rows.get(self.outputs[k])
                         if now in place:
                             target[place[now]] = source[k]
