@@ -19,13 +19,12 @@ from clearsight.bundle import Bundle, going_on
 from clearsight.console import Console
 from clearsight.data.dataset import Dataset, Listing
 from clearsight.data.joined import joined, some_of
-from clearsight.data.scan import scan
 from clearsight.data.split_record import SplitRecord, class_digest, target_digest
 from clearsight.errors import BundleError, ConfigError, DataError
 from clearsight.predictor import Predictor
 from clearsight.runs.folder import recorded_data_dir, run_options, run_recipe
-from clearsight.runs.images import all_pixels, listed, own_added_to, own_data
-from clearsight.tasks import list_images, read, task_named
+from clearsight.runs.images import contents_of, latest, listed, own_added_to, own_data
+from clearsight.tasks import list_images, read
 from clearsight.tasks.reading import AUTO, claiming
 from clearsight.train.config import TrainConfig, options_by_name
 from clearsight.train.head_search import Candidate
@@ -118,7 +117,7 @@ def continuation(data: Any, config: TrainConfig, given: Mapping[str, Any], conso
     assert record is not None
     listing = list_images(data, data_dir=config.data.data_dir, task=bundle.task.name)
     _require_task(bundle, listing, folder, explicit=run_options(folder).get("task", AUTO) != AUTO)
-    contents = _contents(bundle, listing, console)
+    contents = contents_of(bundle, listing, console)
     if not _is_whole(folder, record, listing, contents, config.run.old_images):
         own, own_contents = _own(bundle, folder, config, set(contents), console)
         listing, contents = joined([own, listing]), (*own_contents, *contents)
@@ -187,17 +186,6 @@ def _read(bundle: Bundle, listing: Listing, config: TrainConfig, folder: Path) -
         ) from error  # fmt: skip
 
 
-def _contents(bundle: Bundle, listing: Listing, console: Console) -> tuple[str, ...]:
-    """Digests of the pixels of images as the run sees them; "" where they cannot be read."""
-    n = len(listing.source)
-    bare = Dataset(
-        listing.name, listing.source, np.full(n, -1), (), listing.given, listing.stated.origin,
-        task_named(bundle.task.name),
-    )  # fmt: skip
-    scanned = scan(bare, console.stage("inspecting the files"))
-    return all_pixels(bundle, bare, scanned, console)[0].contents
-
-
 def _is_whole(folder: Path, record: SplitRecord, listing: Listing, contents: Sequence[str], asked: bool | None) -> bool:
     """Whether DATA is the whole data, not images to add; ConfigError where that is not plain and was not stated."""
     if asked is not None:
@@ -233,7 +221,7 @@ def _own(
         ) from error  # fmt: skip
     where = next(filter(None, (recorded_data_dir(folder, one) for one in (*earlier, named))), None)
     listing = listed(bundle, named, where, earlier)
-    contents = _contents(bundle, listing, console)
+    listing, contents = latest(listing, contents_of(bundle, listing, console))
     part = record.parts_of(contents)
     known = np.isin(part, KEPT)
     missing = sum(record.count(name) for name in KEPT) - len(
@@ -265,12 +253,12 @@ def _changes(
     old, now = bundle.task.names, [name for name in dataset.names if name != other]
     renamed = {name: name for name in old if name in now}
     then = _names_then(record, old) if dataset.values is None else {}
+    shown = {contents[i]: dataset.classes[dataset.labels[i]] for i in np.flatnonzero(named).tolist()}
     for name in set(old) - set(now):
-        mine = [
-            dataset.classes[dataset.labels[i]] for i in np.flatnonzero(named).tolist() if then.get(contents[i]) == name
-        ]
-        if mine:
-            renamed[name] = Counter(mine).most_common(1)[0][0]
+        mine = [content for content, was in then.items() if was == name]
+        there = Counter(shown[content] for content in mine if content in shown).most_common(1)
+        if there and there[0][1] > len(mine) / 2:  # fewer are labels that were corrected
+            renamed[name] = there[0][0]
 
     def relabelled(i: int) -> bool:
         name = renamed.get(then.get(contents[i], ""))
@@ -296,7 +284,7 @@ def _names_then(record: SplitRecord, names: Sequence[str]) -> dict[str, str]:
     return {
         content: name_of[target]
         for content, target in zip(record.contents, record.targets, strict=True)
-        if target in name_of
+        if content and target in name_of
     }
 
 
