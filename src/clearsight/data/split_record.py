@@ -30,12 +30,14 @@ PARTS = ("train", "val", "test", "unused")
 
 
 def target_digest(dataset: Dataset, i: int) -> str:
-    """Names what image i shows, or the values to predict of it, whatever the order of the classes."""
+    """Names what image i shows, or the values to predict of it, whatever the order of the classes. Labels that do not
+    hold are not part of it, so it stays the same where other images get a new label.
+    """
     if dataset.values is None:
         label = int(dataset.labels[i])
         return class_digest(dataset.classes[label] if label >= 0 else "")
     pairs = zip(dataset.names, dataset.values[i].tolist(), strict=True)
-    return class_digest("\n".join(f"{name}={value!r}" for name, value in sorted(pairs)))
+    return class_digest("\n".join(f"{name}={value!r}" for name, value in sorted(pairs) if value))
 
 
 def class_digest(text: str) -> str:
