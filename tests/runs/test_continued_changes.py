@@ -107,3 +107,64 @@ def test_runs_with_other_labels_are_compared_by_the_labels_of_both(tmp_path, sce
 def run_text(run: cs.Run) -> str:
     assert run.compared is not None
     return run.compared.text()
+
+
+def part_of(run: cs.Run) -> dict[str, str]:
+    """The part of each image of a run by the name of its file."""
+    split = run.model.predictor.bundle.split
+    return {Path(name).name: part for name, part in zip(split.names, split.parts, strict=True)}
+
+
+def left_out(tmp_path: Path, names: list[str]) -> Path:
+    table = tmp_path / "left_out.csv"
+    with table.open("w", newline="") as file:
+        csv.writer(file).writerows([["image"], *([name] for name in names)])
+    return table
+
+
+def test_images_that_come_back_are_where_they_were(old, tmp_path):
+    some = shutil.copytree(old / "data", tmp_path / "some")
+    shutil.rmtree(some / "c")
+    without = cs.fit(some, from_run=old / "run", old_images=False, out=tmp_path / "without")
+    shutil.copytree(old / "data" / "c", tmp_path / "gone" / "a")
+    seen = cs.evaluate(without, tmp_path / "gone").images
+    assert seen.training + seen.validation == 40 - seen.scored > 20, "the weights may be fitted to them"
+    third = cs.fit(old / "data", from_run=without, out=tmp_path / "third")
+    for part in ("train", "val", "test"):
+        assert contents(third.folder, part) == contents(old / "run", part)
+    about = third.metrics["from"]
+    assert (about["new"], about["relabelled"], about["gone"], about["names_added"]) == (40, 0, 0, ["c"])
+    assert about["tested"] == about["overall"]["n"] == len(contents(without.folder, "test"))
+
+
+def test_left_out_images_are_learned_from_as_before_once_their_labels_are_corrected(old, tmp_path):
+    first = {Path(n).name: p for n, p in zip(*vars_of(old / "run"), strict=True)}
+    names = [f"a/{file.name}" for file in sorted((old / "data" / "a").iterdir()) if first[file.name] == "train"][:6]
+    second = cs.fit(old / "data", from_run=old / "run", leave_out=left_out(tmp_path, names), out=tmp_path / "second")
+    for name in names[:3]:
+        shutil.move(old / "data" / name, old / "data" / "b" / Path(name).name)
+    third = part_of(cs.fit(old / "data", from_run=second, out=tmp_path / "third"))
+    assert [third[Path(name).name] for name in names] == ["train"] * 3 + ["unused"] * 3
+
+
+def vars_of(run: Path) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    split = Bundle.load(run).split
+    return split.names, split.parts
+
+
+def test_left_out_images_stay_left_out_when_classes_are_renamed_or_images_added(tmp_path):
+    data = write(tmp_path / "data", OLD, range(120))
+    tested = vars_of(cs.fit(data, out=tmp_path / "plain", **QUICK).folder)
+    names = [name for name, part in zip(*tested, strict=True) if part != "test" and name.startswith("a/")][:6]
+    run = cs.fit(data, leave_out=left_out(tmp_path, names), out=tmp_path / "run", **QUICK)
+    more = cs.fit(write(tmp_path / "new", OLD, range(1000, 1010)), from_run=run, out=tmp_path / "more")
+    everything = shutil.copytree(data, tmp_path / "everything")
+    for file in (tmp_path / "new").rglob("*.png"):
+        shutil.copy(file, everything / file.parent.name / file.name)
+    (everything / "a").rename(everything / "A")
+    both = cs.fit(everything, from_run=more, out=tmp_path / "both")
+    for one in (more, both):
+        parts = part_of(one)
+        assert [parts[Path(name).name] for name in names] == ["unused"] * 6
+    assert both.metrics["from"]["names_renamed"] == {"a": "A"}
+    assert (both.metrics["from"]["new"], both.metrics["from"]["relabelled"]) == (0, 0)

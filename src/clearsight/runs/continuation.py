@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from clearsight.bundle import Bundle, going_on
 from clearsight.console import Console
@@ -123,11 +124,10 @@ def continuation(data: Any, config: TrainConfig, given: Mapping[str, Any], conso
         listing, contents = joined([own, listing]), (*own_contents, *contents)
     dataset = _read(bundle, listing, config, folder)
     part = record.parts_of(contents)
-    for i in np.flatnonzero(part == "unused").tolist():
-        if record.changed(contents[i], target_digest(dataset, i)):  # it was left out with the old label
-            part[i] = ""
+    changes, relabelled = _changes(bundle, record, dataset, part, contents, config.data.other)
+    part[(part == "unused") & relabelled] = ""  # they were left out with the old label
+    part = np.where(part == "", record.earlier_parts_of(contents), part)
     dataset = replace(dataset, known_part=part)
-    changes = _changes(bundle, record, dataset, contents, config.data.other)
     config = _with_new_names(config, changes.renamed)
     same = all(name not in given or given[name] == run_options(folder).get(name) for name in NETWORK_OPTIONS)
     previous = _previous(folder, bundle, changes, config) if same else None
@@ -223,7 +223,7 @@ def _own(
     listing = listed(bundle, named, where, earlier)
     listing, contents = latest(listing, contents_of(bundle, listing, console))
     part = record.parts_of(contents)
-    known = np.isin(part, KEPT)
+    known = part != ""  # those that it left out too, so that they stay left out
     missing = sum(record.count(name) for name in KEPT) - len(
         {content for content, name in zip(record.contents, record.parts, strict=True) if name in KEPT and content}
         & (set(contents) | others)
@@ -242,11 +242,18 @@ def _own(
 
 
 def _changes(
-    bundle: Bundle, record: SplitRecord, dataset: Dataset, contents: Sequence[str], other: str | None
-) -> Changes:
-    """What is new, relabelled and gone, and what became of the run's names."""
-    part = dataset.known_part
-    assert part is not None
+    bundle: Bundle,
+    record: SplitRecord,
+    dataset: Dataset,
+    part: NDArray[np.str_],
+    contents: Sequence[str],
+    other: str | None,
+) -> tuple[Changes, NDArray[np.bool_]]:
+    """What is new, relabelled and gone, and what became of the run's names; and which images of the run (N,) have
+    another label.
+
+    part (N,): of each image in the run.
+    """
     named, readable = dataset.labels >= 0, np.array([bool(content) for content in contents])
     if other in dataset.classes:
         named = named & (dataset.labels != dataset.classes.index(other))
@@ -260,22 +267,23 @@ def _changes(
         if there and there[0][1] > len(mine) / 2:  # fewer are labels that were corrected
             renamed[name] = there[0][0]
 
-    def relabelled(i: int) -> bool:
+    def changed(i: int) -> bool:
         name = renamed.get(then.get(contents[i], ""))
         if name is not None:
             return name != dataset.words(i)
         return record.changed(contents[i], target_digest(dataset, i))
 
-    known = np.flatnonzero(np.isin(part, KEPT)).tolist()
-    there = {contents[i] for i in known}
+    relabelled = np.zeros(len(contents), bool)
+    relabelled[part != ""] = [changed(i) for i in np.flatnonzero(part != "").tolist()]
+    known = np.isin(part, KEPT)
     return Changes(
-        new=int(((part == "") & named & readable).sum()),
-        relabelled=sum(map(relabelled, known)),
-        gone=sum(record.count(name) for name in KEPT) - len(there),
+        new=int(((part == "") & named & readable).sum()) + int(((part == "unused") & relabelled & named).sum()),
+        relabelled=int((known & relabelled).sum()),
+        gone=sum(record.count(name) for name in KEPT) - len({contents[i] for i in np.flatnonzero(known).tolist()}),
         added=tuple(name for name in now if name not in renamed.values()),
         removed=tuple(name for name in old if name not in renamed),
         renamed=dict(sorted(renamed.items(), key=lambda pair: old.index(pair[0]))),
-    )
+    ), relabelled
 
 
 def _names_then(record: SplitRecord, names: Sequence[str]) -> dict[str, str]:
@@ -330,6 +338,7 @@ def _previous(folder: Path, bundle: Bundle, changes: Changes, config: TrainConfi
         name=str(folder), network=bundle.network, outputs=bundle.task.names, renamed=changes.renamed,
         images=record.count("train") + record.count("val"), recipe=recipe, form=bundle.form, geometry=bundle.geometry,
         tuned=tuned, head=next((c for c in candidates if c.words() == choice), None), epochs=further,
+        record=record,
     )  # fmt: skip
 
 

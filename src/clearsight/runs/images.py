@@ -187,7 +187,7 @@ def known_images(
     come from someone else. Images of this machine that the run's maker did not have are not in its record: they have
     no part, and callers leave them alone.
     """
-    where = data_dir
+    where, given = data_dir, dataset
     if dataset is None:
         named, earlier = (own_data(bundle), own_added_to(bundle)) if data is None else (data, ())
         folder = folder_of(model)
@@ -200,6 +200,9 @@ def known_images(
     readable[rows] = True
     record = bundle.split or _rebuilt(bundle, model, dataset, scanned, console)
     part = np.full(len(dataset), "", "<U6") if record is None else record.parts_of(pixels.contents)
+    if record is not None and (data is not None or given is not None):  # of others, what an earlier run learned from
+        before = record.earlier_parts_of(pixels.contents)
+        part = np.where(np.isin(before, ("train", "val")), before, part)
     return KnownImages(dataset, scanned, pixels, readable, part, record)
 
 

@@ -142,7 +142,7 @@ def fit(
     task = task.with_groups({name: column[calibrated_on] for name, column in dataset.metadata.items()})
     result = replace(result, task=task)
     trained = time.perf_counter()
-    bundle = _bundle(result, prepared, geometry, scanned)
+    bundle = _bundle(result, prepared, geometry, scanned, previous)
     label_issues = None
     if world.rank == 0:
         alone = replace(context, world=ALONE)
@@ -183,9 +183,13 @@ def _require_test(prepared: Prepared) -> None:
         )
 
 
-def _bundle(result: TrainResult, prepared: Prepared, geometry: Geometry, scanned: Scan) -> Bundle:
+def _bundle(
+    result: TrainResult, prepared: Prepared, geometry: Geometry, scanned: Scan, previous: Previous | None
+) -> Bundle:
     """The trained model with the facts of its data; how unusual an image may be is not known yet."""
     dataset, record = prepared.dataset, SplitRecord.of(prepared)
+    if previous is not None:
+        record = record.after(previous.record)
     return Bundle(
         network=result.network.eval(),
         task=result.task,

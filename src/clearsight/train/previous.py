@@ -11,6 +11,7 @@ from torch import nn
 
 from clearsight.data.geometry import Geometry
 from clearsight.data.pixels import PixelFormat
+from clearsight.data.split_record import SplitRecord
 from clearsight.models.base import ModelNetwork, from_spec
 from clearsight.models.layers import last_dense
 from clearsight.models.network import AS_IT_IS, Network
@@ -37,7 +38,7 @@ class Previous:
     name: what to call it. network: its whole network. outputs: names of what it predicts, in order. renamed: what each
     is called now; names that are gone are missing. images: that it learned from or validated on. recipe, form,
     geometry: how it made pixels and network. tuned: a pretrained network's own layers were trained. head: chosen on
-    frozen features, None where none was. epochs: to train further for.
+    frozen features, None where none was. epochs: to train further for. record: of its images.
     """
 
     name: str
@@ -51,6 +52,7 @@ class Previous:
     tuned: bool
     head: Candidate | None
     epochs: int
+    record: SplitRecord
 
     def head_for(self, images: int) -> Candidate | None:
         """The kind of head to fit to so many images; None where it is to be chosen anew."""
