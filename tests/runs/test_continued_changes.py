@@ -15,8 +15,9 @@ from PIL import Image
 
 import clearsight as cs
 from clearsight.bundle import Bundle
+from clearsight.console import Terminal
 from clearsight.errors import ConfigError
-from tests.runs.test_continuation import OLD, QUICK, SIDE, contents, picture, require_kept, write
+from tests.runs.test_continuation import OLD, QUICK, SIDE, contents, write
 
 NETWORK = {"model": "mlp", "img_size": SIDE, "epochs": 1, "augment": "none"}
 
@@ -168,3 +169,57 @@ def test_left_out_images_stay_left_out_when_classes_are_renamed_or_images_added(
         assert [parts[Path(name).name] for name in names] == ["unused"] * 6
     assert both.metrics["from"]["names_renamed"] == {"a": "A"}
     assert (both.metrics["from"]["new"], both.metrics["from"]["relabelled"]) == (0, 0)
+
+
+@pytest.mark.parametrize("loss", [None, "gaussian-nll"])
+def test_numbers_of_another_range_leave_the_outputs_of_the_network_as_they_are(loss, tmp_path, pointers):
+    def table(name: str, seed: int, scale: float) -> Path:
+        folder = tmp_path / name
+        folder.mkdir()
+        images, truth = pointers(60, seed)
+        rows = [f"{i}.png,{scale * float(truth[i]):.2f}" for i in range(len(images))]
+        for i, image in enumerate(images):
+            image[:2, :2], image[:2, 2:4] = i, 100 * seed
+            Image.fromarray(image).save(folder / f"{i}.png")
+        (folder / "table.csv").write_text("\n".join(["image_path,label", *rows]))
+        return folder / "table.csv"
+
+    options = {} if loss is None else {"loss": loss}
+    run = cs.fit(table("old", 0, 1), model="mlp", epochs=1, out=tmp_path / "run", **options)
+    more = cs.fit(table("new", 1, 6), from_run=run, lr=1e-9, epochs=1, out=tmp_path / "more")
+    then, now = (one.model.predictor for one in (run, more))
+    assert now.bundle.task.std[0] > 2 * then.bundle.task.std[0]
+    files = [str(tmp_path / "old" / f"{i}.png") for i in range(20)]
+    before, after = (p.bundle.task.decoded(p.logits(files)) for p in (then, now))
+    for k in range(1 if loss is None else 2):
+        assert np.allclose(before[k], after[k], rtol=1e-3, atol=1e-2 * then.bundle.task.std[0])
+
+
+def test_what_the_run_asked_for_a_class_that_is_gone_is_left_out_before_training(tmp_path, capsys):
+    data = write(tmp_path / "data", OLD, range(120))
+    run = cs.fit(data, out=tmp_path / "run", min_recall={"a": 0.5, "c": 0.6}, **QUICK)
+    for file in (data / "a").iterdir():
+        file.rename(data / "b" / file.name)
+    (data / "a").rmdir()
+    (data / "b").rename(data / "ab")
+    shutil.rmtree(data / "c")
+    write(data, {"d": 3}, range(300, 320))
+    more = cs.fit(data, from_run=run, old_images=False, out=tmp_path / "more", console=Terminal())
+    assert "--min-recall of the run is not used for the removed class c" in capsys.readouterr().err
+    options = json.loads((more.folder / "config.json").read_text())["options"]["decision"]
+    assert options["min_recall"] == {"ab": 0.5}
+    with pytest.raises(ConfigError, match=r"unknown class 'c'; expected ab, d"):
+        cs.fit(data, from_run=run, old_images=False, out=tmp_path / "other", min_recall={"c": 0.6})
+    assert not (tmp_path / "other" / "history.csv").exists()
+
+
+def test_costs_of_the_run_have_to_fit_the_classes_of_the_data(tmp_path):
+    data = write(tmp_path / "data", OLD, range(120))
+    costs = tmp_path / "costs.json"
+    costs.write_text(json.dumps({"a": {"b": 5.0}}))
+    run = cs.fit(data, out=tmp_path / "run", costs=str(costs), **QUICK)
+    (data / "a").rename(data / "A")
+    with pytest.raises(ConfigError, match=r"of the run does not fit the classes.*found a; expected A, b, c.*--costs"):
+        cs.fit(data, from_run=run, out=tmp_path / "more")
+    (tmp_path / "now.json").write_text(json.dumps({"A": {"b": 5.0}}))
+    cs.fit(data, from_run=run, out=tmp_path / "more", costs=str(tmp_path / "now.json"))

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from clearsight.arguments import flag
 from clearsight.bundle import Bundle, going_on
 from clearsight.console import Console
 from clearsight.data.dataset import Dataset, Listing
@@ -29,6 +30,7 @@ from clearsight.tasks import list_images, read
 from clearsight.tasks.reading import AUTO, claiming
 from clearsight.train.config import TrainConfig, options_by_name
 from clearsight.train.head_search import Candidate
+from clearsight.train.operating import wishes_of
 from clearsight.train.previous import FIRST_EPOCHS, NETWORK_OPTIONS, SHARE, Previous
 from clearsight.train.recipe import Decision, Recipe
 from clearsight.train.task_options import task_options
@@ -128,7 +130,7 @@ def continuation(data: Any, config: TrainConfig, given: Mapping[str, Any], conso
     part[(part == "unused") & relabelled] = ""  # they were left out with the old label
     part = np.where(part == "", record.earlier_parts_of(contents), part)
     dataset = replace(dataset, known_part=part)
-    config = _with_new_names(config, changes.renamed)
+    config = _with_new_names(config, bundle, dataset, changes.renamed, given, console)
     same = all(name not in given or given[name] == run_options(folder).get(name) for name in NETWORK_OPTIONS)
     previous = _previous(folder, bundle, changes, config) if same else None
     console.say(f"continuing from {folder}: {changes.text(bundle.task.words_used.names)}")
@@ -296,14 +298,36 @@ def _names_then(record: SplitRecord, names: Sequence[str]) -> dict[str, str]:
     }
 
 
-def _with_new_names(config: TrainConfig, renamed: Mapping[str, str]) -> TrainConfig:
-    """The options about single classes with the names of now, without those of classes that are gone."""
+def _with_new_names(
+    config: TrainConfig, bundle: Bundle, dataset: Dataset, renamed: Mapping[str, str], given: Mapping[str, Any],
+    console: Console,
+) -> TrainConfig:  # fmt: skip
+    """The options about single classes with the names of now, and those of the run without classes that are gone.
 
-    def named(shares: Mapping[str, float]) -> dict[str, float]:
-        return {renamed.get(name, name): share for name, share in shares.items()}
-
-    decision = config.decision
-    return config.with_options(min_precision=named(decision.min_precision), min_recall=named(decision.min_recall))
+    Raises ConfigError where the run's file of costs has other names than the data.
+    """
+    gone, changed = set(bundle.task.names) - set(renamed), {}
+    for option in ("min_precision", "min_recall"):
+        shares: Mapping[str, float] = getattr(config.decision, option)
+        dropped = [name for name in shares if name in gone and option not in given]
+        if dropped:
+            words = bundle.task.words_used.names[len(dropped) > 1]
+            console.say(f"{flag(option)} of the run is not used for the removed {words} {_some(dropped)}")
+        kept: dict[str, float] = {}
+        for name in shares:
+            if name not in dropped:  # of several that were merged the largest share
+                now = renamed.get(name, name)
+                kept[now] = max(shares[name], kept.get(now, 0.0))
+        changed[option] = kept
+    costs = config.decision.costs
+    if costs is not None and "costs" not in given:
+        unknown = sorted(wishes_of(config).names - set(dataset.names))
+        if unknown:
+            raise ConfigError(
+                f"--costs {costs} of the run does not fit the classes of the data", found=_some(unknown),
+                expected=", ".join(dataset.names[:8]), fix="add --costs FILE with the costs of the current classes",
+            )  # fmt: skip
+    return config.with_options(**changed)
 
 
 def _previous(folder: Path, bundle: Bundle, changes: Changes, config: TrainConfig) -> Previous:
@@ -335,9 +359,9 @@ def _previous(folder: Path, bundle: Bundle, changes: Changes, config: TrainConfi
     again = run_options(folder).get("from_run") is not None  # whose epochs are a share already
     further = max(1, (epochs or FIRST_EPOCHS) // (1 if again else SHARE))
     return Previous(
-        name=str(folder), network=bundle.network, outputs=bundle.task.names, renamed=changes.renamed,
-        images=record.count("train") + record.count("val"), recipe=recipe, form=bundle.form, geometry=bundle.geometry,
-        tuned=tuned, head=next((c for c in candidates if c.words() == choice), None), epochs=further,
+        name=str(folder), network=bundle.network, task=bundle.task, outputs=bundle.task.names,
+        renamed=changes.renamed, images=record.count("train") + record.count("val"), recipe=recipe, form=bundle.form,
+        geometry=bundle.geometry, tuned=tuned, head=next((c for c in candidates if c.words() == choice), None), epochs=further,
         record=record,
     )  # fmt: skip
 

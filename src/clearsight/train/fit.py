@@ -35,7 +35,7 @@ from clearsight.train.head_search import Candidate
 from clearsight.train.label_issues import LabelIssues
 from clearsight.train.observer import Epoch
 from clearsight.train.ood import fit_ood_detector
-from clearsight.train.operating import wishes_of, with_operating_point
+from clearsight.train.operating import check_wishes, wishes_of, with_operating_point
 from clearsight.train.previous import Previous
 from clearsight.train.recipe import Decision, Recipe, check_names, check_task, kept, larger_size, plan
 from clearsight.train.ridge import ridge_head
@@ -114,6 +114,7 @@ def fit(
     wishes = wishes_of(config)  # a file that cannot be read is refused before training
     device = device_of(config.run.device)
     dataset, other = other_class(dataset, config.data.other) if config.data.other else (dataset, None)
+    check_wishes(wishes, dataset)
     test_fraction = config.data.test_fraction if hold_out_test else None
     scanned = scan(dataset, console.stage("inspecting the files"))
     recipe = plan(config, scanned, dataset.task) if previous is None else previous.recipe
