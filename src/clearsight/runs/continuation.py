@@ -361,8 +361,8 @@ def _previous(folder: Path, bundle: Bundle, changes: Changes, config: TrainConfi
     return Previous(
         name=str(folder), network=bundle.network, task=bundle.task, outputs=bundle.task.names,
         renamed=changes.renamed, images=record.count("train") + record.count("val"), recipe=recipe, form=bundle.form,
-        geometry=bundle.geometry, tuned=tuned, head=next((c for c in candidates if c.words() == choice), None), epochs=further,
-        record=record,
+        geometry=bundle.geometry, tuned=tuned, head=next((c for c in candidates if c.words() == choice), None),
+        epochs=further, record=record,
     )  # fmt: skip
 
 

@@ -39,9 +39,9 @@ class Previous:
     """A finished run, as far as training goes on from it.
 
     name: what to call it. network: its whole network. task: what it predicts. outputs: names of that, in order.
-    renamed: what each is called now; names that are gone are missing. images: that it learned from or validated on. recipe, form,
-    geometry: how it made pixels and network. tuned: a pretrained network's own layers were trained. head: chosen on
-    frozen features, None where none was. epochs: to train further for. record: of its images.
+    renamed: what each is called now; names that are gone are missing. images: that it learned from or validated on.
+    recipe, form, geometry: how it made pixels and network. tuned: a pretrained network's own layers were trained. head:
+    chosen on frozen features, None where none was. epochs: to train further for. record: of its images.
     """
 
     name: str
