@@ -107,7 +107,8 @@ class SplitRecord:
             )
         own = [row for row in rows[1:] if not row[3].startswith(EARLIER)]
         earlier = {row[1]: row[3].removeprefix(EARLIER) for row in rows[1:] if row[3].startswith(EARLIER)}
-        return cls(*(tuple(row[k] for row in own) for k in range(len(COLUMNS))), earlier)
+        names, contents, targets, parts = (tuple(row[k] for row in own) for k in range(len(COLUMNS)))
+        return cls(names, contents, targets, parts, earlier)
 
     def save(self, folder: Path) -> None:
         """Write `split.csv` into a folder."""

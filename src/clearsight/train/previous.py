@@ -108,9 +108,11 @@ class Previous:
                 if rest or len(target) != blocks * len(names):
                     continue
                 for k in order:
-                    now = rows.get(self.outputs[k])
-                    for block in range(blocks) if now in place else ():
-                        target[block * len(names) + place[now]] = source[block * len(self.outputs) + k]
+                    row = place.get(rows.get(self.outputs[k], ""))
+                    if row is None:
+                        continue
+                    for block in range(blocks):
+                        target[block * len(names) + row] = source[block * len(self.outputs) + k]
 
     def tuned_network(self, published: nn.Module) -> ModelNetwork | None:
         """Of its networks the first whose backbone is no longer the published one: its layers were trained."""
