@@ -42,6 +42,7 @@ from clearsight.runs.records import events, history
 from clearsight.scale.distributed import ALONE, World, processes
 from clearsight.tasks import origin_of, read
 from clearsight.tasks.evaluation import Evaluation
+from clearsight.tasks.image_scores import comparable_targets
 from clearsight.tasks.sections import Card
 from clearsight.train.config import TrainConfig
 from clearsight.train.features import model_output
@@ -332,25 +333,29 @@ def _recipe(fitted: Fitted) -> dict[str, Any]:
 
 
 def _compared(begun: Continuation, fitted: Fitted, output: ModelOutput, console: Console) -> RunComparison:
-    """Compare the continued run with the new one on those test images of the former that the data still contains.
+    """Compare the continued run with the new one on those test images of the former that the data still contains, each
+    of them once.
 
     output: of the new model for the test split.
     """
     prepared, old, new = fitted.prepared, begun.predictor.bundle, fitted.bundle.task
     dataset, test = prepared.dataset, prepared.split.test
-    assert dataset.known_part is not None
     assert old.split is not None
-    shared = dataset.known_part[test] == "test"
-    truth = new.truth(dataset)
-    try:
-        truths = (truth, truth) if new.exclusive else (old.task.aligned(dataset), truth)
-    except DataError as error:  # other labels or numbers than the run predicts
-        console.say(f"the new model is not compared with {begun.folder}: {error}")
-        truths, shared = (truth, truth), np.zeros(len(test), bool)
-    rows = test[shared]
     pixels = prepared.pixels
     if (old.form, old.geometry) != (prepared.form, prepared.geometry):
         pixels, _ = all_pixels(old, dataset, prepared.scan, console)
+    contents = [pixels.contents[i] for i in test.tolist()]
+    first = np.unique(contents, return_index=True)[1]
+    shared = np.sort(first[old.split.parts_of(contents)[first] == "test"])
+    reason = ""
+    try:
+        truths, columns = comparable_targets(old.task, new, dataset)
+    except DataError as error:  # other labels or numbers than the run predicts
+        reason = str(error)
+        console.say(f"the new model is not compared with {begun.folder}: {error}")
+        truth = new.truth(dataset)
+        truths, columns, shared = (truth, truth), None, shared[:0]
+    rows = test[shared]
     before = (
         output
         if not len(rows)
@@ -360,7 +365,7 @@ def _compared(begun: Continuation, fitted: Fitted, output: ModelOutput, console:
     return compare_runs(
         old.task, new, before, after, shown=np.array([dataset.words(int(i)) for i in rows]),
         truth=(truths[0][rows], truths[1][rows]), renamed=begun.changes.renamed, run=str(begun.folder),
-        changes=begun.changes.to_dict(), tested=old.split.count("test"),
+        changes=begun.changes.to_dict(), tested=old.split.count("test"), columns=columns, reason=reason,
     )  # fmt: skip
 
 

@@ -78,6 +78,12 @@ class Wishes:
     def __bool__(self) -> bool:
         return bool(self.costs or self.precision or self.recall)
 
+    @property
+    def names(self) -> set[str]:
+        """Of the classes that anything is wished for."""
+        decided = {name for row in (self.costs or {}).values() for name in row}
+        return {*(self.costs or {}), *decided, *(self.precision or {}), *(self.recall or {})}
+
     def each(self) -> list[tuple[str, Measure, float]]:
         """The wishes for one class: name, measure and value."""
         found: list[tuple[str, Measure, float]] = [(k, "precision", v) for k, v in (self.precision or {}).items()]

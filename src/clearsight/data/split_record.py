@@ -10,8 +10,8 @@ from __future__ import annotations
 import csv
 import hashlib
 import io
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -28,14 +28,19 @@ COLUMNS = ("name", "content", "target", "part")
 PARTS = ("train", "val", "test", "unused")
 """From the part that decides, where one content stands in several, to the one that matters least."""
 
+EARLIER = "earlier "
+"""What stands before the part of an image that only a run before this one had in it."""
+
 
 def target_digest(dataset: Dataset, i: int) -> str:
-    """Names what image i shows, or the values to predict of it, whatever the order of the classes."""
+    """Names what image i shows, or the values to predict of it, whatever the order of the classes. Labels that do not
+    hold are not part of it, so it stays the same where other images get a new label.
+    """
     if dataset.values is None:
         label = int(dataset.labels[i])
         return class_digest(dataset.classes[label] if label >= 0 else "")
     pairs = zip(dataset.names, dataset.values[i].tolist(), strict=True)
-    return class_digest("\n".join(f"{name}={value!r}" for name, value in sorted(pairs)))
+    return class_digest("\n".join(f"{name}={value!r}" for name, value in sorted(pairs) if value))
 
 
 def class_digest(text: str) -> str:
@@ -53,12 +58,16 @@ def targets_digest(dataset: Dataset) -> str:
 class SplitRecord:
     """The images of a run, one entry each: name, digest of the content ("" where it could not be read), digest of the
     target, and part: "train", "val", "test" or "unused".
+
+    earlier: the part, by content, of images that are in none of the first three but were in those runs that this one
+    continues: its weights may be fitted to them.
     """
 
     names: tuple[str, ...]
     contents: tuple[str, ...]
     targets: tuple[str, ...]
     parts: tuple[str, ...]
+    earlier: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def of(cls, prepared: Prepared) -> SplitRecord:
@@ -74,6 +83,12 @@ class SplitRecord:
             tuple(part.tolist()),
         )
 
+    def after(self, before: SplitRecord) -> SplitRecord:
+        """The same of a run that continues that of another record."""
+        own = {content for content, part in self._part_of.items() if part != "unused"}
+        known = {**before.earlier, **{content: part for content, part in before._part_of.items() if part != "unused"}}
+        return replace(self, earlier={content: part for content, part in known.items() if content not in own})
+
     @classmethod
     def load(cls, folder: Path) -> SplitRecord | None:
         """The record in a folder, or None where it has none; BundleError for one that cannot be read."""
@@ -82,25 +97,31 @@ class SplitRecord:
         text = read_within(folder, FILE).decode(errors="replace")
         rows = list(csv.reader(io.StringIO(text, newline="")))
         columns = tuple(rows[0]) if rows else ()
-        if columns != COLUMNS or any(len(row) != len(COLUMNS) or row[3] not in PARTS for row in rows[1:]):
+        allowed = {*PARTS, *(EARLIER + part for part in PARTS)}
+        if columns != COLUMNS or any(len(row) != len(COLUMNS) or row[3] not in allowed for row in rows[1:]):
             raise BundleError(
                 f"{folder / FILE} cannot be read",
                 found=f"columns {', '.join(columns)[:80]!a}" if columns else "an empty file",
                 expected=f"columns {', '.join(COLUMNS)}, where part is one of {', '.join(PARTS)}",
                 fix="restore it from a backup, or train again",
             )
-        return cls(*(tuple(row[k] for row in rows[1:]) for k in range(len(COLUMNS))))
+        own = [row for row in rows[1:] if not row[3].startswith(EARLIER)]
+        earlier = {row[1]: row[3].removeprefix(EARLIER) for row in rows[1:] if row[3].startswith(EARLIER)}
+        names, contents, targets, parts = (tuple(row[k] for row in own) for k in range(len(COLUMNS)))
+        return cls(names, contents, targets, parts, earlier)
 
     def save(self, folder: Path) -> None:
         """Write `split.csv` into a folder."""
-        rows = zip(self.names, self.contents, self.targets, self.parts, strict=True)
+        rows = list(zip(self.names, self.contents, self.targets, self.parts, strict=True))
+        rows += [("", content, "", EARLIER + part) for content, part in self.earlier.items()]
         write_table(folder / FILE, [dict(zip(COLUMNS, row, strict=True)) for row in rows], COLUMNS)
 
     @cached_property
     def digest(self) -> str:
         """Names the record, without the images' names and order."""
-        lines = sorted(f"{c} {t} {p}" for c, t, p in zip(self.contents, self.targets, self.parts, strict=True))
-        return hashlib.blake2b("\n".join(lines).encode(), digest_size=16).hexdigest()
+        lines = [f"{c} {t} {p}" for c, t, p in zip(self.contents, self.targets, self.parts, strict=True)]
+        lines += [f"{content} {EARLIER}{part}" for content, part in self.earlier.items()]
+        return hashlib.blake2b("\n".join(sorted(lines)).encode(), digest_size=16).hexdigest()
 
     @cached_property
     def _part_of(self) -> dict[str, str]:
@@ -117,6 +138,10 @@ class SplitRecord:
     def parts_of(self, contents: Sequence[str]) -> NDArray[np.str_]:
         """The part in which each content stands (N,), "" for one that is not recorded."""
         return np.array([self._part_of.get(content, "") for content in contents], dtype="<U6")
+
+    def earlier_parts_of(self, contents: Sequence[str]) -> NDArray[np.str_]:
+        """The part in which an earlier run had each content (N,), "" where this run has it, or none had."""
+        return np.array([self.earlier.get(content, "") for content in contents], dtype="<U6")
 
     def count(self, part: str) -> int:
         """Different contents of a part."""

@@ -72,6 +72,7 @@ class RunComparison:
     overall: ScoreChange | None
     classes: tuple[ScoreChange, ...] = ()
     was: Mapping[str, tuple[str, ...]] | None = None
+    reason: str = ""
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
@@ -90,6 +91,8 @@ class RunComparison:
     @property
     def scope(self) -> str:
         """On which images this rests."""
+        if self.overall is None and self.reason:
+            return f"not compared with {self.run}: {self.reason}"
         if self.overall is None:
             return f"not compared: none of the {count(self.tested, 'test image')} of {self.run} can be used"
         of = "the" if self.overall.n == self.tested else f"{self.overall.n:,} of the"
@@ -117,6 +120,8 @@ def compare_runs(
     run: str,
     changes: Mapping[str, Any],
     tested: int,
+    columns: tuple[list[int], list[int]] | None = None,
+    reason: str = "",
 ) -> RunComparison:
     """Compare the outputs of two models for the same N images.
 
@@ -131,15 +136,20 @@ def compare_runs(
         run: folder of the older run.
         changes: of the data, as plain values.
         tested: test images of the older run.
+        columns: those of the labels that both know, for each model; None for all.
+        reason: why there are no images to compare, where that is not for want of test images.
 
     Returns:
         The comparison, over all images and, for one name per image, by class.
     """
     score, share = score_words(new), not score_words(new).startswith("minus")
     if not len(shown):
-        return RunComparison(run, changes, score, share, tested, None)
+        return RunComparison(run, changes, score, share, tested, None, reason=reason)
     if not new.exclusive:
-        pair = image_scores(old, before.logits, truth[0]), image_scores(new, after.logits, truth[1])
+        of_old, of_new = columns or (None, None)
+        if of_old is not None:
+            score = f"{score} for the {count(len(of_old), 'label')} of both runs"
+        pair = image_scores(old, before.logits, truth[0], of_old), image_scores(new, after.logits, truth[1], of_new)
         return RunComparison(run, changes, score, share, tested, _change("", *pair))
     first = names_right(old, before.logits, shown, renamed)
     second = names_right(new, after.logits, shown, {name: name for name in new.names})

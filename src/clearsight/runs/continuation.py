@@ -14,21 +14,23 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
+from clearsight.arguments import flag
 from clearsight.bundle import Bundle, going_on
 from clearsight.console import Console
 from clearsight.data.dataset import Dataset, Listing
 from clearsight.data.joined import joined, some_of
-from clearsight.data.scan import scan
 from clearsight.data.split_record import SplitRecord, class_digest, target_digest
 from clearsight.errors import BundleError, ConfigError, DataError
 from clearsight.predictor import Predictor
 from clearsight.runs.folder import recorded_data_dir, run_options, run_recipe
-from clearsight.runs.images import all_pixels, listed, own_added_to, own_data
-from clearsight.tasks import list_images, read, task_named
+from clearsight.runs.images import contents_of, latest, listed, own_added_to, own_data
+from clearsight.tasks import list_images, read
 from clearsight.tasks.reading import AUTO, claiming
 from clearsight.train.config import TrainConfig, options_by_name
 from clearsight.train.head_search import Candidate
+from clearsight.train.operating import wishes_of
 from clearsight.train.previous import FIRST_EPOCHS, NETWORK_OPTIONS, SHARE, Previous
 from clearsight.train.recipe import Decision, Recipe
 from clearsight.train.task_options import task_options
@@ -123,19 +125,18 @@ def continuation(data: Any, config: TrainConfig, given: Mapping[str, Any], conso
     _require_task(bundle, listing, folder, explicit=run_options(folder).get("task", AUTO) != AUTO)
     _require_no_boxes(bundle, listing, folder)
     listing = bundle.task.joinable(listing, task_options(config))
-    contents = _contents(bundle, listing, console)
+    contents = contents_of(bundle, listing, console)
     if not _is_whole(folder, record, listing, contents, config.run.old_images):
         own, own_contents = _own(bundle, folder, config, set(contents), console)
         listing, contents = joined([own, listing]), (*own_contents, *contents)
     config = _with_normal(bundle, listing, config)
     dataset = _read(bundle, listing, config, folder)
     part = record.parts_of(contents)
-    for i in np.flatnonzero(part == "unused").tolist():
-        if record.changed(contents[i], target_digest(dataset, i)):  # it was left out with the old label
-            part[i] = ""
+    changes, relabelled = _changes(bundle, record, dataset, part, contents, config.data.other)
+    part[(part == "unused") & relabelled] = ""  # they were left out with the old label
+    part = np.where(part == "", record.earlier_parts_of(contents), part)
     dataset = replace(dataset, known_part=part)
-    changes = _changes(bundle, record, dataset, contents, config.data.other)
-    config = _with_new_names(config, changes.renamed)
+    config = _with_new_names(config, bundle, dataset, changes.renamed, given, console)
     same = all(name not in given or given[name] == run_options(folder).get(name) for name in NETWORK_OPTIONS)
     if same:
         _require_same_freeze(folder, given)
@@ -230,17 +231,6 @@ def _read(bundle: Bundle, listing: Listing, config: TrainConfig, folder: Path) -
         ) from error  # fmt: skip
 
 
-def _contents(bundle: Bundle, listing: Listing, console: Console) -> tuple[str, ...]:
-    """Digests of the pixels of images as the run sees them; "" where they cannot be read."""
-    n = len(listing.source)
-    bare = Dataset(
-        listing.name, listing.source, np.full(n, -1), (), listing.given, listing.stated.origin,
-        task_named(bundle.task.name),
-    )  # fmt: skip
-    scanned = scan(bare, console.stage("inspecting the files"))
-    return all_pixels(bundle, bare, scanned, console)[0].contents
-
-
 def _is_whole(folder: Path, record: SplitRecord, listing: Listing, contents: Sequence[str], asked: bool | None) -> bool:
     """Whether DATA is the whole data, not images to add; ConfigError where that is not plain and was not stated."""
     if asked is not None:
@@ -276,9 +266,9 @@ def _own(
         ) from error  # fmt: skip
     where = next(filter(None, (recorded_data_dir(folder, one) for one in (*earlier, named))), None)
     listing = listed(bundle, named, where, earlier, task_options(config))
-    contents = _contents(bundle, listing, console)
+    listing, contents = latest(listing, contents_of(bundle, listing, console))
     part = record.parts_of(contents)
-    known = np.isin(part, KEPT)
+    known = part != ""  # those that it left out too, so that they stay left out
     missing = sum(record.count(name) for name in KEPT) - len(
         {content for content, name in zip(record.contents, record.parts, strict=True) if name in KEPT and content}
         & (set(contents) | others)
@@ -297,40 +287,48 @@ def _own(
 
 
 def _changes(
-    bundle: Bundle, record: SplitRecord, dataset: Dataset, contents: Sequence[str], other: str | None
-) -> Changes:
-    """What is new, relabelled and gone, and what became of the run's names."""
-    part = dataset.known_part
-    assert part is not None
+    bundle: Bundle,
+    record: SplitRecord,
+    dataset: Dataset,
+    part: NDArray[np.str_],
+    contents: Sequence[str],
+    other: str | None,
+) -> tuple[Changes, NDArray[np.bool_]]:
+    """What is new, relabelled and gone, and what became of the run's names; and which images of the run (N,) have
+    another label.
+
+    part (N,): of each image in the run.
+    """
     named, readable = dataset.labels >= 0, np.array([bool(content) for content in contents])
     if other in dataset.classes:
         named = named & (dataset.labels != dataset.classes.index(other))
     old, now = bundle.task.names, [name for name in dataset.names if name != other]
     renamed = {name: name for name in old if name in now}
     then = _names_then(record, old) if dataset.values is None else {}
+    shown = {contents[i]: dataset.classes[dataset.labels[i]] for i in np.flatnonzero(named).tolist()}
     for name in set(old) - set(now):
-        mine = [
-            dataset.classes[dataset.labels[i]] for i in np.flatnonzero(named).tolist() if then.get(contents[i]) == name
-        ]
-        if mine:
-            renamed[name] = Counter(mine).most_common(1)[0][0]
+        mine = [content for content, was in then.items() if was == name]
+        there = Counter(shown[content] for content in mine if content in shown).most_common(1)
+        if there and there[0][1] > len(mine) / 2:  # fewer are labels that were corrected
+            renamed[name] = there[0][0]
 
-    def relabelled(i: int) -> bool:
+    def changed(i: int) -> bool:
         name = renamed.get(then.get(contents[i], ""))
         if name is not None:
             return name != dataset.words(i)
         return record.changed(contents[i], target_digest(dataset, i))
 
-    known = np.flatnonzero(np.isin(part, KEPT)).tolist()
-    there = {contents[i] for i in known}
+    relabelled = np.zeros(len(contents), bool)
+    relabelled[part != ""] = [changed(i) for i in np.flatnonzero(part != "").tolist()]
+    known = np.isin(part, KEPT)
     return Changes(
-        new=int(((part == "") & named & readable).sum()),
-        relabelled=sum(map(relabelled, known)),
-        gone=sum(record.count(name) for name in KEPT) - len(there),
+        new=int(((part == "") & named & readable).sum()) + int(((part == "unused") & relabelled & named).sum()),
+        relabelled=int((known & relabelled).sum()),
+        gone=sum(record.count(name) for name in KEPT) - len({contents[i] for i in np.flatnonzero(known).tolist()}),
         added=tuple(name for name in now if name not in renamed.values()),
         removed=tuple(name for name in old if name not in renamed),
         renamed=dict(sorted(renamed.items(), key=lambda pair: old.index(pair[0]))),
-    )
+    ), relabelled
 
 
 def _names_then(record: SplitRecord, names: Sequence[str]) -> dict[str, str]:
@@ -339,18 +337,40 @@ def _names_then(record: SplitRecord, names: Sequence[str]) -> dict[str, str]:
     return {
         content: name_of[target]
         for content, target in zip(record.contents, record.targets, strict=True)
-        if target in name_of
+        if content and target in name_of
     }
 
 
-def _with_new_names(config: TrainConfig, renamed: Mapping[str, str]) -> TrainConfig:
-    """The options about single classes with the names of now, without those of classes that are gone."""
+def _with_new_names(
+    config: TrainConfig, bundle: Bundle, dataset: Dataset, renamed: Mapping[str, str], given: Mapping[str, Any],
+    console: Console,
+) -> TrainConfig:  # fmt: skip
+    """The options about single classes with the names of now, and those of the run without classes that are gone.
 
-    def named(shares: Mapping[str, float]) -> dict[str, float]:
-        return {renamed.get(name, name): share for name, share in shares.items()}
-
-    decision = config.decision
-    return config.with_options(min_precision=named(decision.min_precision), min_recall=named(decision.min_recall))
+    Raises ConfigError where the run's file of costs has other names than the data.
+    """
+    gone, changed = set(bundle.task.names) - set(renamed), {}
+    for option in ("min_precision", "min_recall"):
+        shares: Mapping[str, float] = getattr(config.decision, option)
+        dropped = [name for name in shares if name in gone and option not in given]
+        if dropped:
+            words = bundle.task.words_used.names[len(dropped) > 1]
+            console.say(f"{flag(option)} of the run is not used for the removed {words} {_some(dropped)}")
+        kept: dict[str, float] = {}
+        for name in shares:
+            if name not in dropped:  # of several that were merged the largest share
+                now = renamed.get(name, name)
+                kept[now] = max(shares[name], kept.get(now, 0.0))
+        changed[option] = kept
+    costs = config.decision.costs
+    if costs is not None and "costs" not in given:
+        unknown = sorted(wishes_of(config).names - set(dataset.names))
+        if unknown:
+            raise ConfigError(
+                f"--costs {costs} of the run does not fit the classes of the data", found=_some(unknown),
+                expected=", ".join(dataset.names[:8]), fix="add --costs FILE with the costs of the current classes",
+            )  # fmt: skip
+    return config.with_options(**changed)
 
 
 def _previous(folder: Path, bundle: Bundle, changes: Changes, config: TrainConfig) -> Previous:
@@ -382,9 +402,10 @@ def _previous(folder: Path, bundle: Bundle, changes: Changes, config: TrainConfi
     again = run_options(folder).get("from_run") is not None  # whose epochs are a share already
     further = max(1, (epochs or FIRST_EPOCHS) // (1 if again else SHARE))
     return Previous(
-        name=str(folder), network=bundle.network, outputs=bundle.task.names, renamed=changes.renamed,
-        images=record.count("train") + record.count("val"), recipe=recipe, form=bundle.form, geometry=bundle.geometry,
-        tuned=tuned, head=next((c for c in candidates if c.words() == choice), None), epochs=further,
+        name=str(folder), network=bundle.network, task=bundle.task, outputs=bundle.task.names,
+        renamed=changes.renamed, images=record.count("train") + record.count("val"), recipe=recipe, form=bundle.form,
+        geometry=bundle.geometry, tuned=tuned, head=next((c for c in candidates if c.words() == choice), None),
+        epochs=further, record=record,
     )  # fmt: skip
 
 

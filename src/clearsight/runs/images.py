@@ -17,7 +17,7 @@ from clearsight.bundle import Bundle
 from clearsight.console import Console, Silent
 from clearsight.data.cached_pixels import CachedPixels, PixelView, cached_pixels
 from clearsight.data.dataset import Dataset, Listing
-from clearsight.data.joined import joined
+from clearsight.data.joined import Joined, joined, some_of
 from clearsight.data.prepare import prepare
 from clearsight.data.scan import Scan, scan
 from clearsight.data.sources.builtin import BUILTIN
@@ -27,7 +27,7 @@ from clearsight.errors import BundleError, DataError
 from clearsight.predictor import Predictor
 from clearsight.runs.folder import recorded_data_dir, run_options
 from clearsight.runs.load import ModelSource, folder_of, predictor_of
-from clearsight.tasks import TaskOptions, list_images, read
+from clearsight.tasks import TaskOptions, list_images, read, task_named
 from clearsight.tasks.image_counts import ImageCounts
 
 Indices = NDArray[np.int64]
@@ -187,19 +187,22 @@ def known_images(
     come from someone else. Images of this machine that the run's maker did not have are not in its record: they have
     no part, and callers leave them alone.
     """
-    where = data_dir
+    where, given = data_dir, dataset
     if dataset is None:
         named, earlier = (own_data(bundle), own_added_to(bundle)) if data is None else (data, ())
         folder = folder_of(model)
         if where is None and folder is not None:
             where = next(filter(None, (recorded_data_dir(folder, one) for one in (*earlier, named))), None)
-        dataset = as_learned(bundle, named, where, earlier)
+        dataset = as_learned(bundle, named, where, earlier, console=console)
     scanned = scan(dataset, console.stage("inspecting the files"))
     pixels, rows = all_pixels(bundle, dataset, scanned, console)
     readable = np.zeros(len(dataset), bool)
     readable[rows] = True
     record = bundle.split or _rebuilt(bundle, model, dataset, scanned, console)
     part = np.full(len(dataset), "", "<U6") if record is None else record.parts_of(pixels.contents)
+    if record is not None and (data is not None or given is not None):  # of others, what an earlier run learned from
+        before = record.earlier_parts_of(pixels.contents)
+        part = np.where(np.isin(before, ("train", "val")), before, part)
     return KnownImages(dataset, scanned, pixels, readable, part, record)
 
 
@@ -285,10 +288,41 @@ def development(model: ModelSource, *, console: Console | None = None, data_dir:
     )
 
 
-def as_learned(bundle: Bundle, data: Any, data_dir: str | None, added_to: Sequence[str] = ()) -> Dataset:
+def as_learned(
+    bundle: Bundle, data: Any, data_dir: str | None, added_to: Sequence[str] = (), *, console: Console
+) -> Dataset:
     """A data set whose targets are read as a model learned them. added_to: other data that it is added to."""
     listing = data if isinstance(data, Dataset) else listed(bundle, data, data_dir, added_to)
+    if added_to and not isinstance(listing, Dataset):
+        listing, _ = latest(listing, contents_of(bundle, listing, console))
     return read(listing, task=bundle.task.name, options=bundle.task.read_options())
+
+
+def latest(listing: Listing, contents: Sequence[str]) -> tuple[Listing, tuple[str, ...]]:
+    """Joined images without those that a later one of the lists contains too: its label counts, as in training.
+
+    contents: digests of the images, "" where they cannot be read. Returns the images and their contents.
+    """
+    if not isinstance(listing.source, Joined):
+        return listing, tuple(contents)
+    sizes = [len(one) for one in listing.source.sources]
+    numbers = np.repeat(np.arange(len(sizes)), sizes).tolist()
+    last = dict(zip(contents, numbers, strict=True))
+    rows = [
+        i for i, (content, k) in enumerate(zip(contents, numbers, strict=True)) if not content or last[content] == k
+    ]
+    return some_of(listing, np.array(rows, np.int64)), tuple(contents[i] for i in rows)
+
+
+def contents_of(bundle: Bundle, listing: Listing, console: Console) -> tuple[str, ...]:
+    """Digests of the pixels of images as a model sees them; "" where they cannot be read."""
+    n = len(listing.source)
+    bare = Dataset(
+        listing.name, listing.source, np.full(n, -1), (), listing.given, listing.stated.origin,
+        task_named(bundle.task.name),
+    )  # fmt: skip
+    scanned = scan(bare, console.stage("inspecting the files"))
+    return all_pixels(bundle, bare, scanned, console)[0].contents
 
 
 def listed(

@@ -35,7 +35,7 @@ from clearsight.train.head_search import Candidate
 from clearsight.train.label_issues import LabelIssues
 from clearsight.train.observer import Epoch
 from clearsight.train.ood import fit_ood_detector
-from clearsight.train.operating import wishes_of, with_operating_point
+from clearsight.train.operating import check_wishes, wishes_of, with_operating_point
 from clearsight.train.previous import Previous
 from clearsight.train.recipe import Decision, Recipe, check_names, check_task, checked, kept, larger_size, plan
 from clearsight.train.ridge import ridge_head
@@ -114,6 +114,7 @@ def fit(
     wishes = wishes_of(config)  # a file that cannot be read is refused before training
     device = device_of(config.run.device)
     dataset, other = other_class(dataset, config.data.other) if config.data.other else (dataset, None)
+    check_wishes(wishes, dataset)
     test_fraction = config.data.test_fraction if hold_out_test else None
     scanned = scan(dataset, console.stage("inspecting the files"))
     recipe = plan(config, scanned, dataset.task) if previous is None else checked(previous.recipe, config)
@@ -142,7 +143,7 @@ def fit(
     task = task.with_groups({name: column[calibrated_on] for name, column in dataset.metadata.items()})
     result = replace(result, task=task)
     trained = time.perf_counter()
-    bundle = _bundle(result, prepared, geometry, scanned)
+    bundle = _bundle(result, prepared, geometry, scanned, previous)
     label_issues = None
     if world.rank == 0:
         alone = replace(context, world=ALONE)
@@ -183,9 +184,13 @@ def _require_test(prepared: Prepared) -> None:
         )
 
 
-def _bundle(result: TrainResult, prepared: Prepared, geometry: Geometry, scanned: Scan) -> Bundle:
+def _bundle(
+    result: TrainResult, prepared: Prepared, geometry: Geometry, scanned: Scan, previous: Previous | None
+) -> Bundle:
     """The trained model with the facts of its data; how unusual an image may be is not known yet."""
     dataset, record = prepared.dataset, SplitRecord.of(prepared)
+    if previous is not None:
+        record = record.after(previous.record)
     return Bundle(
         network=result.network.eval(),
         task=result.task,

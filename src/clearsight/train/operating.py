@@ -11,9 +11,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from clearsight.calibration.operating_points import Wishes
+from clearsight.calibration.operating_points import Wishes, known_name
+from clearsight.data.dataset import Dataset
 from clearsight.errors import ConfigError
-from clearsight.tasks import Task
+from clearsight.tasks import Task, task_named
+from clearsight.tasks.classification import Classification
+from clearsight.tasks.multilabel import Multilabel
 from clearsight.train.config import TrainConfig
 from clearsight.train.recipe import Decision
 
@@ -23,6 +26,13 @@ def wishes_of(config: TrainConfig) -> Wishes:
     decision = config.decision
     costs = None if decision.costs is None else read_costs(Path(decision.costs).expanduser())
     return Wishes(costs, decision.min_precision, decision.min_recall)
+
+
+def check_wishes(wishes: Wishes, dataset: Dataset) -> None:
+    """ConfigError, before training, for a class or label that the data does not have."""
+    if issubclass(task_named(dataset.task.name), Classification | Multilabel):  # others refuse all wishes
+        for name in sorted(wishes.names):
+            known_name(name, dataset.names)
 
 
 def with_operating_point(

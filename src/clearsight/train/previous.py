@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import cast
@@ -11,9 +12,12 @@ from torch import nn
 
 from clearsight.data.geometry import Geometry
 from clearsight.data.pixels import PixelFormat
+from clearsight.data.split_record import SplitRecord
 from clearsight.models.base import ModelNetwork, from_spec
 from clearsight.models.layers import last_dense
 from clearsight.models.network import AS_IT_IS, Network
+from clearsight.tasks import Task
+from clearsight.tasks.regression import Regression
 from clearsight.train.head_search import Candidate
 from clearsight.train.recipe import Recipe
 
@@ -34,14 +38,15 @@ GROWN = 1.5
 class Previous:
     """A finished run, as far as training goes on from it.
 
-    name: what to call it. network: its whole network. outputs: names of what it predicts, in order. renamed: what each
-    is called now; names that are gone are missing. images: that it learned from or validated on. recipe, form,
-    geometry: how it made pixels and network. tuned: a pretrained network's own layers were trained. head: chosen on
-    frozen features, None where none was. epochs: to train further for.
+    name: what to call it. network: its whole network. task: what it predicts. outputs: names of that, in order.
+    renamed: what each is called now; names that are gone are missing. images: that it learned from or validated on.
+    recipe, form, geometry: how it made pixels and network. tuned: a pretrained network's own layers were trained. head:
+    chosen on frozen features, None where none was. epochs: to train further for. record: of its images.
     """
 
     name: str
     network: ModelNetwork
+    task: Task
     outputs: tuple[str, ...]
     renamed: Mapping[str, str]
     images: int
@@ -51,13 +56,15 @@ class Previous:
     tuned: bool
     head: Candidate | None
     epochs: int
+    record: SplitRecord
 
     def head_for(self, images: int) -> Candidate | None:
         """The kind of head to fit to so many images; None where it is to be chosen anew."""
         return self.head if images < GROWN * self.images else None
 
-    def whole_network(self, names: tuple[str, ...], outputs: int, seed: int) -> Network | None:
-        """A copy of the run's network for other names; None where it is not one that was trained as a whole.
+    def whole_network(self, task: Task, seed: int) -> Network | None:
+        """A copy of the run's network for another task of its kind; None where it is not one that was trained as a
+        whole.
 
         Outputs that it knows by name keep their weights, those of others are drawn by the seed.
         """
@@ -65,7 +72,7 @@ class Previous:
         if "classes" not in spec:
             return None
         torch.manual_seed(seed)
-        network = cast(Network, from_spec({**spec, "classes": outputs, "views": list(AS_IT_IS)}))
+        network = cast(Network, from_spec({**spec, "classes": task.outputs, "views": list(AS_IT_IS)}))
         layer, state = last_dense(network)[0], network.state_dict()
         theirs = self.network.state_dict()
         if any(state[name].shape != theirs[name].shape for name in state if not name.startswith(f"{layer}.")):
@@ -73,23 +80,39 @@ class Previous:
         network.load_state_dict(
             {**theirs, **{f"{layer}.{name}": state[f"{layer}.{name}"] for name in ("weight", "bias")}}
         )
-        self.keep_outputs(network.get_submodule(layer), self.network.get_submodule(layer), names)
+        old, new = last_dense(self.network)[1], last_dense(network)[1]
+        if not isinstance(task, Regression) or not isinstance(self.task, Regression):
+            self.keep_outputs(new, old, task.names)
+        elif (task.kind, task.spread) == (self.task.kind, self.task.spread):  # else outputs mean something else
+            self.keep_outputs(new, old, task.names)
+            if task.kind == "number":
+                _rescale(new, self.task, task)
         return network
 
     def keep_outputs(self, new: nn.Module, old: nn.Module, names: tuple[str, ...]) -> None:
-        """Copy the rows of a dense layer for outputs that are known by name."""
+        """Copy the rows of a dense layer for outputs that are known by name: one for each name, or several blocks of
+        one for each.
+
+        Of several that were merged, the one whose name they have now counts, or else the first.
+        """
         rows = {name: name for name in names} if names == self.outputs else self.renamed
         place = {name: k for k, name in enumerate(names)}
+        order = sorted(range(len(self.outputs)), key=lambda k: (rows.get(self.outputs[k]) == self.outputs[k], -k))
         with torch.no_grad():
             for name in ("weight", "bias"):
                 target, source = getattr(new, name), getattr(old, name)
                 if names == self.outputs and target.shape == source.shape:
                     target.copy_(source)
-                elif len(target) == len(names) and len(source) == len(self.outputs):
-                    for k in reversed(range(len(self.outputs))):  # of several that were merged the first
-                        now = rows.get(self.outputs[k])
-                        if now in place:
-                            target[place[now]] = source[k]
+                    continue
+                blocks, rest = divmod(len(source), len(self.outputs))
+                if rest or len(target) != blocks * len(names):
+                    continue
+                for k in order:
+                    row = place.get(rows.get(self.outputs[k], ""))
+                    if row is None:
+                        continue
+                    for block in range(blocks):
+                        target[block * len(names) + row] = source[block * len(self.outputs) + k]
 
     def tuned_network(self, published: nn.Module) -> ModelNetwork | None:
         """Of its networks the first whose backbone is no longer the published one: its layers were trained."""
@@ -100,6 +123,21 @@ class Previous:
             return own.keys() == known.keys() and any(not torch.equal(own[name], known[name]) for name in known)
 
         return next((one for one in _single(self.network) if trained(one)), None)
+
+
+def _rescale(layer: nn.Linear, old: Regression, new: Regression) -> None:
+    """Let a layer that gives numbers in the deviations of a run give the same numbers in those of the new data."""
+    known = {name: k for k, name in enumerate(old.names)}
+    with torch.no_grad():
+        for k, name in enumerate(new.names):
+            if name not in known:
+                continue
+            mean, std = old.mean[known[name]], old.std[known[name]]
+            ratio = std / new.std[k]
+            layer.weight[k] *= ratio
+            layer.bias[k] = layer.bias[k] * ratio + (mean - new.mean[k]) / new.std[k]
+            if new.spread:  # logarithms of variances
+                layer.bias[len(new.names) + k] += 2 * math.log(ratio)
 
 
 def _single(network: ModelNetwork) -> Iterator[ModelNetwork]:

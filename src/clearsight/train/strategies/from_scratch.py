@@ -40,7 +40,7 @@ def from_scratch(context: TrainContext) -> TrainResult:
     data, asked = context.data, context.config.optimization
     split, shape = data.split, data.pixels.array.shape[1:]
     before, seed = context.previous, context.config.run.seed
-    known = None if before is None else before.whole_network(context.task.names, context.task.outputs, seed)
+    known = None if before is None else before.whole_network(context.task, seed)
     network = drawn_network(context) if known is None else known
     size = 256 if context.optimiser == "muon" else 64 if len(split.train) < 5000 else 128
     config = context.resolved(network, batch=size, fine_tuning=False, shape=shape)
