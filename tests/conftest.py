@@ -19,6 +19,7 @@ from typing import Any
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # the tests run in one process per core, each with one thread
 
+import hypothesis
 import numpy as np
 import pandas as pd
 import pytest
@@ -37,6 +38,9 @@ from clearsight.ood import probes
 from clearsight.predictor import Predictor
 from clearsight.runs.load import load_predictor
 from clearsight.tasks import Multilabel, Regression, read
+
+hypothesis.settings.register_profile("untimed", deadline=None)  # on a busy machine an example may take any time
+hypothesis.settings.load_profile("untimed")
 
 sys.modules["openvino_telemetry"] = None  # as `openvino_without_telemetry`, for tests that import OpenVINO themselves
 

@@ -277,8 +277,8 @@ FORMS = {
     "value": (PART + b"a: " + b"b" * MANY, "eader"),
     "spaces": (PART + b"a:" + b" " * MANY, "eader"),
     "quotes": (b'--b\r\nContent-Disposition: form-data; filename="' + b'";' * (MANY // 2), "eader"),
-    "no end": (PART + b"\r\n" + b"\r\n--" * (MANY // 4), "no end"),
-    "almost": (PART + b"\r\n" + b"\r\n--bx" * (MANY // 6), "no end"),
+    "no end": (PART + b"\r\n" + b"\r\n--" * (MANY // 4), "incomplete multipart body"),
+    "almost": (PART + b"\r\n" + b"\r\n--bx" * (MANY // 6), "incomplete multipart body"),
     "lines": (b"\r\n" * (MANY // 2), "cannot be read"),
 }
 
