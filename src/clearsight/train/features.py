@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import hashlib
-import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
@@ -46,16 +45,15 @@ def extract(
 def model_output(
     predictor: Predictor, pixels: CachedPixels, indices: NDArray[np.int64], progress: Progress | None = None
 ) -> ModelOutput:
-    """What a model makes of some images, as `Predictor.forward` says, from the store where it was asked before.
+    """What a model makes of some images, as `Predictor.forward` says.
 
-    A head on frozen features finds these there whatever the head is.
+    A head on frozen features finds these in the store, whatever the head is. No other model has the features of a
+    network that was trained as a whole: these are not stored.
     """
     network = predictor.network
-    levels = network.feature_levels
-    if levels is None and network.member_networks:
+    if network.feature_levels is None:
         return predictor.forward(pixels.view(indices), progress)
-    about = json.dumps(network.spec, sort_keys=True) if levels is None else _levels(network)
-    parts = outputs(_backbone(network), about, pixels, indices, device=predictor.device, progress=progress)
+    parts = outputs(_backbone(network), _levels(network), pixels, indices, device=predictor.device, progress=progress)
     logits, features = _finished(network, parts)
     return ModelOutput(logits, features, statistics_of(pixels, indices))
 
