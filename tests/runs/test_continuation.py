@@ -89,6 +89,7 @@ def test_new_images_and_classes_join_those_of_the_run(old, tmp_path):
     assert run.model.classes == ("a", "b", "c", "d")
     about = run.metrics["from"]
     assert (about["new"], about["relabelled"], about["gone"], about["names_added"]) == (40, 0, 0, ["d"])
+    assert "New: d." in run.report.read_text()
     split = Bundle.load(run.folder).split
     parts = Counter(part for part, content in zip(split.parts, split.contents, strict=True)
                     if content not in contents(old / "run", "train", "val", "test"))  # fmt: skip

@@ -17,6 +17,12 @@ def comparison_section(found: RunComparison) -> Section:
         f"This run continues `{found.run}`. Changes to the data since that run: {count(changes['new'], 'new image')}, "
         f"{changes['relabelled']:,} relabelled and {changes['gone']:,} removed."
     )
+    moved = [f"{old} -> {new}" for old, new in changes["names_renamed"].items()]
+    for word, names in (
+        ("New", changes["names_added"]), ("Renamed or merged", moved), ("Removed", changes["names_removed"]),
+    ):  # fmt: skip
+        if names:
+            data += f" {word}: {', '.join(names[:10])}{', ...' if len(names) > 10 else ''}."
     if found.overall is None:
         return Section(ident, TITLE, (Text(data), Text(f"{found.scope[0].upper()}{found.scope[1:]}.")))
     words = f"{found.scope[0].upper()}{found.scope[1:]}: **{found.overall.words(found.share)}**. "

@@ -402,7 +402,7 @@ def _previous(folder: Path, bundle: Bundle, changes: Changes, config: TrainConfi
     again = run_options(folder).get("from_run") is not None  # whose epochs are a share already
     further = max(1, (epochs or FIRST_EPOCHS) // (1 if again else SHARE))
     return Previous(
-        name=str(folder), network=bundle.network, task=bundle.task, outputs=bundle.task.names,
+        name=str(folder), network=bundle.network, task=bundle.task,
         renamed=changes.renamed, images=record.count("train") + record.count("val"), recipe=recipe, form=bundle.form,
         geometry=bundle.geometry, tuned=tuned, head=next((c for c in candidates if c.words() == choice), None),
         epochs=further, record=record,

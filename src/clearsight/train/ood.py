@@ -240,8 +240,6 @@ def _material(context: TrainContext, result: TrainResult, predictor: Predictor, 
 
 def _stored(predictor: Predictor, images: Floats) -> ModelOutput:
     """What the predictor makes of images (N, C, H, W), from the store where features of them are there."""
-    if predictor.network.feature_levels is None:
-        return predictor.forward(images)
     return model_output(predictor, CachedPixels(images, {}, ""), np.arange(len(images)))
 
 

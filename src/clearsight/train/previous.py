@@ -38,8 +38,8 @@ GROWN = 1.5
 class Previous:
     """A finished run, as far as training goes on from it.
 
-    name: what to call it. network: its whole network. task: what it predicts. outputs: names of that, in order.
-    renamed: what each is called now; names that are gone are missing. images: that it learned from or validated on.
+    name: what to call it. network: its whole network. task: what it predicts. renamed: what each of its names
+    is now; names that are gone are missing. images: that it learned from or validated on.
     recipe, form, geometry: how it made pixels and network. tuned: a pretrained network's own layers were trained. head:
     chosen on frozen features, None where none was. epochs: to train further for. record: of its images.
     """
@@ -47,7 +47,6 @@ class Previous:
     name: str
     network: ModelNetwork
     task: Task
-    outputs: tuple[str, ...]
     renamed: Mapping[str, str]
     images: int
     recipe: Recipe
@@ -95,24 +94,25 @@ class Previous:
 
         Of several that were merged, the one whose name they have now counts, or else the first.
         """
-        rows = {name: name for name in names} if names == self.outputs else self.renamed
+        known = self.task.names
+        rows = {name: name for name in names} if names == known else self.renamed
         place = {name: k for k, name in enumerate(names)}
-        order = sorted(range(len(self.outputs)), key=lambda k: (rows.get(self.outputs[k]) == self.outputs[k], -k))
+        order = sorted(range(len(known)), key=lambda k: (rows.get(known[k]) == known[k], -k))
         with torch.no_grad():
             for name in ("weight", "bias"):
                 target, source = getattr(new, name), getattr(old, name)
-                if names == self.outputs and target.shape == source.shape:
+                if names == known and target.shape == source.shape:
                     target.copy_(source)
                     continue
-                blocks, rest = divmod(len(source), len(self.outputs))
+                blocks, rest = divmod(len(source), len(known))
                 if rest or len(target) != blocks * len(names):
                     continue
                 for k in order:
-                    row = place.get(rows.get(self.outputs[k], ""))
+                    row = place.get(rows.get(known[k], ""))
                     if row is None:
                         continue
                     for block in range(blocks):
-                        target[block * len(names) + row] = source[block * len(self.outputs) + k]
+                        target[block * len(names) + row] = source[block * len(known) + k]
 
     def tuned_network(self, published: nn.Module) -> ModelNetwork | None:
         """Of its networks the first whose backbone is no longer the published one: its layers were trained."""

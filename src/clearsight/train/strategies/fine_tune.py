@@ -28,7 +28,7 @@ from clearsight.models.network import AS_IT_IS, Ensemble, Probe
 from clearsight.train.config import TrainConfig
 from clearsight.train.context import TrainContext, TrainResult
 from clearsight.train.features import Stacked, outputs
-from clearsight.train.head_search import choose_head, fit_softmax
+from clearsight.train.head_search import Candidate, choose_head, fit_softmax
 from clearsight.train.hidden_head import fit_hidden
 from clearsight.train.loop import Examples, Trained
 from clearsight.train.strategies.probe import MIRRORED, Frozen, say_idle
@@ -95,7 +95,9 @@ def train_upper(context: TrainContext, frozen: Frozen) -> TrainResult | None:
         f"the features at depth {maps.place + 1} of {len(frozen.probe.taps)} have the best validation score",
     )
     validation_indices, logits = np.concatenate([f.rows for f in found]), np.concatenate([f.logits for f in found])
-    fitted = _result(context, frozen, found[0].network, validation_indices, logits, found[0].trained, config)
+    fitted = tuned_result(
+        context, frozen.trained.candidates, found[0].network, validation_indices, logits, found[0].trained, config
+    )
     if len(found) == 1:
         return fitted
     return _jointly(context, fitted, [f.network for f in found], unseen, [f.of_unseen for f in found])
@@ -242,7 +244,7 @@ def train_all(context: TrainContext, frozen: Frozen) -> TrainResult | None:
         examples = replace(context.examples, val=context.validation_halves[0])
         trained = context.train(probe, config, groups, title, examples)
     logits = context.logits(probe, split.val, config.optimization.batch_size)
-    return _result(context, frozen, probe, split.val, logits, trained, config)
+    return tuned_result(context, frozen.trained.candidates, probe, split.val, logits, trained, config)
 
 
 @contextlib.contextmanager
@@ -310,9 +312,9 @@ def _training_views(context: TrainContext, frozen: Frozen) -> tuple[str, ...]:
     return MIRRORED[0]
 
 
-def _result(
+def tuned_result(
     context: TrainContext,
-    frozen: Frozen,
+    candidates: Sequence[Candidate],
     network: Probe,
     validation_indices: NDArray[np.int64],
     logits: NDArray[np.float64],
@@ -330,7 +332,7 @@ def _result(
         validation_indices=validation_indices,
         logits=logits,
         history=trained.history,
-        candidates=frozen.trained.candidates,
+        candidates=tuple(candidates),
         images_per_second=trained.images_per_second,
         tuned=True,
         training=config,

@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import nn
 
 from clearsight.errors import ModelError
@@ -23,7 +22,7 @@ from clearsight.models.heads import build_head
 from clearsight.models.network import AS_IT_IS, Probe
 from clearsight.train.config import TrainConfig
 from clearsight.train.context import TrainContext, TrainResult
-from clearsight.train.loop import Examples, Trained
+from clearsight.train.loop import Examples
 from clearsight.train.previous import Previous
 from clearsight.train.strategies.fine_tune import (
     MOST_EPOCHS,
@@ -31,6 +30,7 @@ from clearsight.train.strategies.fine_tune import (
     layer_groups,
     lower_maps,
     map_examples,
+    tuned_result,
     view_logits,
 )
 from clearsight.train.strategies.probe import MIRRORED, new_probe, say_idle
@@ -71,7 +71,7 @@ def train_further(context: TrainContext, previous: Previous) -> TrainResult | No
             config = config.with_options(epochs=_epochs(context, previous, probe, config, groups, examples))
             trained = context.train(probe, config, groups, "fine-tuning", examples)
         logits = context.logits(probe, context.data.split.val, config.optimization.batch_size)
-        return _result(context, probe, logits, trained, config)
+        return tuned_result(context, (), probe.eval(), context.data.split.val, logits, trained, config)
     at = probe.taps[place]
     rows = np.sort(np.concatenate([context.data.split.train, context.data.split.val]))
     views = probe.views
@@ -95,7 +95,8 @@ def train_further(context: TrainContext, previous: Previous) -> TrainResult | No
     probe.set_head(probe.spec["head"], upper.head)
     places = np.searchsorted(rows, context.data.split.val)
     of_views = [places + k * len(rows) for k in range(len(probe.views))]
-    return _result(context, probe, view_logits(context, upper, of_views, config, examples.pixels), trained, config)
+    logits = view_logits(context, upper, of_views, config, examples.pixels)
+    return tuned_result(context, (), probe.eval(), context.data.split.val, logits, trained, config)
 
 
 def _epochs(
@@ -152,24 +153,3 @@ def _frozen_up_to(probe: Probe, published: Probe) -> int | None:
         if all(torch.equal(own[name], theirs[name]) for name in theirs):
             return place
     return None
-
-
-def _result(
-    context: TrainContext, probe: Probe, logits: NDArray[np.float64], trained: Trained, config: TrainConfig
-) -> TrainResult:
-    """The network, calibrated on validation images that neither its weights nor the choice of the epoch have seen."""
-    val, unseen = context.data.split.val, context.validation_halves[1]
-    places = np.flatnonzero(np.isin(val, unseen))
-    return TrainResult(
-        network=probe.eval(),
-        task=context.task.calibrated(logits[places], context.data.labels[val[places]]),
-        validation_indices=val,
-        logits=logits,
-        unseen=val[places],
-        unseen_logits=logits[places],
-        history=trained.history,
-        candidates=(),
-        images_per_second=trained.images_per_second,
-        tuned=True,
-        training=config,
-    )
