@@ -192,6 +192,9 @@ def test_results_are_appended_once_and_make_a_page(tmp_path):
     lines = results.collect(store, wanted, file)
     assert [line["seed"] for line in map(json.loads, file.read_text().splitlines())] == [0, 1]
     tables.write(lines, page, simulation=None, fastai=None)
+    elsewhere = Store(tmp_path / "another machine", store.code)
+    assert results.collect(elsewhere, wanted, file) == lines, "a line is enough"
+    assert results.unfinished(elsewhere, [*wanted, Job("digits", "clean", 2)], file) == [Job("digits", "clean", 2)]
     text = page.read_text()
     assert "| digits | 2 | 80.0 % |" in text
     assert text.count("### Labels flagged in clean data sets") == 1

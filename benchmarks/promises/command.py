@@ -86,7 +86,7 @@ def main(words: Sequence[str] | None = None) -> int:
     wanted = jobs(asked.sets, asked.only, asked.seeds)
     status = 0
     if not (asked.code or asked.report):
-        status = run(wanted, store, levels=asked.levels, most=asked.most)
+        status = run(results.unfinished(store, wanted, asked.results), store, levels=asked.levels, most=asked.most)
         if status == 3:
             return status
         if "intervals" in asked.only:

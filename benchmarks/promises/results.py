@@ -19,23 +19,22 @@ KEY = ("set", "kind", "seed", "code")
 
 
 def collect(store: Store, jobs: Iterable[Job], file: Path = FILE, *, again: bool = False) -> list[dict[str, Any]]:
-    """The lines of all finished runs of a version of the code; what is not in the file yet is measured and appended.
+    """The lines of all finished runs of a version of the code; runs that are not in the file yet are measured and
+    appended. A line is enough: the arrays of its run may be on another machine.
 
-    again: measure all of them again, and rewrite their lines.
+    again: measure all stored runs again, and rewrite their lines.
     """
     lines = read(file)
-    known = {} if again else {tuple(line.get(k) for k in KEY): line for line in lines}
+    known = {tuple(line.get(k) for k in KEY): line for line in lines}
     found, new = [], []
     for job in jobs:
-        record = store.get(job)
-        if record is None:
-            continue
-        line = known.get((job.set, job.kind, job.seed, store.code))
-        if line is None:
+        line, record = known.get((job.set, job.kind, job.seed, store.code)), store.get(job)
+        if record is not None and (again or line is None):
             about = {"date": datetime.now(UTC).isoformat(timespec="seconds"), "machine": record.facts["machine"]}
             line = rounded({**measure(record), "peers": compare(record), **about})
             new.append(line)
-        found.append(line)
+        if line is not None:
+            found.append(line)
     if again:
         replaced = {tuple(line[k] for k in KEY) for line in new}
         kept = [line for line in lines if tuple(line.get(k) for k in KEY) not in replaced]
@@ -43,6 +42,12 @@ def collect(store: Store, jobs: Iterable[Job], file: Path = FILE, *, again: bool
     elif new:
         append(file, new)
     return found
+
+
+def unfinished(store: Store, jobs: Iterable[Job], file: Path = FILE) -> list[Job]:
+    """The runs of a version of the code that have no line in the file yet."""
+    known = {tuple(line.get(k) for k in KEY) for line in read(file)}
+    return [job for job in jobs if (job.set, job.kind, job.seed, store.code) not in known]
 
 
 def extra(name: str, code: str, found: dict[str, Any], file: Path = FILE) -> dict[str, Any]:
