@@ -254,7 +254,8 @@ def _on_training_images(predictor: Predictor, fitted: Fitted, seed: int) -> Eval
     """The evaluation of training images, which shows how much of the error is underfitting."""
     prepared, task = fitted.prepared, fitted.bundle.task
     rows = np.sort(np.random.default_rng(seed).permutation(prepared.split.train)[:TRAINING_IMAGES])
-    return task.evaluate(predictor.logits(prepared.pixels.view(rows)), task.truth(prepared.dataset)[rows])
+    logits = model_output(predictor, prepared.pixels, rows).logits
+    return task.evaluate(logits, task.truth(prepared.dataset)[rows])
 
 
 def _pictures(fitted: Fitted, cards: Sequence[Card]) -> dict[int, Thumbnail]:
