@@ -8,6 +8,9 @@ that takes, against writing all.
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -18,9 +21,10 @@ import numpy as np
 from numpy.lib.format import open_memmap
 from numpy.typing import NDArray
 
-from benchmarks.harness import fresh_cache, spread
+from benchmarks.harness import PeakMemory, fresh_cache, spread
 
 IMAGES, SHAPE, BATCH = 20_000, (3, 224, 224), 64
+SIZES = 2_000, 60_000
 Reader = Callable[[NDArray[np.int64]], NDArray[np.uint8]]
 
 
@@ -77,12 +81,43 @@ def measure(images: int = IMAGES, repeats: int = 3) -> dict[str, Any]:
         for name, own in seconds.items()
         if name != "memory map"
     }
+    peaks = {str(n): _peak_of(n) for n in SIZES}
     return {
         "images": images,
         "seconds of an epoch, memory map": spread(base[1]),
         "relative to the memory map": ratios,
         "one new image": {"computed": len(computed), "seconds": added, "seconds of writing all": written},
+        "anonymous memory of an epoch in bytes": {**peaks, "growth": peaks[str(SIZES[1])] / peaks[str(SIZES[0])]},
     }
+
+
+def _peak_of(images: int) -> int:
+    """Peak anonymous memory in bytes of a process that reads an epoch of images in the store."""
+    with fresh_cache():
+        found = 0
+        for _ in range(2):  # the first writes them
+            command = [sys.executable, "-m", "benchmarks.store", str(images)]
+            done = subprocess.run(command, capture_output=True, text=True)
+            if done.returncode:
+                raise RuntimeError(done.stderr[-2000:])
+            found = json.loads(done.stdout)
+    return found
+
+
+def _read_small(images: int) -> int:
+    from clearsight.data.store import Recipe, rows_of
+
+    shape = (3, 32, 32)
+
+    def compute(missing: NDArray[np.int64]) -> Iterator[tuple[tuple[NDArray[np.uint8]], str]]:
+        for i in missing.tolist():
+            yield (np.full(shape, i % 256, np.uint8),), ""
+
+    recipe = Recipe("pixels", "small", lambda: (("pixels", shape, np.dtype(np.uint8)),), compute)
+    with PeakMemory() as memory:
+        array = rows_of(recipe, [f"{i:032x}" for i in range(images)]).arrays["pixels"]
+        _epochs(lambda: lambda rows: array[rows], images)
+    return memory.peak
 
 
 def _epochs(opened: Callable[[], Reader], images: int) -> tuple[float, float]:
@@ -133,3 +168,7 @@ def _lmdb(folder: Path, images: int) -> dict[str, Callable[[], Reader]]:
         return read
 
     return {"LMDB": opened}
+
+
+if __name__ == "__main__":
+    print(_read_small(int(sys.argv[1])))
