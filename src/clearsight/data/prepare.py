@@ -77,7 +77,7 @@ def prepare(
         dataset.classes,
         usable=usable & learnable,
         groups=dataset.groups,
-        duplicates=duplicate_groups(scanned),
+        duplicates=_copies(dataset, scanned),
         seed=seed,
         test_fraction=test_fraction,
         folds=folds,
@@ -93,6 +93,16 @@ def prepare(
     counts = {**examined.counts, "test": {"images": len(split.test)}}
     examined = replace(examined, counts=counts, split_rule=split.rule)
     return Prepared(dataset, scanned, form, geometry, pixels, split, examined)
+
+
+def _copies(dataset: Dataset, scanned: Scan) -> NDArray[np.int64]:
+    """Numbers (N,), equal for images of the same pixels where these are compared, else for equal files."""
+    if dataset.contents is None:
+        return duplicate_groups(scanned)
+    numbers: NDArray[np.int64] = np.unique(np.array(dataset.contents), return_inverse=True)[1].astype(np.int64)
+    failed = np.flatnonzero([not content for content in dataset.contents])
+    numbers[failed] = len(numbers) + np.arange(len(failed))
+    return numbers
 
 
 def _without_known(split: Split, pixels: CachedPixels) -> Split:

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from clearsight.arguments import flag
 from clearsight.bundle import Bundle
 from clearsight.console import Console, Silent
+from clearsight.data.content_order import by_content
 from clearsight.data.dataset import Dataset
 from clearsight.data.exclusion import other_class
 from clearsight.data.geometry import Geometry, ResizeMode
@@ -119,6 +120,10 @@ def fit(
     scanned = scan(dataset, console.stage("inspecting the files"))
     recipe = plan(config, scanned, dataset.task) if previous is None else checked(previous.recipe, config)
     _check_task(dataset, config, recipe)
+    dataset, scanned = by_content(
+        dataset, scanned, first_geometry(recipe, config) if previous is None else previous.geometry,
+        form=None if previous is None else previous.form, progress=console.stage("reading pixels"),
+    )  # fmt: skip
     trials = Trials(dataset, scanned, config, test_fraction, device, console, previous)
     recipe, geometry, why_so = trials.geometry(recipe)
     decisions = [*recipe.decisions, *(Decision(*note) for note in dataset.task.notes(dataset, config)), *why_so]
@@ -167,6 +172,12 @@ def fit(
         training=result.training,
         label_issues=label_issues,
     )
+
+
+def first_geometry(recipe: Recipe, config: TrainConfig) -> Geometry:
+    """The geometry that is used, or the first that is tried."""
+    mode = config.data.resize_mode
+    return Geometry(recipe.img_size, recipe.img_size, "squash" if mode == "auto" else cast(ResizeMode, mode))
 
 
 def _say(console: Console, decisions: Sequence[Decision]) -> None:
@@ -275,7 +286,7 @@ class Trials:
         side, mode = recipe.img_size, self.config.data.resize_mode
         decisions = []
         if mode != "auto":
-            geometry = Geometry(side, side, cast(ResizeMode, mode))
+            geometry = first_geometry(recipe, self.config)
         elif self.scanned.all_square:
             geometry = Geometry(side, side)
             decisions.append(
