@@ -1,0 +1,42 @@
+"""The same 200 images in twelve forms give the same split, weights, calibration and scores."""
+
+from __future__ import annotations
+
+import csv
+import json
+
+import pytest
+from safetensors.numpy import load_file
+from tests.data.twelve_forms import FORMS, digits, write
+
+import clearsight as cs
+
+OPTIONS = {"model": "pixels+softmax", "seed": 3}
+
+
+def facts(run):
+    """What a run must have in common with others on the same images."""
+    with (run.folder / "split.csv").open() as stream:
+        split = sorted((row["content"], row["target"], row["part"]) for row in csv.DictReader(stream))
+    weights = load_file(run.folder / "model" / "weights.safetensors")
+    metrics = json.loads((run.folder / "metrics.json").read_text())
+    card = json.loads((run.folder / "model" / "card.json").read_text())
+    return {
+        "split": split,
+        "weights": {name: value.tobytes() for name, value in weights.items()},
+        "calibration": card["task"],
+        "scores": {"test": metrics["test"], "val": metrics["val"], "train": metrics["train"]},
+    }
+
+
+@pytest.fixture(scope="module")
+def folder_facts(tmp_path_factory):
+    root = tmp_path_factory.mktemp("folder")
+    return facts(cs.fit(write("folder", root, *digits()), **OPTIONS))
+
+
+@pytest.mark.parametrize("form", FORMS[1:])
+def test_every_form_gives_the_same_run(form, tmp_path, folder_facts):
+    found = facts(cs.fit(write(form, tmp_path, *digits()), **OPTIONS))
+    for name, expected in folder_facts.items():
+        assert found[name] == expected, name
