@@ -7,9 +7,9 @@ import json
 
 import pytest
 from safetensors.numpy import load_file
-from tests.data.twelve_forms import FORMS, digits, write
 
 import clearsight as cs
+from tests.data.twelve_forms import FORMS, digits, write
 
 OPTIONS = {"model": "pixels+softmax", "seed": 3}
 

@@ -19,6 +19,7 @@ from clearsight.bundle import versions
 from clearsight.console import Console, usual_console
 from clearsight.data.audit import Finding
 from clearsight.data.dataset import Dataset
+from clearsight.data.prepare import VALIDATION_AS_TEST
 from clearsight.data.split_record import targets_digest
 from clearsight.data.temporary import TemporaryFolder
 from clearsight.diagnosis import Diagnosis, Vitals, diagnose
@@ -206,8 +207,10 @@ def _written(
         compared = None if begun is None else _compared(begun, fitted, output, console)
         assert test.panel is not None
         checked = {} if ood is None else {"ood_check": ood.summary()}
+        as_test = [f for f in fitted.prepared.audit.findings if f.code == VALIDATION_AS_TEST]
         metrics = {
             "test": {**test.summary(), **checked},
+            **({"tested_on": "val"} if as_test else {}),
             "panel": test.panel.to_dict(),
             "val": val.summary(),
             "train": _on_training_images(predictor, fitted, config.run.seed).summary(),

@@ -1,6 +1,7 @@
 """Images in whatever form a user has them: `as_images` is the one place where that form is recognised.
 
     a path, a glob pattern, a folder      image files; a pattern and a folder are expanded, in sorted order
+    a URL, an archive, a Parquet file     the images at or in it (`sources.contained`)
     bytes, an open binary file            the content of an image file
     a PIL image of any mode               as the file it was opened from, or its pixels by the same rules as a file's
     an array (H, W), (H, W, C)            one image
@@ -40,6 +41,7 @@ from clearsight.data.dataset import Files, printable
 from clearsight.data.decode import decode, read_header
 from clearsight.data.files import image_files, local_path
 from clearsight.data.geometry import Geometry
+from clearsight.data.packed import PackedImage
 from clearsight.data.pixels import (
     Header,
     PixelFormat,
@@ -53,6 +55,7 @@ from clearsight.data.pixels import (
     read_bytes,
     whole_image,
 )
+from clearsight.data.sources.contained import images_in
 from clearsight.errors import DataError, ImageError
 
 ACCEPTED = (
@@ -109,6 +112,17 @@ class ImageInputs:
             raise DataError("exactly one image is needed", found=f"{len(self):,} images", fix="pass a single image")
         return self
 
+    def at(self, i: int) -> ImageInputs:
+        """One of the images of a list, under its name.
+
+        Args:
+            i: position of the image.
+
+        Returns:
+            Inputs of one image.
+        """
+        return ImageInputs([self.items[i]], (self.names[i],))
+
     def ready(self, shape: Shape, form: PixelFormat) -> NDArray[Any] | PixelView | None:
         """The images in one array, if they need no decoding.
 
@@ -143,6 +157,8 @@ class ImageInputs:
                 raise _unread(item, error) from error
         if isinstance(item, Image.Image):
             return opened_content(item)
+        if isinstance(item, PackedImage):
+            return item.content()
         return item if isinstance(item, bytes) else None
 
     def inspect(self, i: int) -> tuple[str, Header, int]:
@@ -249,7 +265,8 @@ def _read(images: Any, count: int | None, shape: Shape | None) -> ImageInputs:
     if isinstance(images, PixelView):
         return ImageInputs(images)
     if isinstance(images, str | os.PathLike):
-        return _listed(image_files(images))
+        found = images_in(os.fsdecode(images))
+        return _listed(image_files(images)) if found is None else ImageInputs(found[0], tuple(map(printable, found[1])))
     if _is_one(images):
         return _listed([images])
     array = _as_array(images)
@@ -305,6 +322,8 @@ def _item(one: Any, name: str) -> tuple[Any, str]:
     """One image of a list as `ImageInputs` keeps it, and its name."""
     if isinstance(one, str | os.PathLike):
         return one, printable(os.fsdecode(one))
+    if isinstance(one, PackedImage):
+        return one, one.name
     if isinstance(one, Image.Image):
         file = getattr(one, "filename", "")
         return one, printable(os.fsdecode(file)) if file and isinstance(file, str | os.PathLike) else name

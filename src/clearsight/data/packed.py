@@ -99,3 +99,28 @@ class Packed:
         if expected and digest(content) != expected:
             raise changed(self.name(i), "different content")
         return decode(content, self.name(i), form, geometry)
+
+
+@dataclass(frozen=True)
+class PackedImage:
+    """One of the images of `source`, at position `i`."""
+
+    source: Packed
+    i: int
+
+    @property
+    def name(self) -> str:
+        """Its name.
+
+        Returns:
+            As `Packed.name`.
+        """
+        return self.source.name(self.i)
+
+    def content(self) -> bytes:
+        """The bytes of the image file.
+
+        Returns:
+            As `Packed.content`.
+        """
+        return self.source.content(self.i)

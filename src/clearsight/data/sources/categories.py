@@ -33,7 +33,7 @@ def of_images(path: Path, content: Mapping[str, Any], selection: Selection) -> b
         sizes = {one["id"]: (one.get("width"), one.get("height")) for one in content["images"]}
         objects = [(one["image_id"], one.get("bbox"), one.get("segmentation")) for one in content["annotations"]]
     except (LookupError, TypeError, AttributeError):
-        return False  # what is wrong is said where boxes are read
+        return False  # the reader of boxes says what is wrong
     bare = sum(not box and not mask for _, box, mask in objects)
     if 0 < bare < len(objects):
         raise DataError(

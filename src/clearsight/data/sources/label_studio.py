@@ -69,9 +69,9 @@ def read_tasks(path: Path, tasks: Sequence[Mapping[str, Any]], selection: Select
     found = [_short(task, field) if short else _long(task, path) for task in tasks]
     control = _control(found, path, selection)
     labels: dict[str, list[list[str]]] = {}
-    for task, answers in zip(data, found, strict=True):
+    for task, stated in zip(data, found, strict=True):
         chosen = labels.setdefault(str(task.get(field, "")), [])
-        chosen += [answer[control] for answer in answers if control in answer]
+        chosen += [one[control] for one in stated if control in one]
     labelled = {image: given[0] for image, given in labels.items() if len({frozenset(one) for one in given}) == 1}
     unlabelled = sum(not given for given in labels.values())
     disputed = [image for image, given in labels.items() if given and image not in labelled]
@@ -138,9 +138,9 @@ def _long(task: Mapping[str, Any], path: Path) -> list[dict[str, list[str]]]:
     given = [a for a in task.get("annotations", task.get("completions", [])) if isinstance(a, dict)]
     given = [a for a in given if not a.get("was_cancelled") and not a.get("skipped")]
     truth = [a for a in given if a.get("ground_truth")]
-    answers = []
+    stated = []
     for annotation in truth or given:
-        answer: dict[str, list[str]] = {}
+        named: dict[str, list[str]] = {}
         for result in annotation.get("result", []):
             kind, value = result.get("type"), result.get("value") or {}
             if kind in ("rectanglelabels", "polygonlabels", "brushlabels", "keypointlabels", "ellipselabels"):
@@ -149,9 +149,9 @@ def _long(task: Mapping[str, Any], path: Path) -> list[dict[str, list[str]]]:
                     expected="choices", fix="export from Label Studio in the COCO format, and pass its .json file",
                 )  # fmt: skip
             if kind in ("choices", "taxonomy"):
-                answer.setdefault(str(result.get("from_name")), []).extend(_names(value.get(kind)))
-        answers.append(answer)
-    return answers
+                named.setdefault(str(result.get("from_name")), []).extend(_names(value.get(kind)))
+        stated.append(named)
+    return stated
 
 
 def _short(task: Mapping[str, Any], image: str) -> list[dict[str, list[str]]]:
@@ -175,7 +175,7 @@ def _names(value: Any) -> list[str]:
 
 def _control(found: Sequence[Sequence[Mapping[str, Any]]], path: Path, selection: Selection) -> str:
     """The name of the control whose labels are meant."""
-    names = list(dict.fromkeys(name for answers in found for answer in answers for name in answer))
+    names = list(dict.fromkeys(name for stated in found for one in stated for name in one))
     if selection.label:
         if selection.label not in names:
             raise DataError(f"{path} has no labels called {selection.label!r}", found=", ".join(names) or "none")

@@ -50,7 +50,7 @@ def tables_beside(folder: Path) -> tuple[list[Path], bool]:
     """
     named: list[Path] = []
     others: list[Path] = []
-    places = [folder]
+    places = [_unwrapped(folder)]
     for depth in range(DEPTH + 1):
         below: list[Path] = []
         for place in places:
@@ -66,6 +66,15 @@ def tables_beside(folder: Path) -> tuple[list[Path], bool]:
                         below.append(Path(one.path))
         places = below
     return (named, True) if named else (others, False)
+
+
+def _unwrapped(folder: Path) -> Path:
+    """The folder itself, or the one in it where that is all there is, as archives hold it."""
+    while True:
+        found = [one for one in folder.iterdir() if not left_aside(one.name)]
+        if len(found) != 1 or not found[0].is_dir():
+            return folder
+        folder = found[0]
 
 
 def with_metadata(
@@ -90,10 +99,11 @@ def with_metadata(
         return from_folders()
     if not surely and len(tables) > 1:
         return _of_several(folder, tables, selection, from_folders)
+    root = folder if surely else tables[0].parent
     by_table: Listing | None = None
     failed: DataError | None = None
     try:
-        by_table = _read(folder, tables, selection)
+        by_table = _read(root, tables, selection)
     except DataError as error:
         failed = error
     if selection.format == "table" or selection.label or selection.image:

@@ -37,6 +37,9 @@ ENDINGS = (".parquet", ".pq", ".arrow", ".feather")
 BATCH = 64
 """Rows of images in memory at once."""
 
+ANY = "*"
+"""In place of a column of labels where none is needed."""
+
 KIND = "extracted"
 """Of the cache's entries."""
 
@@ -96,6 +99,20 @@ def _read(files: Sequence[Path], root: Path, name: str, origin: str, selection: 
     chosen = Selection(label=label, image="" if columns.stored else columns.image)
     images = _packed(parts, root) if columns.stored else None
     return read_frame(whole, root=root, name=name, origin=origin, selection=chosen, images=images)
+
+
+def shard_images(files: Sequence[Path], root: Path, origin: str, selection: Selection) -> Packed:
+    """The images of Parquet and Arrow files, whatever else is in them; DataError where these are paths."""
+    parts = []
+    for file in files:
+        columns = _columns(file, _schema(file), Selection(selection.label or ANY, selection.image), origin)
+        if not columns.stored:
+            raise DataError(
+                f"{origin} contains paths of images", found=f"the column {columns.image!r}",
+                expected="a column of image files as bytes", fix="pass the images themselves",
+            )  # fmt: skip
+        parts.append(_images(file, columns))
+    return _packed(parts, root)
 
 
 def _schema(path: Path) -> pa.Schema:

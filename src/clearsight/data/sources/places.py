@@ -49,6 +49,11 @@ def in_archive(path: Path) -> tuple[Path, str] | None:
     return None
 
 
+def archived(path: Path) -> bool:
+    """Whether a path is an archive, or leads into one."""
+    return (is_archive(path) and is_file(path)) or (not exists(path) and in_archive(path) is not None)
+
+
 def opened(place: str, path: Path) -> tuple[Path, str]:
     """The files that a place means.
 
@@ -70,9 +75,9 @@ def opened(place: str, path: Path) -> tuple[Path, str]:
         folder = extracted(path)
         return folder, str(folder)
     refuse_unread(path)
-    if not exists(path) and (inside := in_archive(path)) is not None:
-        folder = extracted(inside[0])
-        found = (folder / inside[1]).resolve()
+    if not exists(path) and (leads := in_archive(path)) is not None:
+        folder = extracted(leads[0])
+        found = (folder / leads[1]).resolve()
         return (found, str(found)) if found.is_relative_to(folder.resolve()) else (path, "")
     if is_archive(path) and is_file(path):
         folder = extracted(path)

@@ -82,7 +82,7 @@ def find(data: Any, data_dir: str | Path | None = None, any_classes: AnyClasses 
     if not str(place) or not exists(path_there):
         raise _missing(place, path)
     listing = naming(lambda: _read(path_there, place, selection, any_classes), within, place)
-    return _of_origin(listing, str(data), place, path, selection, name=_name(place) if within else None)
+    return _of_origin(listing, str(data), place, path, selection, name=_named(place) if within else None)
 
 
 def _of_origin(
@@ -170,7 +170,7 @@ def _missing(place: str, path: Path) -> DataError:
     )
 
 
-def _name(place: str) -> str:
+def _named(place: str) -> str:
     """The name of a data set that is in the cache: that of the archive or URL, without its ending."""
     last = place.rstrip("/").rpartition("/")[2]
     return last.partition(".")[0] or last or "data"
@@ -229,8 +229,8 @@ def _file_of(origin: str) -> Path:
     path = Path(selected(origin)[0])
     if exists(path):
         return path
-    inside, shards = in_archive(path), shards_of(str(path), path)
-    return inside[0] if inside else shards[0] if shards else path
+    leads, shards = in_archive(path), shards_of(str(path), path)
+    return leads[0] if leads else shards[0] if shards else path
 
 
 def _elsewhere(path: Path) -> bool:

@@ -147,22 +147,37 @@ def read_webdataset(paths: Sequence[Path], origin: str, selection: Selection | N
     frame = pd.DataFrame(rows, index=where, dtype=object)
     if any(splits):
         frame["split"] = splits
+    if "cls" in frame.columns and "label" not in frame.columns and not selection.label:
+        frame = frame.rename(columns={"cls": "label"})
     chosen = selection.label or ("cls" if "cls" in frame.columns else "")
     if not chosen and "txt" in frame.columns and list(frame.columns.drop("split", errors="ignore")) == ["txt"]:
         _require_classes(frame, origin, selection)
         chosen = "txt"
+    source = _packed(paths, shards)
     passed = [name for shard in shards for name in shard.passed]
-    shown = [f"{path.name}/{name}" if len(paths) > 1 else name
-             for path, shard in zip(paths, shards, strict=True) for name in shard.names]  # fmt: skip
-    source = Packed(
-        tuple(shard.path for shard in shards), np.repeat(np.arange(len(shards)), [len(s.names) for s in shards]),
-        np.array([start for s in shards for start in s.starts], np.int64),
-        np.array([size for s in shards for size in s.sizes], np.int64), tuple(map(printable, shown)),
-    )  # fmt: skip
     notes = [f"left out {count(len(passed), 'file')} of no image, for example {printable(passed[0])}"] if passed else []
     return read_frame(
-        frame, root=root, name=root.name if len(paths) > 1 else paths[0].name.split(".")[0], origin=origin,
+        frame, root=root, name=root.resolve().name if len(paths) > 1 else paths[0].name.split(".")[0], origin=origin,
         row="sample", notes=notes, selection=Selection(label=chosen), images=source,
+    )  # fmt: skip
+
+
+def packed_shards(paths: Sequence[Path]) -> Packed:
+    """The images of shards, whatever their labels are."""
+    return _packed(paths, [_shard(path) for path in paths])
+
+
+def _packed(paths: Sequence[Path], shards: Sequence[Shard]) -> Packed:
+    """The images of shards as one source."""
+    names = [
+        f"{path.name}/{name}" if len(paths) > 1 else name
+        for path, shard in zip(paths, shards, strict=True)
+        for name in shard.names
+    ]
+    return Packed(
+        tuple(shard.path for shard in shards), np.repeat(np.arange(len(shards)), [len(s.names) for s in shards]),
+        np.array([start for s in shards for start in s.starts], np.int64),
+        np.array([size for s in shards for size in s.sizes], np.int64), tuple(map(printable, names)),
     )  # fmt: skip
 
 
@@ -222,7 +237,7 @@ def _scanned(path: Path, output: Any) -> Shard:
     """List the samples of a tar file in one pass, and copy the images to `output` where that is given."""
     shard = Shard(path)
     place: dict[str, int] = {}
-    waiting: dict[str, dict[str, str]] = {}
+    pending: dict[str, dict[str, str]] = {}
     copied, allowed = 0, max(ALLOWED, RATIO * path.stat().st_size)
     for number, (info, stream) in enumerate(_members(path)):
         if number >= MEMBERS:
@@ -236,7 +251,7 @@ def _scanned(path: Path, output: Any) -> Shard:
                 )  # fmt: skip
             place[key] = len(shard.names)
             shard.names.append(f"{key}.{ending}")
-            shard.labels.append(waiting.pop(key, {}))
+            shard.labels.append(pending.pop(key, {}))
             shard.starts.append(info.offset_data if output is None else copied)
             shard.sizes.append(info.size)
             if output is not None:
@@ -244,10 +259,10 @@ def _scanned(path: Path, output: Any) -> Shard:
         elif ending in LABELS and info.size <= LARGEST_LABEL:
             with readable(path):
                 text = stream.read().decode("utf-8-sig", "backslashreplace")
-            (shard.labels[place[key]] if key in place else waiting.setdefault(key, {}))[ending] = text
+            (shard.labels[place[key]] if key in place else pending.setdefault(key, {}))[ending] = text
         elif ending != "__key__":
             shard.passed.append(info.name)
-    shard.passed += [f"{key}.{ending}" for key, labels in waiting.items() for ending in labels]
+    shard.passed += [f"{key}.{ending}" for key, labels in pending.items() for ending in labels]
     return shard
 
 
