@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import lzma
 import re
+import struct
 import tarfile
 import zipfile
 import zlib
@@ -19,7 +20,7 @@ from typing import IO
 
 from clearsight.data.cache import cache_limit, entry, file_key
 from clearsight.data.files import left_aside
-from clearsight.errors import DataError
+from clearsight.errors import ClearsightError, DataError
 
 ENDINGS = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
 """Of archives that are read."""
@@ -39,6 +40,12 @@ MEMBERS = 5_000_000
 CHUNK = 1 << 20
 KIND = "extracted"
 """Of the cache's entries."""
+
+DAMAGED = (
+    tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, LookupError, NotImplementedError,
+    OverflowError, ValueError, struct.error,
+)  # fmt: skip
+"""What the libraries raise for archives that are no longer whole."""
 
 Member = tuple[str, "IO[bytes]"]
 
@@ -88,7 +95,9 @@ def readable(path: Path) -> Iterator[None]:
     """Turn what the libraries raise for a damaged archive into one DataError."""
     try:
         yield
-    except (tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, NotImplementedError) as error:
+    except ClearsightError:
+        raise
+    except DAMAGED as error:
         raise DataError(
             f"the archive {path} cannot be read", found=str(error)[:160] or type(error).__name__,
             expected="a complete zip or tar archive", fix="download or pack it again",

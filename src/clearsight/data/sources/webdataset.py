@@ -29,7 +29,7 @@ from clearsight.data.dataset import Listing, printable
 from clearsight.data.decode import EXTENSIONS
 from clearsight.data.files import left_aside
 from clearsight.data.packed import Packed
-from clearsight.data.sources.archive import ALLOWED, MEMBERS, RATIO, readable
+from clearsight.data.sources.archive import ALLOWED, MEMBERS, RATIO, is_archive, readable
 from clearsight.data.sources.selection import Selection
 from clearsight.data.sources.split_names import splits_of
 from clearsight.data.sources.table import read_frame
@@ -71,7 +71,7 @@ class Shard:
 
 def is_tar(path: Path) -> bool:
     """Whether a file is a tar archive, by its ending."""
-    return path.suffix.lower() in (".tar", ".tgz", ".tbz2", ".txz") or ".tar." in path.name.lower()
+    return is_archive(path) and path.suffix.lower() != ".zip"
 
 
 def tars_in(folder: Path) -> list[Path]:
