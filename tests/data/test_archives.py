@@ -10,13 +10,13 @@ import zipfile
 import numpy as np
 import pytest
 from PIL import Image
-from tests.data.twelve_forms import add, png
 
 from clearsight.data.cache import entries
 from clearsight.data.sources import archive as subject
 from clearsight.data.sources.archive import member_path
 from clearsight.data.sources.read import find, recorded_place
 from clearsight.errors import BundleError, DataError
+from tests.data.twelve_forms import add, png
 
 PICTURES = [png(np.random.default_rng(k).integers(0, 255, (6, 6), np.uint8)) for k in range(8)]
 
@@ -140,7 +140,7 @@ def test_links_and_devices_are_refused(tmp_path, kind):
         info = tarfile.TarInfo("cat/link.png")
         info.type, info.linkname = kind, "/etc/passwd"
         archive.addfile(info)
-    with pytest.raises(DataError, match="is refused; found a link or a device: 'cat/link.png'"):
+    with pytest.raises(DataError, match=r"is refused; found a link or a device: 'cat/link.png'"):
         find(path)
 
 
@@ -166,10 +166,9 @@ def test_bombs_are_refused(tmp_path, make, monkeypatch):
 
 
 def test_too_many_files_and_two_of_one_name_are_refused(tmp_path, monkeypatch):
-    with pytest.warns(UserWarning, match="Duplicate name"), zipfile.ZipFile(tmp_path / "twice.zip", "w") as archive:
-        archive.writestr("cat/1.png", PICTURES[0])
-        archive.writestr("cat/1.png", PICTURES[1])
-    with pytest.raises(DataError, match="two files of the same name: 'cat/1.png'"):
+    path = zipped(tmp_path / "twice.zip", {"cat/1.png": PICTURES[0], "cat/2.png": PICTURES[1]})
+    path.write_bytes(path.read_bytes().replace(b"cat/2.png", b"cat/1.png"))
+    with pytest.raises(DataError, match=r"two files of the same name: 'cat/1.png'"):
         find(tmp_path / "twice.zip")
     with pytest.raises(DataError, match=r"is refused; found (a file with the name of a folder|two files)"):
         find(zipped(tmp_path / "nested.zip", {"cat": b"x", "cat/1.png": PICTURES[0]}))
@@ -182,7 +181,7 @@ def test_too_many_files_and_two_of_one_name_are_refused(tmp_path, monkeypatch):
 @pytest.mark.parametrize("content", [b"", b"no archive", b"PK\x03\x04" + bytes(40), b"\x1f\x8b" + bytes(40)])
 def test_what_is_no_archive(tmp_path, name, content):
     (tmp_path / name).write_bytes(content)
-    with pytest.raises(DataError, match="cannot be read|no labelled images|no images"):
+    with pytest.raises(DataError, match=r"cannot be read|no labelled images|no images"):
         find(tmp_path / name)
 
 
@@ -198,11 +197,17 @@ def test_damaged_archives(tmp_path, name):
         damaged[int(rng.integers(len(damaged)))] ^= int(rng.integers(1, 256))
         whole.write_bytes(damaged)
         os.utime(whole, (trial, trial))
-        try:
-            find(whole)
-        except DataError as error:
-            assert str(tmp_path) in str(error)
-            assert "extracted" not in str(error)
+        text = outcome(whole)
+        assert not text or (str(tmp_path) in text and "extracted" not in text)
+
+
+def outcome(path):
+    """The error of reading data, "" where there is none."""
+    try:
+        find(path)
+    except DataError as error:
+        return str(error)
+    return ""
 
 
 def test_an_encrypted_zip(tmp_path):
@@ -221,7 +226,7 @@ def test_an_encrypted_zip(tmp_path):
 def test_archives_of_other_kinds(tmp_path):
     for name in ("pets.rar", "pets.7z", "pets.tar.zst"):
         (tmp_path / name).write_bytes(b"x")
-        with pytest.raises(DataError, match="unpack it, and pass the folder|Unpack it, and pass the folder"):
+        with pytest.raises(DataError, match=r"Unpack it, and pass the folder"):
             find(tmp_path / name)
 
 
@@ -231,7 +236,8 @@ def test_member_paths():
 
 
 def test_a_record_names_no_archive_elsewhere(tmp_path):
-    for origin in ("http://host/pets.zip", "//host/pets.zip", "/proc/self/pets.zip/labels.csv", str(tmp_path / "x.zip")):
+    missing = str(tmp_path / "x.zip")
+    for origin in ("http://host/pets.zip", "//host/pets.zip", "/proc/self/pets.zip/labels.csv", missing):
         with pytest.raises(BundleError):
             recorded_place(origin, "the images")
 

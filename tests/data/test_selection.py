@@ -1,4 +1,4 @@
-"""Data that can be read in several ways: an error with a command for each, and the selections that these commands use."""
+"""Data that can be read in several ways: an error with a command for each, and the selections in them."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ import shlex
 
 import numpy as np
 import pytest
-from tests.data.twelve_forms import png
 
 from clearsight.data.sources.read import find, recorded_place
 from clearsight.data.sources.selection import Selection, selected
 from clearsight.errors import DataError
 from clearsight.tasks import read
+from tests.data.twelve_forms import png
 
 
 def commands(error) -> list[str]:
@@ -58,7 +58,7 @@ def test_unknown_columns_are_offered(root):
     with pytest.raises(DataError, match="no label or target column") as caught:
         find(path)
     assert [find(data).stated.cells for data in commands(caught.value)] == [tuple("aabbcc"), ("x", "y") * 3]
-    with pytest.raises(DataError, match="has no column 'bred'; found image_path, breed, colour. Did you mean"):
+    with pytest.raises(DataError, match=r"has no column 'bred'; found image_path, breed, colour. Did you mean"):
         find(f"{path}#label=bred")
 
 

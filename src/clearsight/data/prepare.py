@@ -20,7 +20,6 @@ from clearsight.data.scan import Scan
 from clearsight.data.splits import Split, assign
 from clearsight.wording import count
 
-
 VALIDATION_AS_TEST = "validation-as-test"
 """Code of the finding that the validation split of the data is the test split."""
 

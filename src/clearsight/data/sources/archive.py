@@ -16,7 +16,7 @@ import zipfile
 import zlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import IO
+from typing import IO, Self
 
 from clearsight.data.cache import cache_limit, entry, file_key
 from clearsight.data.files import left_aside
@@ -48,6 +48,19 @@ DAMAGED = (
 """What the libraries raise for archives that are no longer whole."""
 
 Member = tuple[str, "IO[bytes]"]
+
+
+class Info(tarfile.TarInfo):
+    """A file in a tar archive. tarfile takes a damaged header for the end of the archive, and loses the rest."""
+
+    @classmethod
+    def fromtarfile(cls, archive: tarfile.TarFile) -> Self:
+        try:
+            return super().fromtarfile(archive)
+        except tarfile.HeaderError as error:
+            if type(error).__name__ in ("TruncatedHeaderError", "InvalidHeaderError"):  # not the end's own marks
+                raise tarfile.ReadError(f"a damaged file header: {error}") from error
+            raise
 
 
 def is_archive(path: str | Path) -> bool:
@@ -134,7 +147,7 @@ def _zip(path: Path) -> Iterator[Iterable[Member]]:
 @contextlib.contextmanager
 def _tar(path: Path) -> Iterator[Iterable[Member]]:
     """The files of a tar archive, compressed or not."""
-    with tarfile.open(path, "r|*") as archive:  # in one pass
+    with tarfile.open(path, "r|*", tarinfo=Info) as archive:  # in one pass
 
         def members() -> Iterator[Member]:
             for info in archive:

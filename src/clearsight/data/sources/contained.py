@@ -13,7 +13,7 @@ from clearsight.data.packed import Packed, PackedImage
 from clearsight.data.sources.parquet import ENDINGS as PARQUET
 from clearsight.data.sources.parquet import shard_images
 from clearsight.data.sources.places import archived, exists, is_file, local, naming, opened
-from clearsight.data.sources.remote import file_path, images, is_url
+from clearsight.data.sources.remote import file_path, images, is_url, without_query
 from clearsight.data.sources.selection import selected
 from clearsight.data.sources.webdataset import is_tar, labelled_beside, packed_shards, shards_of
 from clearsight.errors import DataError, ImageError
@@ -37,8 +37,8 @@ def images_in(place: str) -> tuple[list[Any], list[str]] | None:
     if is_url(text) and Path(urlsplit(text).path).suffix.lower() in EXTENSIONS:
         (found,) = images([text])
         if isinstance(found, str):
-            raise ImageError(f"{text.partition('?')[0]} cannot be downloaded", found=found)
-        return [str(found)], [text.partition("?")[0]]
+            raise ImageError(f"{without_query(text)} cannot be downloaded", found=found)
+        return [str(found)], [without_query(text)]
     path = local(text)
     if not is_url(text) and (shards := shards_of(text, path)):
         return _items(packed_shards(shards))

@@ -117,7 +117,11 @@ def with_metadata(
         if by_table is not None:
             return by_table
         raise (failed if surely and failed else error) from error
-    if by_table is None or not _about_classes(by_table):
+    if by_table is None:
+        return by_folder
+    if len(set(by_folder.stated.cells or ())) < 2:  # no classes, a folder of images
+        return by_table
+    if not _about_classes(by_table):
         return by_folder
     if not _agree(by_table, by_folder):
         name = tables[0].name

@@ -113,7 +113,7 @@ def images(urls: Sequence[str]) -> list[Path | str]:
         try:
             return entry(KIND, _key(url), build) / name
         except DataError as error:
-            return f"{url}: {error.found}"
+            return str(error.found)
 
     return list(threaded(one, urls, CONNECTIONS))
 
@@ -187,7 +187,17 @@ def _key(text: str) -> str:
     return hashlib.blake2b(text.encode("utf-8", "surrogateescape"), digest_size=16).hexdigest()
 
 
+def without_query(url: str) -> str:
+    """A URL without its query, which may be a secret."""
+    return url.partition("?")[0]
+
+
 def _unreachable(url: str, error: Exception) -> DataError:
     cause = error.__cause__ if isinstance(error, FileNotFoundError) else error
-    found = "nothing there" if cause is None else str(cause)[:160] or type(cause).__name__
-    return DataError(f"{url} cannot be read", found=found, fix="check the URL, the network and the credentials")
+    found = "nothing there" if cause is None else str(cause).replace(url, without_query(url))[:160]
+    if status := getattr(cause, "status", None):
+        found = f"HTTP {status} {getattr(cause, 'message', '')}".strip()
+    return DataError(
+        f"{without_query(url)} cannot be read", found=found or type(cause).__name__,
+        fix="check the URL, the network and the credentials",
+    )  # fmt: skip

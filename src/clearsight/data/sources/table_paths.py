@@ -14,7 +14,7 @@ from urllib.parse import quote
 
 from clearsight.data.dataset import Files
 from clearsight.data.decode import EXTENSIONS
-from clearsight.data.sources.remote import file_path, images, is_url
+from clearsight.data.sources.remote import file_path, images, is_url, without_query
 from clearsight.errors import DataError
 from clearsight.wording import count
 
@@ -82,7 +82,7 @@ def _with_downloads(texts: Sequence[str], remote: Sequence[int], root: Path, ori
     for i in remote:
         got = found[texts[i]]
         if isinstance(got, str):
-            failed[i] = got
+            failed[i] = f"{without_query(texts[i])}: {got}"
         places[i] = root / "missing" if isinstance(got, str) else got
     if len(failed) > FAILED * len(remote):
         raise DataError(
@@ -98,7 +98,7 @@ def _with_downloads(texts: Sequence[str], remote: Sequence[int], root: Path, ori
 
 def _without_queries(names: Sequence[str]) -> tuple[str, ...]:
     """URLs without their queries, which may be secrets, where that leaves different names."""
-    short = [name.partition("?")[0] if is_url(name) else name for name in names]
+    short = [without_query(name) if is_url(name) else name for name in names]
     shared = Counter(one for one, _ in set(zip(short, names, strict=True)))
     return tuple(one if shared[one] == 1 else name for one, name in zip(short, names, strict=True))
 

@@ -29,7 +29,7 @@ from clearsight.data.dataset import Listing, printable
 from clearsight.data.decode import EXTENSIONS
 from clearsight.data.files import left_aside
 from clearsight.data.packed import Packed
-from clearsight.data.sources.archive import ALLOWED, MEMBERS, RATIO, is_archive, readable
+from clearsight.data.sources.archive import ALLOWED, MEMBERS, RATIO, Info, is_archive, readable
 from clearsight.data.sources.selection import Selection
 from clearsight.data.sources.split_names import splits_of
 from clearsight.data.sources.table import read_frame
@@ -200,7 +200,9 @@ def _fields(labels: dict[str, str], name: str, path: Path) -> dict[str, Any]:
         try:
             content = json.loads(labels["json"])
         except (ValueError, RecursionError) as error:
-            raise DataError(f"{name}.json in {path} is not valid JSON", found=str(error)[:120]) from error
+            raise DataError(
+                f"{name.rpartition('.')[0]}.json in {path} is not valid JSON", found=str(error)[:120]
+            ) from error
         fields = content if isinstance(content, dict) else {"label": content}
         found.update({str(key): value for key, value in fields.items() if not isinstance(value, dict)})
     return found
@@ -282,7 +284,7 @@ def _copy(stream: Any, output: Any, path: Path, most: int) -> int:
 
 
 def _members(path: Path) -> Iterator[tuple[tarfile.TarInfo, Any]]:
-    with readable(path), tarfile.open(path, "r|*") as archive:
+    with readable(path), tarfile.open(path, "r|*", tarinfo=Info) as archive:
         for info in archive:
             if info.isdir() or any(left_aside(part) for part in info.name.split("/") if part not in (".", "..")):
                 continue
