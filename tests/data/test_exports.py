@@ -15,7 +15,7 @@ import pytest
 
 from clearsight.data.decode import PixelFormat
 from clearsight.data.geometry import Geometry
-from clearsight.data.inputs import as_images
+from clearsight.data.sources.contained import as_inputs
 from clearsight.data.sources.read import find
 from clearsight.errors import DataError
 from clearsight.tasks import read
@@ -226,7 +226,7 @@ def test_parquet_of_hugging_face(tmp_path):
     expected = {f"{k}.png": ["cat", "dog"][k % 2] for k in range(5)} | {"5.png": ""}
     assert facts(found) == expected
     pixels = found.source.decode(3, PixelFormat(1, 8), Geometry(6, 6))
-    assert (pixels == as_images(PICTURES[3]).decode(0, PixelFormat(1, 8), Geometry(6, 6))).all()
+    assert (pixels == as_inputs(PICTURES[3]).decode(0, PixelFormat(1, 8), Geometry(6, 6))).all()
 
 
 @pytest.mark.parametrize("stream", [True, False])
@@ -242,7 +242,7 @@ def test_arrow_files_of_save_to_disk(tmp_path, stream):
     found = find(tmp_path)
     assert found.given.tolist() == ["test"] * 2 + ["train"] * 4
     assert found.stated.cells == ("cat", "dog") * 3
-    names = as_images(tmp_path / "test" / "data-00000-of-00001.arrow").names
+    names = as_inputs(tmp_path / "test" / "data-00000-of-00001.arrow").names
     assert names == [f"data-00000-of-00001.arrow#{k}" for k in (0, 1)]
 
 
@@ -397,7 +397,7 @@ def test_webdataset(tmp_path, kind, value, name):
     found = find(shard(tmp_path / name, samples(range(6), kind, value), "w:gz" if name.endswith("gz") else "w"))
     assert facts(found) == {f"{k:03d}.png": str(k % 2) for k in range(6)}
     pixels = found.source.decode(2, PixelFormat(1, 8), Geometry(6, 6))
-    assert (pixels == as_images(PICTURES[2]).decode(0, PixelFormat(1, 8), Geometry(6, 6))).all()
+    assert (pixels == as_inputs(PICTURES[2]).decode(0, PixelFormat(1, 8), Geometry(6, 6))).all()
 
 
 def test_shards_of_splits(tmp_path):
@@ -408,7 +408,7 @@ def test_shards_of_splits(tmp_path):
     assert found.given.tolist() == ["train"] * 4 + ["val"] * 2
     assert len(find(str(tmp_path / "train-{000..001}.tar")).source) == 4
     assert len(find(str(tmp_path / "train-*.tar")).source) == 4
-    assert as_images(str(tmp_path / "train-*.tar")).names[0] == "train-000.tar/000.png"
+    assert as_inputs(str(tmp_path / "train-*.tar")).names[0] == "train-000.tar/000.png"
 
 
 def test_webdataset_fields_have_a_command_for_each(tmp_path):

@@ -11,8 +11,8 @@ import fsspec
 import numpy as np
 import pytest
 
-from clearsight.data.inputs import as_images
 from clearsight.data.sources import remote
+from clearsight.data.sources.contained import as_inputs
 from clearsight.data.sources.read import find, recorded_place
 from clearsight.errors import BundleError, DataError, ImageError
 from tests.data.twelve_forms import digits, png, write
@@ -68,7 +68,7 @@ def test_images_of_a_table_at_urls_are_downloaded_once(root, server):
     path = table(root, [f"{url}/images/{k}.png" for k in range(5)] + ["images/5.png"])
     found = find(path)
     assert [found.source.name(i) for i in (0, 5)] == [f"{url}/images/0.png", "images/5.png"]
-    assert found.source.inspect(0)[0] == as_images(root / "images" / "0.png").inspect(0)[0]
+    assert found.source.inspect(0)[0] == as_inputs(root / "images" / "0.png").inspect(0)[0]
     assert "5 images downloaded to the cache" in found.notes
     number = len(requested)
     find(path)
@@ -122,11 +122,11 @@ def test_a_changed_file_is_downloaded_again(root, server):
 
 def test_an_image_at_a_url_is_predicted(root, server):
     url, _ = server
-    (found,) = as_images(f"{url}/images/2.png").names
+    (found,) = as_inputs(f"{url}/images/2.png").names
     assert found == f"{url}/images/2.png"
-    assert as_images(f"{url}/images/2.png").inspect(0)[0] == as_images(PICTURES[2]).inspect(0)[0]
+    assert as_inputs(f"{url}/images/2.png").inspect(0)[0] == as_inputs(PICTURES[2]).inspect(0)[0]
     with pytest.raises(ImageError, match=r"cannot be downloaded; found HTTP 404 File not found"):
-        as_images(f"{url}/images/99.png")
+        as_inputs(f"{url}/images/99.png")
 
 
 def test_a_folder_in_memory():
@@ -146,7 +146,7 @@ def test_file_urls(root):
     assert find(path.as_uri().replace("file:///", "file://localhost/")).stated.origin == str(path)
     with pytest.raises(DataError, match="is a file on another machine; found host"):
         find("file://host/labels.csv")
-    names = as_images((root / "images").as_uri()).names
+    names = as_inputs((root / "images").as_uri()).names
     assert names == [str(root / "images" / f"{k}.png") for k in range(6)]
 
 

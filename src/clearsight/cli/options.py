@@ -174,9 +174,10 @@ def image_files(words: list[str]) -> list[str]:
 
 def image_inputs(words: list[str]) -> ImageInputs:
     """The same as images with names; those in Parquet files and shards too."""
-    from clearsight.data.inputs import ImageInputs, as_images
+    from clearsight.data.inputs import ImageInputs
+    from clearsight.data.sources.contained import as_inputs
 
-    found = [as_images(word) for word in words]
+    found = [as_inputs(word) for word in words]
     return ImageInputs(
         [item for one in found for item in one.items], tuple(name for one in found for name in one.names)
     )

@@ -1,7 +1,6 @@
 """Images in whatever form a user has them: `as_images` is the one place where that form is recognised.
 
     a path, a glob pattern, a folder      image files; a pattern and a folder are expanded, in sorted order
-    a URL, an archive, a Parquet file     the images at or in it (`sources.contained`)
     bytes, an open binary file            the content of an image file
     a PIL image of any mode               as the file it was opened from, or its pixels by the same rules as a file's
     an array (H, W), (H, W, C)            one image
@@ -55,7 +54,6 @@ from clearsight.data.pixels import (
     read_bytes,
     whole_image,
 )
-from clearsight.data.sources.contained import images_in
 from clearsight.errors import DataError, ImageError
 
 ACCEPTED = (
@@ -265,8 +263,7 @@ def _read(images: Any, count: int | None, shape: Shape | None) -> ImageInputs:
     if isinstance(images, PixelView):
         return ImageInputs(images)
     if isinstance(images, str | os.PathLike):
-        found = images_in(os.fsdecode(images))
-        return _listed(image_files(images)) if found is None else ImageInputs(found[0], tuple(map(printable, found[1])))
+        return _listed(image_files(images))
     if _is_one(images):
         return _listed([images])
     array = _as_array(images)

@@ -7,8 +7,11 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from clearsight.data.axes import Shape
+from clearsight.data.dataset import printable
 from clearsight.data.decode import EXTENSIONS
 from clearsight.data.files import image_files
+from clearsight.data.inputs import ImageInputs, as_images
 from clearsight.data.packed import Packed, PackedImage
 from clearsight.data.sources.parquet import ENDINGS as PARQUET
 from clearsight.data.sources.parquet import shard_images
@@ -17,6 +20,28 @@ from clearsight.data.sources.remote import file_path, images, is_url, without_qu
 from clearsight.data.sources.selection import selected
 from clearsight.data.sources.webdataset import is_tar, labelled_beside, packed_shards, shards_of
 from clearsight.errors import DataError, ImageError
+
+
+def as_inputs(images: Any, *, count: int | None = None, shape: Shape | None = None) -> ImageInputs:
+    """Images in any form that `data.inputs.as_images` recognises, and those in archives, shards and Parquet files and
+    at URLs.
+
+    Args:
+        images: the images.
+        count: as for `as_images`.
+        shape: as for `as_images`.
+
+    Returns:
+        The images with their names.
+
+    Raises:
+        ImageError: one item is not an image.
+        DataError: the images are not usable as a whole, or their axes are ambiguous.
+    """
+    found = images_in(os.fsdecode(images)) if isinstance(images, str | os.PathLike) else None
+    if found is None:
+        return as_images(images, count=count, shape=shape)
+    return as_images(ImageInputs(found[0], tuple(map(printable, found[1]))), count=count)
 
 
 def images_in(place: str) -> tuple[list[Any], list[str]] | None:

@@ -26,7 +26,7 @@ def read_json(path: Path, selection: Selection | None = None, base: str = "") ->
         The listing: crops of boxes for COCO's instances, else whole images.
 
     Raises:
-        DataError: the content is of none of these forms.
+        DataError: the content has another form.
     """
     import pandas as pd
 

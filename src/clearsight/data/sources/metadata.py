@@ -123,7 +123,7 @@ def with_metadata(
         return by_table
     if not _about_classes(by_table):
         return by_folder
-    if not _agree(by_table, by_folder):
+    if not _consistent(by_table, by_folder):
         name = tables[0].name
         way = selection.command(str(folder), format="table") if surely else selection.command(str(tables[0]))
         raise DataError(
@@ -209,7 +209,7 @@ def _labels(listing: Listing) -> dict[str, str]:
     return {os.path.realpath(path): cell for path, cell in zip(listing.source.paths, cells, strict=True)}
 
 
-def _agree(table: Listing, folders: Listing) -> bool:
+def _consistent(table: Listing, folders: Listing) -> bool:
     """Whether the labels of a table are those of the folders, for all images that it lists."""
     if not isinstance(table.source, Files) or not isinstance(folders.source, Files):
         return False
