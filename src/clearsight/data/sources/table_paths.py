@@ -15,6 +15,7 @@ from urllib.parse import quote
 from clearsight.data.dataset import Files
 from clearsight.data.decode import EXTENSIONS
 from clearsight.data.sources.remote import file_path, images, is_url, without_query
+from clearsight.data.targets import class_name
 from clearsight.errors import DataError
 from clearsight.wording import count
 
@@ -149,7 +150,9 @@ def _named(text: str, root: Path) -> Path:
 
 
 class _Spelled:
-    """Finds files whose names differ from those asked for in case or by a missing suffix; folders are listed once."""
+    """Finds files whose names differ from those asked for in case, in their Unicode form or by a missing suffix; folders
+    are listed once.
+    """
 
     def __init__(self) -> None:
         self._listed = cache(self._list)
@@ -166,11 +169,11 @@ class _Spelled:
             if part == ".." or os.path.isdir(exact):  # noqa: PTH112 - False for names too long
                 place = exact
                 continue
-            alike = [name for name in self._listed(place).get(part.lower(), ()) if (place / name).is_dir()]
+            alike = [name for name in self._listed(place).get(_alike(part), ()) if (place / name).is_dir()]
             if len(alike) != 1:
                 return None
             place = place / alike[0]
-        last = inner.name.lower()
+        last = _alike(inner.name)
         names = self._listed(place)
         alike = [name for name in names.get(last, ()) if (place / name).is_file()]
         if not alike:
@@ -179,11 +182,16 @@ class _Spelled:
 
     @staticmethod
     def _list(folder: Path) -> dict[str, list[str]]:
-        """The names in a folder by their lower case."""
+        """The names in a folder by what is alike in their spellings."""
         found: dict[str, list[str]] = {}
         try:
             for name in os.listdir(folder):  # noqa: PTH208
-                found.setdefault(name.lower(), []).append(name)
+                found.setdefault(_alike(name), []).append(name)
         except (OSError, ValueError):
             pass
         return found
+
+
+def _alike(name: str) -> str:
+    """A name without its case, with composed letters: macOS and others write `é` as two characters."""
+    return class_name(name).lower()
