@@ -150,8 +150,8 @@ def _named(text: str, root: Path) -> Path:
 
 
 class _Spelled:
-    """Finds files whose names differ from those asked for in case, in their Unicode form or by a missing suffix; folders
-    are listed once.
+    """Finds files whose names differ from those asked for in case, Unicode form or by a missing suffix; folders are
+    listed once.
     """
 
     def __init__(self) -> None:
