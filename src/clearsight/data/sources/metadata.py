@@ -35,8 +35,16 @@ NAMES = ("metadata.jsonl", "metadata.csv", "metadata.parquet", "_classes.csv")
 """Of the tables that are looked for in a folder and those in it."""
 
 TABLES = (".csv", ".tsv", ".jsonl")
+SIZES = frozenset({"width", "height", "channels", "size"})
+"""Columns of numbers that are no targets where there are class folders."""
+
 DEPTH = 2
 """Folders below the data set's in which tables are looked for."""
+
+
+def has_images(folder: Path) -> bool:
+    """Whether an image lies in a folder or below it."""
+    return any(file.suffix.lower() in EXTENSIONS for file in files_below(folder))
 
 
 def tables_beside(folder: Path) -> tuple[list[Path], bool]:
@@ -121,7 +129,7 @@ def with_metadata(
         return by_folder
     if len(set(by_folder.stated.cells or ())) < 2:  # no classes, a folder of images
         return by_table
-    if not _about_classes(by_table):
+    if set(map(str.lower, by_table.stated.columns)) <= SIZES and not _about_classes(by_table):
         return by_folder
     if not _consistent(by_table, by_folder):
         name = tables[0].name
@@ -211,7 +219,7 @@ def _labels(listing: Listing) -> dict[str, str]:
 
 def _consistent(table: Listing, folders: Listing) -> bool:
     """Whether the labels of a table are those of the folders, for all images that it lists."""
-    if not isinstance(table.source, Files) or not isinstance(folders.source, Files):
+    if not isinstance(table.source, Files) or not isinstance(folders.source, Files) or table.stated.cells is None:
         return False
     of_folders = _labels(folders)
     return all(of_folders.get(path) == cell for path, cell in _labels(table).items())
@@ -220,6 +228,8 @@ def _consistent(table: Listing, folders: Listing) -> bool:
 def _difference(table: Listing, folders: Listing) -> str:
     if not isinstance(table.source, Files) or not isinstance(folders.source, Files):
         return "different images"
+    if table.stated.cells is None:
+        return f"the numbers {', '.join(table.stated.columns[:5])} in the table"
     of_folders = _labels(folders)
     for path, cell in _labels(table).items():
         if of_folders.get(path) != cell:

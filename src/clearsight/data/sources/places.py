@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from clearsight.data.sources.archive import extracted, is_archive, refuse_unread
-from clearsight.data.sources.remote import downloaded, file_path, is_url
+from clearsight.data.sources.remote import file_path, is_url
 from clearsight.errors import ClearsightError
 
 A = TypeVar("A")
@@ -59,21 +59,15 @@ def opened(place: str, path: Path) -> tuple[Path, str]:
 
     Args:
         place: what the user wrote, a URL or a path.
-        path: the same as `local` has it.
+        path: the same as `local` has it, or where a URL was downloaded to.
 
     Returns:
         A path of this machine: that of the user, or one in the cache; and the part of it that stands for `place` where
         it is in the cache, else "".
 
     Raises:
-        DataError: it cannot be downloaded or extracted.
+        DataError: it cannot be extracted.
     """
-    if is_url(place):
-        path = downloaded(place)
-        if not (path.is_file() and is_archive(path)):
-            return path, str(path)
-        folder = extracted(path)
-        return folder, str(folder)
     refuse_unread(path)
     if not exists(path) and (leads := in_archive(path)) is not None:
         folder = extracted(leads[0])
@@ -82,7 +76,7 @@ def opened(place: str, path: Path) -> tuple[Path, str]:
     if is_archive(path) and is_file(path):
         folder = extracted(path)
         return folder, str(folder)
-    return path, ""
+    return path, str(path) if is_url(place) else ""
 
 
 def naming(function: Callable[[], A], within: str, place: str) -> A:

@@ -21,12 +21,12 @@ from clearsight.data.sources.builtin import BUILTIN
 from clearsight.data.sources.delimited import read_csv, read_jsonl
 from clearsight.data.sources.folder import AnyClasses, read_folder
 from clearsight.data.sources.json_data import read_json
-from clearsight.data.sources.metadata import tables_beside, with_metadata
+from clearsight.data.sources.metadata import has_images, tables_beside, with_metadata
 from clearsight.data.sources.npz import read_npz
 from clearsight.data.sources.parquet import ENDINGS as PARQUET
 from clearsight.data.sources.parquet import read_parquet, read_shards, shards_in
 from clearsight.data.sources.places import exists, in_archive, is_file, local, naming, opened
-from clearsight.data.sources.remote import is_url
+from clearsight.data.sources.remote import downloaded, is_url
 from clearsight.data.sources.selection import Selection, selected
 from clearsight.data.sources.table import read_frame
 from clearsight.data.sources.webdataset import is_tar, labelled_beside, read_webdataset, shards_of, tars_in
@@ -78,10 +78,14 @@ def find(data: Any, data_dir: str | Path | None = None, any_classes: AnyClasses 
         )  # fmt: skip
     if (shards := shards_of(place, path)) and not exists(path):
         return _of_origin(read_webdataset(shards, place, selection), str(data), place, path, selection)
-    path_there, within = (path, "") if _is_tar_of_samples(place, path, selection) else opened(place, path)
-    if not str(place) or not exists(path_there):
+    here = downloaded(place) if is_url(place) else path
+    if naming(lambda: _is_tar_of_samples(place, here, selection), str(here), place):
+        found, within = here, str(here) if is_url(place) else ""
+    else:
+        found, within = naming(lambda: opened(place, here), str(here), place)
+    if not str(place) or not exists(found):
         raise _missing(place, path)
-    listing = naming(lambda: _read(path_there, place, selection, any_classes), within, place)
+    listing = naming(lambda: _read(found, place, selection, any_classes), within, place)
     return _of_origin(listing, str(data), place, path, selection, name=_named(place) if within else None)
 
 
@@ -125,7 +129,7 @@ def _read_directory(path: Path, selection: Selection, any_classes: AnyClasses | 
 
     try:
         tables, surely = tables_beside(path)
-        if not selection.format and not tables:
+        if not selection.format and not tables and not has_images(path):
             if shards := tars_in(path):
                 return read_webdataset(shards, str(path.resolve()), selection)
             if shards := shards_in(path):
@@ -143,7 +147,7 @@ def _is_tar_of_samples(place: str, path: Path, selection: Selection) -> bool:
     """Whether an archive is one of WebDataset's, to be read without extracting it. DataError where it may be one, or
     an archive of class folders.
     """
-    if is_url(place) or not is_file(path) or not is_tar(path) or selection.format == "folder":
+    if not is_file(path) or not is_tar(path) or selection.format == "folder":
         return False
     if selection.format == "webdataset":
         return True
@@ -226,10 +230,13 @@ def _file_of(origin: str) -> Path:
     """The file or folder of a record that also says what is selected there, or leads into an archive, or is a pattern
     of shards.
     """
-    path = Path(selected(origin)[0])
-    if exists(path):
-        return path
-    leads, shards = in_archive(path), shards_of(str(path), path)
+    try:
+        path = Path(selected(origin)[0])
+        if exists(path):
+            return path
+        leads, shards = in_archive(path), shards_of(str(path), path)
+    except DataError:
+        return Path(origin)
     return leads[0] if leads else shards[0] if shards else path
 
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import glob
 import json
+import math
 import re
 import tarfile
 from collections.abc import Iterator, Sequence
@@ -91,13 +92,16 @@ def shards_of(place: str, path: Path) -> list[Path]:
 
 
 def _expanded(text: str) -> list[str]:
-    """A text with a range in braces, as one text for each number."""
-    span = re.search(r"\{(\d+)\.\.(\d+)\}", text)
-    if not span:
-        return [text]
-    first, last, width = int(span[1]), int(span[2]), len(span[1])
-    numbers = range(first, min(last, first + MOST_SHARDS) + 1)
-    return [one for n in numbers for one in _expanded(f"{text[: span.start()]}{n:0{width}d}{text[span.end() :]}")]
+    """A text with ranges in braces, as one text for each number; DataError for too many."""
+    spans = list(re.finditer(r"\{(\d{1,9})\.\.(\d{1,9})\}", text))
+    sizes = [max(0, int(span[2]) - int(span[1]) + 1) for span in spans]
+    if math.prod(sizes) > MOST_SHARDS:
+        raise DataError(f"{text} means too many shards", found=f"{math.prod(sizes):,}", expected=f"{MOST_SHARDS:,}")
+    texts = [text]
+    for span in spans:
+        width, numbers = len(span[1]), range(int(span[1]), int(span[2]) + 1)
+        texts = [one.replace(span[0], f"{n:0{width}d}", 1) for one in texts for n in numbers]
+    return texts
 
 
 def labelled_beside(path: Path) -> tuple[bool, bool]:
