@@ -125,8 +125,8 @@ def held_out(
     scored = usable & stated
     if not include_training:
         scored &= ~trained & ~validated
-    rows = np.flatnonzero(scored)
     found = known.pixels.contents
+    rows = np.array(sorted(np.flatnonzero(scored).tolist(), key=lambda i: (found[i], i)), np.int64)  # as in training
     record = known.record
     missing = 0
     if data is None and record is not None:
