@@ -40,3 +40,20 @@ def test_every_form_gives_the_same_run(form, tmp_path, folder_facts):
     found = facts(cs.fit(write(form, tmp_path, *digits()), **OPTIONS))
     for name, expected in folder_facts.items():
         assert found[name] == expected, name
+
+
+def test_positions_in_results_are_those_of_the_arrays(tmp_path):
+    """Images are put in another order for training, which users never see."""
+    images, labels = digits()
+    labels = labels.copy()
+    labels[:12] = (labels[:12] + 1) % 10
+    run = cs.fit(images, labels, **OPTIONS)
+    issues, mistakes = run.label_issues, run.test.mistakes
+    assert issues.found
+    assert mistakes
+    for one in (*issues.found, *mistakes):
+        assert one.image == f"#{one.index}"
+    assert len({int(i) for i in issues.rows} & set(range(12))) > 3
+    assert all(0 <= i < len(images) for i in run.test.pictures)
+    names = {one.index for one in mistakes}
+    assert set(run.test.pictures) & names

@@ -66,6 +66,20 @@ def by_content(
     return ordered, scanned.rows(order)
 
 
+def listed_positions(dataset: Dataset) -> NDArray[np.int64]:
+    """The position of each image in the data as the user gave it, before `by_content`.
+
+    Args:
+        dataset: in the order of its content, or of its source.
+
+    Returns:
+        Positions (N,).
+    """
+    if dataset.contents is None or not isinstance(dataset.source, Chosen):
+        return np.arange(len(dataset))
+    return dataset.source.rows
+
+
 def _contents(
     source: Source, scanned: Scan, geometry: Geometry, form: PixelFormat, progress: Progress | None
 ) -> tuple[str, ...]:
