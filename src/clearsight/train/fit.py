@@ -120,10 +120,8 @@ def fit(
     scanned = scan(dataset, console.stage("inspecting the files"))
     recipe = plan(config, scanned, dataset.task) if previous is None else checked(previous.recipe, config)
     _check_task(dataset, config, recipe)
-    dataset, scanned = by_content(
-        dataset, scanned, first_geometry(recipe, config) if previous is None else previous.geometry,
-        form=None if previous is None else previous.form, progress=console.stage("reading pixels"),
-    )  # fmt: skip
+    geometry = first_geometry(recipe, config) if previous is None else previous.geometry
+    dataset, other, scanned = _in_order(dataset, other, scanned, geometry, previous, console)
     trials = Trials(dataset, scanned, config, test_fraction, device, console, previous)
     recipe, geometry, why_so = trials.geometry(recipe)
     decisions = [*recipe.decisions, *(Decision(*note) for note in dataset.task.notes(dataset, config)), *why_so]
@@ -178,6 +176,18 @@ def first_geometry(recipe: Recipe, config: TrainConfig) -> Geometry:
     """The geometry that is used, or the first that is tried."""
     mode = config.data.resize_mode
     return Geometry(recipe.img_size, recipe.img_size, "squash" if mode == "auto" else cast(ResizeMode, mode))
+
+
+def _in_order(
+    dataset: Dataset, other: Dataset | None, scanned: Scan, geometry: Geometry, previous: Previous | None,
+    console: Console,
+) -> tuple[Dataset, Dataset | None, Scan]:  # fmt: skip
+    """The data, and the images of no class, in the order of their content."""
+    form = scanned.form if previous is None else previous.form
+    dataset, scanned = by_content(dataset, scanned, geometry, form=form, progress=console.stage("reading pixels"))
+    if other is not None:
+        other, _ = by_content(other, scan(other), geometry, form=form)
+    return dataset, other, scanned
 
 
 def _say(console: Console, decisions: Sequence[Decision]) -> None:
