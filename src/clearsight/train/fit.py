@@ -130,9 +130,7 @@ def fit(
     if test_fraction is not None:
         _require_test(prepared)
     _say(console, left_out)
-    for finding in prepared.audit.findings:
-        if finding.severity == "warning" or finding.code == "source":
-            console.say(f"data: {finding.message}" + (f" -> {finding.fix}" if finding.fix else ""))
+    _say_findings(console, prepared)
     context = TrainContext(
         prepared, recipe, config, device, console, on_epoch, watch, checkpoints, world, began, previous=previous
     )
@@ -193,6 +191,12 @@ def _in_order(
 def _say(console: Console, decisions: Sequence[Decision]) -> None:
     for decision in decisions:
         console.say(f"{decision.what}: {decision.choice} ({decision.why})")
+
+
+def _say_findings(console: Console, prepared: Prepared) -> None:
+    for finding in prepared.audit.findings:
+        if finding.severity == "warning" or finding.code == "source":
+            console.say(f"data: {finding.message}" + (f" -> {finding.fix}" if finding.fix else ""))
 
 
 def _require_test(prepared: Prepared) -> None:
