@@ -89,7 +89,8 @@ class Page:
 
     def commands(self, *programs: str) -> list[str]:
         """Lines of its bash blocks that call one of these programs, without comments."""
-        lines = [line.split("#")[0].strip() for block in self.blocks("bash") for line in block.splitlines()]
+        written = [line for block in self.blocks("bash") for line in block.splitlines()]
+        lines = [re.split(r"(?:^|\s)#", line)[0].strip() for line in written]
         return [line for line in lines if line.startswith(tuple(f"{program} " for program in programs))]
 
     def run(self, names: dict[str, Any], changed: Sequence[tuple[str, str]] = ()) -> dict[str, Any]:

@@ -304,7 +304,9 @@ def test_many_whole_numbers_taken_as_classes_are_reported(noise):
 
 
 def test_evaluate_prints_each_label_and_says_nothing_untrue_of_other_data(labelled, scenes, tmp_path, capsys):
-    images, truth = scenes(40, seed=7)
+    images, truth = scenes(50, seed=7)
+    shown = images.any((1, 2))  # empty scenes are the same in the training data
+    images, truth = images[shown][:40], truth[shown][:40]
     np.savez(tmp_path / "others.npz", images=images, labels=truth)
     assert main(["evaluate", str(labelled.folder), str(tmp_path / "others.npz")]) == 0
     text = capsys.readouterr().out

@@ -50,7 +50,7 @@ def test_a_healthy_run_is_left_alone(few, tmp_path):
 
 def test_what_learned_nothing_is_not_called_healthy(few, tmp_path):
     """Labels in random order, in too few steps for the doctor to say that they are."""
-    labels = np.random.default_rng(0).permutation(few[1])
+    labels = np.random.default_rng(1).permutation(few[1])
     run = cs.fit(few[0], labels, model="resnet8", epochs=12, out=tmp_path / "run")
     assert run.diagnosis.facts["steps"] < 50
     (fault,) = (v for v in run.diagnosis.verdicts if v.severity == "fault")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import unicodedata
 from pathlib import Path
 
 import numpy as np
@@ -215,8 +216,21 @@ def test_what_a_name_may_mean_twice_is_missing(root):
         Image.new("L", (4, 4)).save(root / name)
     with pytest.raises(DataError, match=r"1 of 2 images listed in .* cannot be found"):
         read(table(root, "image_path,label\na.png,x\ntwice,y\n"))
-    with pytest.raises(DataError, match=r"lists 1 of 2 images as URLs; found https://example.org/1.png"):
-        read(table(root, "image_path,label\na.png,x\nhttps://example.org/1.png,y\n"))
+    with pytest.raises(DataError, match=r"1 of 1 image listed in .* cannot be downloaded; found http://127.0.0.1:9/1"):
+        read(table(root, "image_path,label\na.png,x\nhttp://127.0.0.1:9/1.png,y\n"))
+
+
+@pytest.mark.parametrize("form", ["NFC", "NFD"])
+def test_names_in_another_unicode_form_are_found(root, form):
+    """macOS decomposes letters in the names of files, tables mostly do not."""
+    other = {"NFC": "NFD", "NFD": "NFC"}[form]
+    (root / unicodedata.normalize(form, "Kätzchen")).mkdir()
+    for name in ("é.png", "ü.png"):
+        Image.new("L", (4, 4)).save(root / unicodedata.normalize(form, f"Kätzchen/{name}"))
+    rows = unicodedata.normalize(other, "image_path,label\nKätzchen/é.png,x\nKätzchen/ü.png,y\n")
+    found = read(table(root, rows))
+    assert all(path.is_file() for path in found.source.paths)
+    assert "2 images found under a different spelling" in found.notes[-1]
 
 
 def test_jsonl(root):

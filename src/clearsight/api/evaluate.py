@@ -117,7 +117,7 @@ def _of_averages(held: HeldOut, mean: Averages, columns: Mapping[str, NDArray[np
 
 def _picture(held: HeldOut, card: Card) -> Thumbnail:
     """A small image of a mistake, under the model's own map if it has one."""
-    place, predictor = int(np.searchsorted(held.rows, card.index)), held.predictor
+    place, predictor = int(np.flatnonzero(held.rows == card.index)[0]), held.predictor
     pixels = held.images[place : place + 1][0]
     mapped = under_map(predictor.network, pixels) if card.mapped else None
     header = None

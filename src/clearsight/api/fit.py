@@ -18,7 +18,9 @@ from clearsight.api.run import Run
 from clearsight.bundle import versions
 from clearsight.console import Console, usual_console
 from clearsight.data.audit import Finding
+from clearsight.data.content_order import listed_positions
 from clearsight.data.dataset import Dataset
+from clearsight.data.prepare import VALIDATION_AS_TEST
 from clearsight.data.split_record import targets_digest
 from clearsight.data.temporary import TemporaryFolder
 from clearsight.diagnosis import Diagnosis, Vitals, diagnose
@@ -206,8 +208,10 @@ def _written(
         compared = None if begun is None else _compared(begun, fitted, output, console)
         assert test.panel is not None
         checked = {} if ood is None else {"ood_check": ood.summary()}
+        as_test = [f for f in fitted.prepared.audit.findings if f.code == VALIDATION_AS_TEST]
         metrics = {
             "test": {**test.summary(), **checked},
+            **({"tested_on": "val"} if as_test else {}),
             "panel": test.panel.to_dict(),
             "val": val.summary(),
             "train": _on_training_images(predictor, fitted, config.run.seed).summary(),
@@ -233,10 +237,12 @@ def _written(
         bundle.save(folder / "model")
         write_json(folder / "metrics.json", metrics)
         shutil.rmtree(folder / "checkpoints", ignore_errors=True)  # the run is whole; its weights are in model/
-    world.broadcast(test)  # the others may read the run now
+    places = listed_positions(fitted.prepared.dataset)
+    world.broadcast(test.renumbered(places))  # the others may read the run now
     issues = fitted.label_issues
     if issues is not None:
-        issues = replace(issues, pictures=_pictures(fitted, issue_cards(issues).cards))
+        issues = replace(issues, pictures=_pictures(fitted, issue_cards(issues).cards)).renumbered(places)
+    shown = replace(test, pictures=_pictures(fitted, cards_of(test.report(fitted.bundle.thing).sections)))
     return Run(
         folder,
         Predictor(bundle, device=predictor.device),
@@ -244,7 +250,7 @@ def _written(
         folder / "report.html",
         diagnosis,
         issues,
-        replace(test, pictures=_pictures(fitted, cards_of(test.report(fitted.bundle.thing).sections))),
+        shown.renumbered(places),
         temporary,
         compared,
     )

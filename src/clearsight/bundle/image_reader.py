@@ -10,10 +10,11 @@ from numpy.typing import NDArray
 
 from clearsight.data.cache import threaded
 from clearsight.data.decode import decode
-from clearsight.data.inputs import ImageInputs, as_images, fits
+from clearsight.data.inputs import ImageInputs, fits
 from clearsight.data.loader import to_float
 from clearsight.data.pixels import MAX_PIXELS, Pixels
 from clearsight.data.sound import check_length, is_sound
+from clearsight.data.sources.contained import as_inputs
 from clearsight.errors import ImageError
 from clearsight.models.execution import BATCH
 
@@ -37,7 +38,8 @@ class ImageReader:
         return self.bundle.form.channels, self.bundle.geometry.height, self.bundle.geometry.width
 
     def inputs(self, images: Images, count: int | None = None) -> ImageInputs:
-        """Images in any form as one object with names; `clearsight.data.inputs` lists the forms.
+        """Images in any form as one object with names; `data.inputs` and `data.sources.contained` list the
+        forms.
 
         An iterator is read to its end, so call this once and pass the result on.
 
@@ -48,7 +50,7 @@ class ImageReader:
         Returns:
             The images.
         """
-        return as_images(images, count=count, shape=self.shape)
+        return as_inputs(images, count=count, shape=self.shape)
 
     def names(self, images: Images) -> list[str]:
         """Names of the images.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import ast
 from collections.abc import Callable, Mapping
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from clearsight.arguments import flag
 from clearsight.errors import ConfigError
@@ -16,6 +16,9 @@ from clearsight.train.config import (
     options_by_name,
 )
 from clearsight.train.option_field import Choices, choices_of, option_fields, value_type
+
+if TYPE_CHECKING:
+    from clearsight.data.inputs import ImageInputs
 
 Number = TypeVar("Number", int, float)
 
@@ -161,7 +164,20 @@ def print_json(content: Any) -> None:
 
 
 def image_files(words: list[str]) -> list[str]:
-    """Every image meant: files as they are, folders by their images, patterns by the files that match."""
-    from clearsight.data.files import image_files as files_of
+    """Every image meant: files as they are, folders and archives by their images, patterns by the files that match,
+    URLs as downloaded.
+    """
+    from clearsight.data.sources.contained import paths_in
 
-    return [file for word in words for file in files_of(word)]
+    return [file for word in words for file in paths_in(word)]
+
+
+def image_inputs(words: list[str]) -> ImageInputs:
+    """The same as images with names; those in Parquet files and shards too."""
+    from clearsight.data.inputs import ImageInputs
+    from clearsight.data.sources.contained import as_inputs
+
+    found = [as_inputs(word) for word in words]
+    return ImageInputs(
+        [item for one in found for item in one.items], tuple(name for one in found for name in one.names)
+    )

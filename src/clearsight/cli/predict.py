@@ -6,8 +6,8 @@ gives an interval for each. An anomaly model predicts whether the image is an an
 An out-of-distribution image is shown as "unknown", with the nearest class.
 
 RUN is a folder written by `clearsight train`, or the name of a network with published ImageNet weights, such as
-efficientnet_lite0. IMAGE is an image file, a WAV file for a model that was trained on sounds, or a folder of such
-files.
+efficientnet_lite0. IMAGE is an image file, a WAV file for a model that was trained on sounds, a folder or archive of
+such files, a Parquet file, WebDataset's shards, or the URL of any of these.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import sys
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from clearsight.cli.options import image_files, print_json
+from clearsight.cli.options import image_inputs, print_json
 from clearsight.console import terminal
 from clearsight.errors import ConfigError, ImageError
 
@@ -30,7 +30,9 @@ OPTIONS = ("top", "coverage", "sets", "by_class", "group", "back_off")
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("run", metavar="RUN", help="folder of a trained model")
-    parser.add_argument("images", metavar="IMAGE", nargs="+", help="image or WAV files, or folders of them")
+    parser.add_argument(
+        "images", metavar="IMAGE", nargs="+", help="image or WAV files, folders or archives of them, or URLs"
+    )
     parser.add_argument(
         "--top", type=int, metavar="N", help="number of classes or labels to show per image (default: 3)"
     )
@@ -75,7 +77,7 @@ def run(arguments: argparse.Namespace) -> int:
     top = 3 if arguments.top is None else arguments.top
     if top < 1:
         raise ConfigError(f"--top must be 1 or more, not {top}")
-    paths = image_files(arguments.images)
+    inputs = image_inputs(arguments.images)
     with terminal() as console:
         from clearsight.calibration.prediction_sets import Method
         from clearsight.runs.load import load_predictor
@@ -85,7 +87,7 @@ def run(arguments: argparse.Namespace) -> int:
         task = predictor.bundle.task
         given = ["--" + name.replace("_", "-") for name in OPTIONS if getattr(arguments, name) is not None]
         check_effect(given, task.predict_options, task.name)
-        advance = console.stage("predicting") if len(paths) > 16 else None
+        advance = console.stage("predicting") if len(inputs) > 16 else None
         predictions: list[Any] = []
         coverage = COVERAGE if arguments.coverage is None else arguments.coverage
         sets: Method = arguments.sets or "lac"
@@ -100,15 +102,15 @@ def run(arguments: argparse.Namespace) -> int:
         failed: dict[str, str] = {}
         try:
             average = _averaged(arguments.images, predictor, given) if arguments.average else None
-            predictions = average or predictor.predict(paths, advance, **options)
+            predictions = average or predictor.predict(inputs, advance, **options)
         except ImageError:  # at least one is unreadable: say which, answer for the others
             if arguments.average:
                 raise
-            for path in paths:
+            for i, name in enumerate(inputs.names):
                 try:
-                    predictions += predictor.predict(path, **options)
+                    predictions += predictor.predict(inputs.at(i), **options)
                 except ImageError as error:
-                    failed[path] = str(error)
+                    failed[name] = str(error)
         for note in task.set_notes(PredictOptions(**options)) if sets_asked else ():
             console.say(f"prediction sets: {note}")
     if arguments.json:
@@ -126,4 +128,4 @@ def _averaged(images: list[str], predictor: Predictor, given: list[str]) -> list
     """A prediction for each argument, from the mean output of its files."""
     if given:
         raise ConfigError(f"--average cannot be combined with {', '.join(given)}", fix="drop one or the other")
-    return [predictor.predict_average(image_files([one]), one) for one in images]
+    return [predictor.predict_average(image_inputs([one]), one) for one in images]

@@ -1,7 +1,9 @@
 """Train a classifier on labelled images, evaluate it once on the test split, and write the run to a folder.
 
-DATA is a folder (photos/CLASS/image, or photos/train/CLASS/image with val or test next to it), a .csv, .jsonl or .npz
-file, or a built-in data set: digits, mnist, fashion-mnist, cifar10 or elpv.
+DATA is a folder (photos/CLASS/image, or photos/train/CLASS/image with val or test next to it), an archive of one (.zip,
+.tar), a .csv, .jsonl, .json, .npz, .parquet or .arrow file, WebDataset's shards ('train-{000..009}.tar'), a URL of any
+of these, or a built-in data set: digits, mnist, fashion-mnist, cifar10 or elpv. Where data can be read in several ways,
+DATA#label=COLUMN, DATA#image=COLUMN and DATA#format=FORMAT select one.
 
 A table of boxes (image,xmin,ymin,xmax,ymax,label) or a COCO .json file trains a detector for `locate`, from crops of
 the boxes and of the background.
@@ -83,7 +85,7 @@ def run(arguments: argparse.Namespace) -> None:
         print(f"\n{verdict.severity}: {verdict.words}\n  fix: {verdict.fix}{command}")
     panel = finished.panel
     print(
-        f"\n{task.evaluation.headline(finished.metrics['test'], thing, NEW)}\n"
+        f"\n{task.evaluation.headline(finished.metrics['test'], thing, NEW)}\n{_tested_on(finished)}"
         + (f"\n{panel.text()}\n\n" if panel else "")
         + (f"{finished.compared.text()}\n\n" if finished.compared else "")
         + f"trained in {finished.seconds:.0f} s\n{_label_issues(finished, thing)}"
@@ -91,6 +93,16 @@ def run(arguments: argparse.Namespace) -> None:
         f"  model    {folder}\n"
         f"  next     {_program()} {'locate' if 'detection' in bundle.data else 'predict'} {shlex.quote(folder)} "
         f"{thing.upper()}"
+    )
+
+
+def _tested_on(finished: Run) -> str:
+    """A line where the test images are the data's own validation split."""
+    if finished.metrics.get("tested_on") != "val":
+        return ""
+    return (
+        "warning: the test images are the val split of the data, which has no test split; if models or options were "
+        "chosen on it, the scores are too optimistic\n"
     )
 
 

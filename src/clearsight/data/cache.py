@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import hashlib
 import os
 import re
 import shutil
@@ -117,6 +118,13 @@ def entry(kind: str, key: str, build: Callable[[Path], None], expected_bytes: in
     return final
 
 
+def file_key(path: Path, about: str = "") -> str:
+    """Key of an entry made from a file, and from more that is stated; another one when the file is written again."""
+    state = path.resolve().stat()
+    text = f"{path.resolve()}\n{state.st_size}\n{state.st_mtime_ns}\n{about}"
+    return hashlib.blake2b(text.encode("utf-8", "surrogateescape"), digest_size=16).hexdigest()
+
+
 @dataclass(frozen=True)
 class Entry:
     """An entry of the cache: its folder, its size in bytes, and when it was used last, in seconds since 1970."""
@@ -136,13 +144,15 @@ def entries() -> list[Entry]:
     for tag in cache_root().glob("*/CACHEDIR.TAG"):
         for folder in tag.parent.iterdir():
             named = re.fullmatch(r"[0-9a-f]{16,64}(\..+\.partial)?", folder.name)
-            with contextlib.suppress(OSError):  # another process may be removing it
+            with contextlib.suppress(OSError, ValueError):  # another process may be removing it
                 if not named or folder.is_symlink() or not folder.is_dir():
                     continue
                 facts = [f.stat() for f in folder.iterdir()]
                 used = folder.stat().st_mtime
                 if not named[1]:
-                    found.append(Entry(folder, sum(f.st_size for f in facts), used))
+                    below = folder / "size"  # bytes of the files in folders of the entry
+                    size = int(below.read_text()) if below.is_file() else 0
+                    found.append(Entry(folder, size + sum(f.st_size for f in facts), used))
                 elif max([used, *(f.st_mtime for f in facts)]) < time.time() - ABANDONED:
                     shutil.rmtree(folder, ignore_errors=True)
     return sorted(found, key=lambda one: one.used)

@@ -67,10 +67,11 @@ class Source(Protocol):
 
 @dataclass(frozen=True)
 class Files:
-    """Images in files."""
+    """Images in files. called: their names, where these are not their paths."""
 
     paths: tuple[Path, ...]
     root: Path | None = None
+    called: tuple[str, ...] | None = None
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -84,6 +85,8 @@ class Files:
         Returns:
             Its path below the folder of the data set.
         """
+        if self.called is not None:
+            return printable(self.called[i])
         path = self.paths[i]
         if self.root is not None and path.is_relative_to(self.root):
             path = path.relative_to(self.root)
@@ -120,10 +123,10 @@ class Files:
             content = read_bytes(self.paths[i])
         except ImageError as error:
             if expected:  # it could be read a moment ago
-                raise _changed(self.name(i), error.found) from error
+                raise changed(self.name(i), error.found) from error
             raise
         if expected and digest(content) != expected:
-            raise _changed(self.name(i), "different content")
+            raise changed(self.name(i), "different content")
         return decode(content, self.name(i), form, geometry)
 
 
@@ -262,7 +265,8 @@ class Dataset:
     soft labels (N, K) whose rows sum to 1; None if labels suffice. origin: how the user named the data, so that it can
     be found again. added_to: the same for images that those of `origin` were added to. known_part (N,): the part of
     each image in the run that training continues ("train", "val", "test", "unused"), "" for a new image; None if no run
-    is continued.
+    is continued. contents (N,): digests of the pixels whose order the images are in (`data.content_order`); None for
+    images in the order of their source.
     """
 
     name: str
@@ -282,6 +286,7 @@ class Dataset:
     added_to: tuple[str, ...] = ()
     known_part: NDArray[np.str_] | None = None
     boxed: BoxedImages | None = None
+    contents: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
         if not self.names:
@@ -330,6 +335,7 @@ class Dataset:
             self, source=source, labels=self.labels[chosen], given=self.given[chosen], groups=of(self.groups),
             weights=of(self.weights), values=of(self.values), known_part=of(self.known_part),
             metadata={name: column[chosen] for name, column in self.metadata.items()},
+            contents=None if self.contents is None else tuple(self.contents[i] for i in chosen.tolist()),
         )  # fmt: skip
 
     @cached_property
@@ -385,7 +391,16 @@ def printable(text: str) -> str:
     return text.encode("utf-8", "backslashreplace").decode()
 
 
-def _changed(name: str, found: object) -> DataError:
+def changed(name: str, found: object) -> DataError:
+    """The error for an image that is not what it was when the data set was inspected.
+
+    Args:
+        name: of the image.
+        found: what is there now.
+
+    Returns:
+        The error, to be raised.
+    """
     return DataError(
         f"{name} changed while the data set was being read",
         found=found,

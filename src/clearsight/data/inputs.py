@@ -40,6 +40,7 @@ from clearsight.data.dataset import Files, printable
 from clearsight.data.decode import decode, read_header
 from clearsight.data.files import image_files, local_path
 from clearsight.data.geometry import Geometry
+from clearsight.data.packed import PackedImage
 from clearsight.data.pixels import (
     Header,
     PixelFormat,
@@ -109,6 +110,17 @@ class ImageInputs:
             raise DataError("exactly one image is needed", found=f"{len(self):,} images", fix="pass a single image")
         return self
 
+    def at(self, i: int) -> ImageInputs:
+        """One of the images of a list, under its name.
+
+        Args:
+            i: position of the image.
+
+        Returns:
+            Inputs of one image.
+        """
+        return ImageInputs([self.items[i]], (self.names[i],))
+
     def ready(self, shape: Shape, form: PixelFormat) -> NDArray[Any] | PixelView | None:
         """The images in one array, if they need no decoding.
 
@@ -143,6 +155,8 @@ class ImageInputs:
                 raise _unread(item, error) from error
         if isinstance(item, Image.Image):
             return opened_content(item)
+        if isinstance(item, PackedImage):
+            return item.content()
         return item if isinstance(item, bytes) else None
 
     def inspect(self, i: int) -> tuple[str, Header, int]:
@@ -305,6 +319,8 @@ def _item(one: Any, name: str) -> tuple[Any, str]:
     """One image of a list as `ImageInputs` keeps it, and its name."""
     if isinstance(one, str | os.PathLike):
         return one, printable(os.fsdecode(one))
+    if isinstance(one, PackedImage):
+        return one, one.name
     if isinstance(one, Image.Image):
         file = getattr(one, "filename", "")
         return one, printable(os.fsdecode(file)) if file and isinstance(file, str | os.PathLike) else name

@@ -9,7 +9,7 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from clearsight.data.audit import Audit, audit, duplicate_groups
+from clearsight.data.audit import Audit, Finding, audit, duplicate_groups
 from clearsight.data.cache import Progress
 from clearsight.data.cached_pixels import CachedPixels, cached_pixels
 from clearsight.data.continued_split import assign_added
@@ -19,6 +19,9 @@ from clearsight.data.pixels import PixelFormat
 from clearsight.data.scan import Scan
 from clearsight.data.splits import Split, assign
 from clearsight.wording import count
+
+VALIDATION_AS_TEST = "validation-as-test"
+"""Code of the finding that the validation split of the data is the test split."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +80,7 @@ def prepare(
         dataset.classes,
         usable=usable & learnable,
         groups=dataset.groups,
-        duplicates=duplicate_groups(scanned),
+        duplicates=_copies(dataset, scanned),
         seed=seed,
         test_fraction=test_fraction,
         folds=folds,
@@ -91,8 +94,33 @@ def prepare(
     examined = audit(dataset, scanned, pixels, split, set_aside)  # which names the images on both sides of the split
     split = _without_known(split, pixels)
     counts = {**examined.counts, "test": {"images": len(split.test)}}
-    examined = replace(examined, counts=counts, split_rule=split.rule)
+    findings = (*_validation_as_test(dataset, split), *examined.findings)
+    examined = replace(examined, counts=counts, split_rule=split.rule, findings=findings)
     return Prepared(dataset, scanned, form, geometry, pixels, split, examined)
+
+
+def _validation_as_test(dataset: Dataset, split: Split) -> tuple[Finding, ...]:
+    """A warning where the data states a validation split and no test split, so that the former is tested on."""
+    if "val" not in dataset.splits_given or "test" in dataset.splits_given:
+        return ()
+    return (
+        Finding(
+            VALIDATION_AS_TEST, "warning",
+            f"the data has no test split: its val split ({count(len(split.test), 'image')}) is used as the test split, "
+            "and a validation split is taken from train",
+            "if models or options were chosen on the val split, its scores are too optimistic: add a test split",
+        ),
+    )  # fmt: skip
+
+
+def _copies(dataset: Dataset, scanned: Scan) -> NDArray[np.int64]:
+    """Numbers (N,), equal for images of the same pixels where these are compared, else for equal files."""
+    if dataset.contents is None:
+        return duplicate_groups(scanned)
+    numbers: NDArray[np.int64] = np.unique(np.array(dataset.contents), return_inverse=True)[1].astype(np.int64)
+    failed = np.flatnonzero([not content for content in dataset.contents])
+    numbers[failed] = len(numbers) + np.arange(len(failed))
+    return numbers
 
 
 def _without_known(split: Split, pixels: CachedPixels) -> Split:

@@ -24,6 +24,21 @@ class Scan:
     bytes: NDArray[np.int64]
     failed: dict[int, str]
 
+    def rows(self, chosen: NDArray[np.int64]) -> Scan:
+        """The facts of some of the images.
+
+        Args:
+            chosen: their positions (n,).
+
+        Returns:
+            A new scan, in which the images have the positions 0 to n - 1.
+        """
+        old = chosen.tolist()
+        return Scan(
+            tuple(self.digests[i] for i in old), tuple(self.headers[i] for i in old), self.bytes[chosen],
+            {new: self.failed[i] for new, i in enumerate(old) if i in self.failed},
+        )  # fmt: skip
+
     @property
     def form(self) -> PixelFormat:
         """The pixel format that holds every readable image without loss."""

@@ -20,7 +20,9 @@ from numpy.typing import NDArray
 
 from clearsight.bundle import Bundle, versions
 from clearsight.console import Console, Silent
+from clearsight.data.content_order import by_content
 from clearsight.data.dataset import Dataset
+from clearsight.data.geometry import Geometry
 from clearsight.data.prepare import prepare
 from clearsight.data.sample import sampled
 from clearsight.data.scan import Scan, scan
@@ -82,6 +84,10 @@ def default_candidates(short_side: int) -> tuple[Candidate, ...]:
         Candidate("fine-tuned", {"model": DEFAULT_BACKBONE, "freeze": "lower", "epochs": 3, **deep}),
     ]
     return (*classical, *scratch, *features, *transfer)
+
+
+ORDER_SIDE = 64
+"""Side in pixels at which images are compared to put them in order."""
 
 
 @dataclass(frozen=True)
@@ -176,6 +182,8 @@ def rank_models(
     if images is not None:
         dataset = sampled(dataset, images, config.run.seed)
     scanned = scan(dataset, console.stage("inspecting the files"))
+    order = Geometry(ORDER_SIDE, ORDER_SIDE)  # the same for all candidates, so that their splits are the same
+    dataset, scanned = by_content(dataset, scanned, order, progress=console.stage("reading pixels"))
     chosen = _candidates(candidates, scanned)
     folder = _folder(config, dataset, [candidate.name for candidate in chosen], images)
     done: dict[str, dict[str, Any]] = {}

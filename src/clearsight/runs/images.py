@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from clearsight.bundle import Bundle
 from clearsight.console import Console, Silent
 from clearsight.data.cached_pixels import CachedPixels, PixelView, cached_pixels
+from clearsight.data.content_order import by_content
 from clearsight.data.dataset import Dataset, Listing
 from clearsight.data.joined import Joined, joined, some_of
 from clearsight.data.prepare import prepare
@@ -124,8 +125,8 @@ def held_out(
     scored = usable & stated
     if not include_training:
         scored &= ~trained & ~validated
-    rows = np.flatnonzero(scored)
     found = known.pixels.contents
+    rows = np.array(sorted(np.flatnonzero(scored).tolist(), key=lambda i: (found[i], i)), np.int64)  # as in training
     record = known.record
     missing = 0
     if data is None and record is not None:
@@ -229,12 +230,16 @@ def _rebuilt(
         return None
     options = run_options(folder)
     chosen = {key: options[key] for key in ("seed", "test_fraction", "folds") if key in options}
-    try:
-        prepared = prepare(dataset, scanned, bundle.geometry, **chosen, progress=console.stage("reading pixels"))
-    except DataError:  # what lies there now cannot be split
-        return None
-    record = SplitRecord.of(prepared)
-    return record if bundle.data.get("split") == record.digest else None
+    progress = console.stage("reading pixels")
+    for data, found in ((dataset, scanned), by_content(dataset, scanned, bundle.geometry, progress=progress)):
+        try:
+            prepared = prepare(data, found, bundle.geometry, **chosen, progress=progress)
+        except DataError:  # what lies there now cannot be split
+            continue
+        record = SplitRecord.of(prepared)
+        if bundle.data.get("split") == record.digest:
+            return record
+    return None
 
 
 def seen_by(predictor: Predictor, held: HeldOut, console: Console) -> tuple[PixelView, Mask]:

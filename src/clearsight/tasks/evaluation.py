@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, is_dataclass
+from dataclasses import asdict, dataclass, field, is_dataclass, replace
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -49,6 +49,19 @@ class Evaluation(Result):
     task: ClassVar[str]
     n: int
     mistakes: tuple[Any, ...]
+
+    def renumbered(self, places: NDArray[np.int64]) -> Self:
+        """The same with other positions of the images.
+
+        Args:
+            places: the new position of each image of the data set (N,).
+
+        Returns:
+            A new evaluation.
+        """
+        moved = [replace(m, index=int(places[m.index])) if isinstance(m, Mistake) else m for m in self.mistakes]
+        pictures = {int(places[i]): picture for i, picture in self.pictures.items()}
+        return replace(self, mistakes=tuple(moved), pictures=pictures)
 
     @abstractmethod
     def summary(self) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from clearsight.arguments import flag
 from clearsight.bundle import Bundle
 from clearsight.console import Console, Silent
+from clearsight.data.content_order import by_content
 from clearsight.data.dataset import Dataset
 from clearsight.data.exclusion import other_class
 from clearsight.data.geometry import Geometry, ResizeMode
@@ -119,6 +120,8 @@ def fit(
     scanned = scan(dataset, console.stage("inspecting the files"))
     recipe = plan(config, scanned, dataset.task) if previous is None else checked(previous.recipe, config)
     _check_task(dataset, config, recipe)
+    geometry = first_geometry(recipe, config) if previous is None else previous.geometry
+    dataset, other, scanned = _in_order(dataset, other, scanned, geometry, previous, console)
     trials = Trials(dataset, scanned, config, test_fraction, device, console, previous)
     recipe, geometry, why_so = trials.geometry(recipe)
     decisions = [*recipe.decisions, *(Decision(*note) for note in dataset.task.notes(dataset, config)), *why_so]
@@ -127,9 +130,7 @@ def fit(
     if test_fraction is not None:
         _require_test(prepared)
     _say(console, left_out)
-    for finding in prepared.audit.findings:
-        if finding.severity == "warning" or finding.code == "source":
-            console.say(f"data: {finding.message}" + (f" -> {finding.fix}" if finding.fix else ""))
+    _say_findings(console, prepared)
     context = TrainContext(
         prepared, recipe, config, device, console, on_epoch, watch, checkpoints, world, began, previous=previous
     )
@@ -169,9 +170,33 @@ def fit(
     )
 
 
+def first_geometry(recipe: Recipe, config: TrainConfig) -> Geometry:
+    """The geometry that is used, or the first that is tried."""
+    mode = config.data.resize_mode
+    return Geometry(recipe.img_size, recipe.img_size, "squash" if mode == "auto" else cast(ResizeMode, mode))
+
+
+def _in_order(
+    dataset: Dataset, other: Dataset | None, scanned: Scan, geometry: Geometry, previous: Previous | None,
+    console: Console,
+) -> tuple[Dataset, Dataset | None, Scan]:  # fmt: skip
+    """The data, and the images of no class, in the order of their content."""
+    form = scanned.form if previous is None else previous.form
+    dataset, scanned = by_content(dataset, scanned, geometry, form=form, progress=console.stage("reading pixels"))
+    if other is not None:
+        other, _ = by_content(other, scan(other), geometry, form=form)
+    return dataset, other, scanned
+
+
 def _say(console: Console, decisions: Sequence[Decision]) -> None:
     for decision in decisions:
         console.say(f"{decision.what}: {decision.choice} ({decision.why})")
+
+
+def _say_findings(console: Console, prepared: Prepared) -> None:
+    for finding in prepared.audit.findings:
+        if finding.severity == "warning" or finding.code == "source":
+            console.say(f"data: {finding.message}" + (f" -> {finding.fix}" if finding.fix else ""))
 
 
 def _require_test(prepared: Prepared) -> None:
@@ -275,7 +300,7 @@ class Trials:
         side, mode = recipe.img_size, self.config.data.resize_mode
         decisions = []
         if mode != "auto":
-            geometry = Geometry(side, side, cast(ResizeMode, mode))
+            geometry = first_geometry(recipe, self.config)
         elif self.scanned.all_square:
             geometry = Geometry(side, side)
             decisions.append(

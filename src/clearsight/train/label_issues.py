@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -86,6 +86,24 @@ class LabelIssues(Result):
     labels: NDArray[np.int64] | None = field(default=None, repr=False)
     probabilities: NDArray[np.float64] | None = field(default=None, repr=False)
     pictures: Mapping[int, NDArray[np.uint8]] = field(default_factory=dict)
+
+    def renumbered(self, places: NDArray[np.int64]) -> LabelIssues:
+        """The same with other positions of the images.
+
+        Args:
+            places: the new position of each image of the data set (N,).
+
+        Returns:
+            New label issues.
+        """
+        return replace(
+            self, rows=places[self.rows], found=tuple(replace(one, index=int(places[one.index])) for one in self.found),
+            conflicts=tuple(
+                replace(one, indices=(int(places[one.indices[0]]), int(places[one.indices[1]])))
+                for one in self.conflicts
+            ),
+            pictures={int(places[i]): picture for i, picture in self.pictures.items()},
+        )  # fmt: skip
 
     def summary(self) -> str:
         """How many images were examined, how many labels may be wrong, and how many of these are expected to be."""

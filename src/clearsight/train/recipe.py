@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from clearsight.console import Console
+from clearsight.data.content_order import by_content
 from clearsight.data.dataset import Dataset, TaskKind
 from clearsight.data.exclusion import without
 from clearsight.data.geometry import Geometry
@@ -319,10 +320,12 @@ def planned(dataset: Dataset, config: TrainConfig, console: Console) -> tuple[Pr
         )
     scanned = scan(dataset, console.stage("inspecting the files"))
     recipe = plan(config, scanned, dataset.task)
+    geometry = Geometry(recipe.img_size, recipe.img_size)
+    dataset, scanned = by_content(dataset, scanned, geometry, progress=console.stage("reading pixels"))
     prepared = prepare(
         dataset,
         scanned,
-        Geometry(recipe.img_size, recipe.img_size),
+        geometry,
         seed=config.run.seed,
         test_fraction=config.data.test_fraction,
         folds=config.data.folds,

@@ -6,7 +6,6 @@ pixel is [0, 0, 1, 1].
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -116,7 +115,8 @@ def read_boxes(rows: BoxRows, name: str, notes: Sequence[str] = ()) -> Listing:
     if not rows.files:
         raise DataError(f"{rows.origin} lists no images", found="0 rows")
     texts = list(dict.fromkeys(rows.files))
-    paths, respelled = located(texts, rows.root, rows.origin)
+    found = located(texts, rows.root, rows.origin)
+    paths, respelled = found.paths, found.notes
     sizes, lost = _sizes(texts, paths, rows)
     number = {text: i for i, text in enumerate(texts)}
     of_image = np.array([number[text] for text in rows.files])
@@ -161,11 +161,28 @@ def read_boxes(rows: BoxRows, name: str, notes: Sequence[str] = ()) -> Listing:
     return Listing(name, crops, given, stated, grouped, tuple(about), tuple(lost), boxed=boxed)
 
 
-def read_coco(path: Path) -> Listing:
+def coco_root(path: Path, content: dict[str, Any]) -> Path:
+    """The folder that the names of a COCO file's images are relative to: its own, or `images` there.
+
+    Args:
+        path: the file.
+        content: what is in it.
+
+    Returns:
+        The folder.
+    """
+    listed = content.get("images")
+    first = listed[0] if isinstance(listed, list) and listed and isinstance(listed[0], dict) else {}
+    root, inner = path.parent, path.parent / "images"
+    return inner if not (root / str(first.get("file_name", ""))).is_file() and inner.is_dir() else root
+
+
+def read_coco(path: Path, content: Any) -> Listing:
     """Images, boxes and masks of a COCO JSON file; images are searched beside the file and in `images` there.
 
     Args:
         path: the file.
+        content: what is in it.
 
     Returns:
         The listing of the crops, as for `read_boxes`.
@@ -174,18 +191,15 @@ def read_coco(path: Path) -> Listing:
         DataError: the file is not COCO's instances, or a box cannot be used.
     """
     try:
-        content = json.loads(path.read_text(encoding="utf-8-sig"))
         images: dict[Any, dict[str, Any]] = {one["id"]: one for one in content["images"]}
         names = {one["id"]: str(one["name"]) for one in content["categories"]}
         objects = [(one["image_id"], one["category_id"], one["bbox"], one) for one in content["annotations"]]
-    except (OSError, ValueError, LookupError, TypeError, RecursionError) as error:
+    except (LookupError, TypeError) as error:
         raise DataError(
             f"{path} cannot be read as COCO annotations", found=f"{type(error).__name__}: {str(error)[:120]}",
             expected="a JSON object with images, annotations (image_id, category_id, bbox) and categories (id, name)",
         ) from error  # fmt: skip
-    root, inner = path.parent, path.parent / "images"
-    first = str(next((one.get("file_name", "") for one in images.values()), ""))
-    rows = BoxRows(str(path.resolve()), inner if not (root / first).is_file() and inner.is_dir() else root)
+    rows = BoxRows(str(path.resolve()), coco_root(path, content))
     for number, one in images.items():
         if not isinstance(one.get("file_name"), str):
             raise DataError(f"image {number} of {path} has no file_name", found=str(one)[:120])

@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from clearsight.data.dataset import Listing
+from clearsight.data.sources.label_studio import is_short, read_tasks, rows_of
+from clearsight.data.sources.selection import Selection
 from clearsight.data.sources.table import read_frame
 from clearsight.errors import DataError
 from clearsight.wording import count
@@ -24,8 +26,21 @@ NUMBER = re.compile(r"[+-]?(\d{1,3}(\.\d{3})+|\d+)?(,\d+)?([eE][+-]?\d+)?")
 """A number with a decimal comma, perhaps with points between thousands."""
 
 
-def read_csv(path: Path) -> Listing:
+def read_csv(path: Path, selection: Selection | None = None, base: str = "") -> Listing:
     """A table with a header, separated by commas, semicolons, tabs or bars; paths are relative to the table's folder.
+
+    selection: columns that the user chose. base: URL of the table's folder; "" for one on this machine.
+    """
+    frame, notes = csv_frame(path)
+    if is_short(list(frame.columns)) and len(frame):
+        return read_tasks(path, rows_of(frame), selection or Selection())
+    return read_frame(
+        frame, root=path.parent, name=path.stem, origin=str(path.resolve()), notes=notes, selection=selection, base=base
+    )
+
+
+def csv_frame(path: Path) -> tuple[pd.DataFrame, tuple[str, ...]]:
+    """The cells of a table, and what to say of how it was read.
 
     Text is UTF-8, or UTF-16 with its mark at the beginning, or else Windows-1252, which a note says. Where fields are
     not separated by commas, numbers may have decimal commas.
@@ -58,7 +73,7 @@ def read_csv(path: Path) -> Listing:
     frame = pd.DataFrame(rows, columns=header, index=numbers, dtype=object)
     if separator != ",":
         notes += _with_points(frame)
-    return read_frame(frame, root=path.parent, name=path.stem, origin=str(path.resolve()), notes=tuple(notes))
+    return frame, tuple(notes)
 
 
 def _decoded(path: Path) -> tuple[str, list[str]]:
@@ -103,8 +118,19 @@ def _with_points(frame: pd.DataFrame) -> list[str]:
     return [f"{count(len(changed), 'column')} read with decimal commas: {', '.join(changed)}"]
 
 
-def read_jsonl(path: Path) -> Listing:
-    """One JSON object a line, with the same keys as a CSV has columns; labels may be lists."""
+def read_jsonl(path: Path, selection: Selection | None = None, base: str = "") -> Listing:
+    """One JSON object a line, with the same keys as a CSV has columns; labels may be lists.
+
+    selection: keys that the user chose. base: as for `read_csv`.
+    """
+    return read_frame(
+        jsonl_frame(path), root=path.parent, name=path.stem, origin=str(path.resolve()), row="line",
+        selection=selection, base=base,
+    )  # fmt: skip
+
+
+def jsonl_frame(path: Path) -> pd.DataFrame:
+    """The objects of a file, one a line, as rows."""
     rows, numbers = [], []
     number = 0
     try:
@@ -123,5 +149,4 @@ def read_jsonl(path: Path) -> Listing:
         raise DataError(f"{path} cannot be read as JSON Lines", found=str(error)[:160]) from error
     import pandas as pd
 
-    frame = pd.DataFrame(rows, index=numbers, dtype=object)
-    return read_frame(frame, root=path.parent, name=path.stem, origin=str(path.resolve()), row="line")
+    return pd.DataFrame(rows, index=numbers, dtype=object)

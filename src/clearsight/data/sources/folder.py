@@ -98,7 +98,7 @@ def read_folder(root: Path, any_classes: AnyClasses | None = None) -> Listing:
         splits = _split_folders(inner)
         found = {p: list_classes(_unwrapped(p)) for p in splits}
         if any(found[p].classes for p, split in splits.items() if split == "train"):
-            return _read_splits(root, inner, splits, found, any_classes is not None)
+            return read_splits(root, inner, splits, found, any_classes is not None)
         if len(splits) == len(_folders(inner)) and any(one.classes for one in found.values()):
             raise DataError(
                 f"{root} contains split folders, but no training images in class folders",
@@ -138,14 +138,14 @@ def _unwrapped(root: Path) -> Path:
             return root
         only = folders[0]
         inner = _folders(only)
-        if (_split_in(only.name) and only.name != root.name) or any(_is_image(p) for p in _visible(only)):
+        if (split_in(only.name) and only.name != root.name) or any(_is_image(p) for p in _visible(only)):
             return root
-        if len(inner) < 2 and not any(_split_in(p.name) for p in inner):
+        if len(inner) < 2 and not any(split_in(p.name) for p in inner):
             return root
         root = only
 
 
-def _split_in(name: str) -> tuple[str, tuple[str, ...]] | None:
+def split_in(name: str) -> tuple[str, tuple[str, ...]] | None:
     """The split that the name of a folder means, and the other words in it; None where it means none, or several."""
     words = [word.lower() for word in re.split(r"[\W_]+|(?<=[a-z])(?=[A-Z0-9])", name) if word]
     found = [word for word in words if word in SPLIT_NAMES]
@@ -158,7 +158,7 @@ def _split_folders(root: Path) -> dict[Path, str]:
     """
     kinds: dict[tuple[str, ...], dict[Path, str]] = {}
     for folder in _folders(root):
-        if meant := _split_in(folder.name):
+        if meant := split_in(folder.name):
             kinds.setdefault(meant[1], {})[folder] = meant[0]
     if () in kinds:
         return kinds[()]
@@ -201,9 +201,10 @@ def _splits_in_classes(root: Path, classes: dict[str, list[Path]]) -> list[tuple
     ]
 
 
-def _read_splits(
+def read_splits(
     root: Path, inner: Path, splits: dict[Path, str], listed: dict[Path, ClassFolders], any_classes: bool
 ) -> Listing:
+    """The class folders of split folders. splits: the split that each folder is of. listed: the classes of each."""
     paths: list[tuple[Path, str, str]] = []
     classes: dict[str, set[str]] = {}
     losses: list[str] = []

@@ -11,15 +11,34 @@ from numpy.typing import NDArray
 
 from clearsight.data.dataset import Listing
 from clearsight.data.sources.arrays import read_pair
+from clearsight.data.sources.selection import Selection
 from clearsight.errors import DataError
 
+PAIRS = (("images", "labels"), ("x", "y"), ("data", "target"))
+SPLITS = (("", ("",)), ("train", ("_train",)), ("val", ("_val", "_valid")), ("test", ("_test",)))
 
-def read_npz(path: Path) -> Listing:
-    """An .npz with images and labels: (images|X|x|x_train..., labels|y|y_train...), and x_test/y_test where given."""
+
+def read_npz(path: Path, selection: Selection | None = None) -> Listing:
+    """An .npz with images and labels: (images|X|x|x_train..., labels|y|y_train...), and x_test/y_test where given; the
+    splits of MedMNIST (train_images, train_labels, ...); or the arrays that the user selects.
+    """
+    selection = selection or Selection()
     try:
         # opened here, as NumPy leaves a broken archive open
         with path.open("rb") as stream, np.load(stream, allow_pickle=False) as archive:
-            arrays = {key.lower(): archive[key] for key in archive.files}
+            names = {key.lower(): key for key in archive.files}
+            pairs = _pairs(path, names, selection)
+            used = [key for _, x, y in pairs for key in (x, y)]
+            arrays = {key: archive[names[key]] for key in used}
+            if not pairs:
+                raise _no_pairs(path, {key: archive[name].shape for key, name in names.items()}, selection)
+            losses = [
+                f"left out the array {key}, which has no labels of its own, with shape {archive[name].shape}"
+                for key, name in names.items()
+                if key not in used and _about_images(key) and archive[name].ndim in (3, 4)
+            ]
+    except DataError:
+        raise
     except Exception as error:  # zipfile, format and pickle faults
         if "Object arrays" in str(error):
             raise DataError(
@@ -28,26 +47,7 @@ def read_npz(path: Path) -> Listing:
             ) from error
         raise DataError(f"{path} cannot be read as .npz", found=str(error)[:120]) from error
 
-    parts: list[tuple[str, Any, Any]] = []
-    for split, suffixes in (
-        ("", ("",)),
-        ("train", ("_train",)),
-        ("val", ("_val", "_valid")),
-        ("test", ("_test",)),
-    ):
-        names = [
-            (x + end, y + end) for end in suffixes for x, y in (("images", "labels"), ("x", "y"), ("data", "target"))
-        ]
-        names += [(f"{split}_images", f"{split}_labels")] if split else []
-        known = next(((x, y) for x, y in names if x in arrays and y in arrays), None)
-        if known:
-            parts.append((split, arrays[known[0]], arrays[known[1]]))
-    if not parts:
-        raise DataError(
-            f"{path} contains no pair of image and label arrays with known names",
-            found=", ".join(arrays) or "nothing",
-            expected="arrays named images and labels, or x_train, y_train, x_test and y_test",
-        )
+    parts: list[tuple[str, Any, Any]] = [(split, arrays[x], arrays[y]) for split, x, y in pairs]
     for split, images, labels in parts:
         if images.ndim not in (3, 4) or labels.ndim not in (1, 2) or labels.shape[:1] != images.shape[:1]:
             raise DataError(
@@ -63,7 +63,51 @@ def read_npz(path: Path) -> Listing:
         )
     whole = read_pair(np.concatenate([p[1] for p in parts]), np.concatenate([_flat(p[2]) for p in parts]))
     given = np.concatenate([np.full(len(p[1]), p[0], dtype="<U5") for p in parts])
-    return replace(whole, name=path.stem, given=given, stated=replace(whole.stated, origin=str(path.resolve())))
+    stated = replace(whole.stated, origin=str(path.resolve()))
+    return replace(whole, name=path.stem, given=given, stated=stated, losses=tuple(losses))
+
+
+def _pairs(path: Path, names: dict[str, str], selection: Selection) -> list[tuple[str, str, str]]:
+    """Split, name of the images and name of the labels of each pair of arrays, in lower case."""
+    if selection.image or selection.label:
+        chosen = [name.lower() for name in (selection.image, selection.label)]
+        if missing := [repr(name) for name in chosen if name not in names]:
+            raise DataError(
+                f"{path} has no array {' or '.join(missing)}", found=", ".join(names) or "nothing",
+                expected="#image=ARRAY&label=ARRAY",
+            )  # fmt: skip
+        return [("", chosen[0], chosen[1])]
+    found = []
+    for split, suffixes in SPLITS:
+        ways = [(x + end, y + end) for end in suffixes for x, y in PAIRS]
+        ways += [(f"{split}_images", f"{split}_labels")] if split else []
+        known = next(((x, y) for x, y in ways if x in names and y in names), None)
+        if known:
+            found.append((split, *known))
+    return found
+
+
+def _about_images(name: str) -> bool:
+    """Whether an array is called as images are."""
+    words = {word for pair in PAIRS for word in pair[:1]}
+    return any(word in words for word in name.split("_"))
+
+
+def _no_pairs(path: Path, shapes: dict[str, tuple[int, ...]], selection: Selection) -> DataError:
+    """The error for arrays whose names do not say what they are, with those that fit each other by their shapes."""
+    fitting = [
+        (x, y)
+        for x, shape in shapes.items()
+        for y, other in shapes.items()
+        if len(shape) in (3, 4) and len(other) in (1, 2) and shape[0] == other[0]
+    ]
+    ways = [f"for {x} with {y}, use {selection.command(str(path), image=x, label=y)}" for x, y in fitting[:4]]
+    return DataError(
+        f"{path} contains no pair of image and label arrays with known names",
+        found=", ".join(f"{name} {shape}" for name, shape in shapes.items()) or "nothing",
+        expected="arrays named images and labels, or x_train, y_train, x_test and y_test",
+        fix="; ".join(ways) or None,
+    )
 
 
 def _flat(labels: NDArray[Any]) -> NDArray[Any]:

@@ -1,24 +1,36 @@
 """One call finds the images of any source: a name, a folder, a table, an archive, arrays. No pixel is decoded.
 
-A folder is recognised by what lies in it (`folder`). A file is recognised by its suffix: .csv and .tsv, .jsonl (one
-object a line), .json (COCO's boxes and masks), .npz (images, labels). `clearsight.tasks.read` reads the labels.
+A folder is recognised by what lies in it: class folders (`folder`), tables next to images (`metadata`), shards. A file
+is recognised by its suffix: .csv and .tsv, .jsonl (one object a line), .json (COCO, Label Studio, a list of objects),
+.npz (images, labels), .parquet and .arrow, data.yaml (YOLO). Archives are extracted and URLs downloaded first, into the
+cache (`places`). `clearsight.tasks.read` reads the labels.
 """
 
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
+from dataclasses import replace
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 from clearsight.data.dataset import Listing
 from clearsight.data.sources.arrays import read_pair
-from clearsight.data.sources.boxes import read_coco
 from clearsight.data.sources.builtin import BUILTIN
 from clearsight.data.sources.delimited import read_csv, read_jsonl
 from clearsight.data.sources.folder import AnyClasses, read_folder
+from clearsight.data.sources.json_data import read_json
+from clearsight.data.sources.metadata import has_images, tables_beside, with_metadata
 from clearsight.data.sources.npz import read_npz
+from clearsight.data.sources.parquet import ENDINGS as PARQUET
+from clearsight.data.sources.parquet import read_parquet, read_shards, shards_in
+from clearsight.data.sources.places import exists, in_archive, is_file, local, naming, opened
+from clearsight.data.sources.remote import downloaded, is_url
+from clearsight.data.sources.selection import Selection, selected
 from clearsight.data.sources.table import read_frame
+from clearsight.data.sources.webdataset import is_tar, labelled_beside, read_webdataset, shards_of, tars_in
+from clearsight.data.sources.yolo import read_yaml
 from clearsight.data.targets import IN_MEMORY
 from clearsight.errors import BundleError, DataError, nearest
 
@@ -31,8 +43,9 @@ def find(data: Any, data_dir: str | Path | None = None, any_classes: AnyClasses 
 
     Args:
         data: a built-in name (digits, mnist, fashion-mnist, cifar10, elpv), alone or after `builtin:`; a folder; a
-            .csv, .tsv, .jsonl, .json or .npz file; a pandas frame with `image_path` and `label`; or a pair (images,
-            labels).
+            .csv, .tsv, .jsonl, .json, .npz, .parquet, .arrow or data.yaml file; an archive, or a path into one; a
+            pattern of WebDataset's shards; a URL of any of these; a pandas frame with `image_path` and `label`; or a
+            pair (images, labels). `#label=COLUMN` and the other selections (`selection`) follow a path or URL.
         data_dir: folder of the files of a built-in name; None for the folder where their package puts them.
         any_classes: how the classes of a folder's splits may differ, as for `read_folder`.
 
@@ -54,35 +67,117 @@ def find(data: Any, data_dir: str | Path | None = None, any_classes: AnyClasses 
         )
     if isinstance(data, str) and data.startswith(PREFIX) and data.removeprefix(PREFIX) in BUILTIN:
         return BUILTIN[data.removeprefix(PREFIX)](Path(data_dir).expanduser() if data_dir else None)
-    path = Path(os.path.expanduser(data))  # noqa: PTH111 - leaves ~unknown as it is, where pathlib raises
-    if not str(data) or not os.path.exists(path):  # noqa: PTH110 - False for names too long, where pathlib raises
-        if str(data) in BUILTIN:
-            return BUILTIN[str(data)](Path(data_dir).expanduser() if data_dir else None)
-        try:
-            siblings = [name for name in os.listdir(path.parent) if not name.startswith(".")]  # noqa: PTH208
-        except (OSError, ValueError):
-            siblings = []
-        close = [f"`{path.parent / name}`" for name in get_close_matches(path.name, siblings, n=3, cutoff=0.6)]
-        raise DataError(
-            f"{data or 'a data set with an empty name'} does not exist",
-            fix=f"did you mean {' or '.join(close)}?" if close else nearest(path.name, BUILTIN),
-        )
-    if data in BUILTIN:
+    place, selection = selected(str(data))
+    path = local(place)
+    if str(data) in BUILTIN and not exists(path):
+        return BUILTIN[str(data)](Path(data_dir).expanduser() if data_dir else None)
+    if isinstance(data, str) and data in BUILTIN:
         raise DataError(
             f"{data} is ambiguous", found=f"a built-in data set and the path `{path.absolute()}`",
             fix=f"write `./{data}` for the local path, or `{PREFIX}{data}` for the built-in data set",
         )  # fmt: skip
+    if (shards := shards_of(place, path)) and not exists(path):
+        return _of_origin(read_webdataset(shards, place, selection), str(data), place, path, selection)
+    here = downloaded(place) if is_url(place) else path
+    if naming(lambda: _is_tar_of_samples(place, here, selection), str(here), place):
+        found, within = here, str(here) if is_url(place) else ""
+    else:
+        found, within = naming(lambda: opened(place, here), str(here), place)
+    if not str(place) or not exists(found):
+        raise _missing(place, path)
+    listing = naming(lambda: _read(found, place, selection, any_classes), within, place)
+    return _of_origin(listing, str(data), place, path, selection, name=_named(place) if within else None)
+
+
+def _of_origin(
+    listing: Listing, data: str, place: str, path: Path, selection: Selection, name: str | None = None
+) -> Listing:
+    """A listing whose origin finds the same data again, from any folder."""
+    plain = place if is_url(place) else str(path.resolve())
+    return replace(listing, name=name or listing.name, stated=replace(listing.stated, origin=selection.of(plain)))
+
+
+def _read(path: Path, place: str, selection: Selection, any_classes: AnyClasses | None) -> Listing:
+    """The images of a folder or file on this machine."""
     if path.is_dir():
-        return read_folder(path, any_classes)
-    readers = {".csv": read_csv, ".tsv": read_csv, ".jsonl": read_jsonl, ".json": read_coco, ".npz": read_npz}
+        return _read_directory(path, selection, any_classes)
+    base = place.rpartition("/")[0] if is_url(place) else ""
+    readers: dict[str, Callable[[], Listing]] = {
+        ".csv": lambda: read_csv(path, selection, base), ".tsv": lambda: read_csv(path, selection, base),
+        ".jsonl": lambda: read_jsonl(path, selection, base), ".json": lambda: read_json(path, selection, base),
+        ".npz": lambda: read_npz(path, selection), ".yaml": lambda: read_yaml(path), ".yml": lambda: read_yaml(path),
+        **dict.fromkeys(PARQUET, lambda: read_parquet(path, selection)),
+    }  # fmt: skip
+    if is_tar(path):
+        return read_webdataset([path], str(path.resolve()), selection)
     if path.suffix.lower() not in readers:
         raise DataError(
             f"{path} cannot be read as a data set",
             found=f"a file with the suffix {path.suffix}" if path.suffix else "a file without a suffix",
-            expected="a folder of images, or a .csv, .tsv, .jsonl, .json (COCO) or .npz file",
+            expected="a folder of images, an archive of one (.zip, .tar), or a .csv, .tsv, .jsonl, .json, .npz, "
+            ".parquet, .arrow or data.yaml file",
             fix="to predict a single image, use `clearsight predict RUN IMAGE`",
         )
-    return readers[path.suffix.lower()](path)
+    return readers[path.suffix.lower()]()
+
+
+def _read_directory(path: Path, selection: Selection, any_classes: AnyClasses | None) -> Listing:
+    """The images of a folder, recognised by what lies in it."""
+
+    def from_folders() -> Listing:
+        return read_folder(path, any_classes)
+
+    try:
+        tables, surely = tables_beside(path)
+        if not selection.format and not tables and not has_images(path):
+            if shards := tars_in(path):
+                return read_webdataset(shards, str(path.resolve()), selection)
+            if shards := shards_in(path):
+                return read_shards(path, shards, selection)
+    except OSError as error:
+        raise DataError(f"{error.filename or path} cannot be listed", found=error.strerror) from error
+    if selection.format == "webdataset":
+        return read_webdataset(tars_in(path), str(path.resolve()), selection)
+    if not tables:
+        return from_folders()
+    return with_metadata(path, tables, surely, selection, from_folders)
+
+
+def _is_tar_of_samples(place: str, path: Path, selection: Selection) -> bool:
+    """Whether an archive is one of WebDataset's, to be read without extracting it. DataError where it may be one, or
+    an archive of class folders.
+    """
+    if not is_file(path) or not is_tar(path) or selection.format == "folder":
+        return False
+    if selection.format == "webdataset":
+        return True
+    beside, in_folders = labelled_beside(path)
+    if beside and in_folders:
+        raise DataError(
+            f"the archive {place} can be read in two ways", found="files of labels next to images in several folders",
+            fix=f"for the files of labels, use {selection.command(place, format='webdataset')}; for the folders as "
+            f"classes, use {selection.command(place, format='folder')}",
+        )  # fmt: skip
+    return beside
+
+
+def _missing(place: str, path: Path) -> DataError:
+    """The error for a path at which there is nothing, with names that are close to it."""
+    try:
+        siblings = [name for name in os.listdir(path.parent) if not name.startswith(".")]  # noqa: PTH208
+    except (OSError, ValueError):
+        siblings = []
+    close = [f"`{path.parent / name}`" for name in get_close_matches(path.name, siblings, n=3, cutoff=0.6)]
+    return DataError(
+        f"{place or 'a data set with an empty name'} does not exist",
+        fix=f"did you mean {' or '.join(close)}?" if close else nearest(path.name, BUILTIN),
+    )
+
+
+def _named(place: str) -> str:
+    """The name of a data set that is in the cache: that of the archive or URL, without its ending."""
+    last = place.rstrip("/").rpartition("/")[2]
+    return last.partition(".")[0] or last or "data"
 
 
 ELSEWHERE = ("dev", "net", "proc", "sys")
@@ -120,7 +215,7 @@ def recorded_place(origin: object, what: str) -> str:
         named = shared or _elsewhere(
             Path(os.path.normpath(path.absolute()))
         )  # before anything is mounted by a look at it
-        named = named or _elsewhere(path := path.resolve(strict=True))
+        named = named or _elsewhere(path := _file_of(origin).resolve(strict=True))
         if named or not (path.is_dir() or path.is_file()):  # not a pipe, a socket or a device
             raise BundleError(
                 f"the location recorded for {what} cannot be used", found=repr(origin)[:200],
@@ -129,6 +224,20 @@ def recorded_place(origin: object, what: str) -> str:
     except (OSError, RuntimeError):
         raise gone from None
     return origin
+
+
+def _file_of(origin: str) -> Path:
+    """The file or folder of a record that also says what is selected there, or leads into an archive, or is a pattern
+    of shards.
+    """
+    try:
+        path = Path(selected(origin)[0])
+        if exists(path):
+            return path
+        leads, shards = in_archive(path), shards_of(str(path), path)
+    except DataError:
+        return Path(origin)
+    return leads[0] if leads else shards[0] if shards else path
 
 
 def _elsewhere(path: Path) -> bool:

@@ -1,37 +1,119 @@
 """The files that a table names, as tables do: relative or absolute, with the separators of another system, in another
-case, without their suffix, or as addresses of this machine.
+case, without their suffix, or as URLs, whose files are downloaded once.
 """
 
 from __future__ import annotations
 
 import os
-import re
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
+from urllib.parse import quote
 
+from clearsight.data.dataset import Files
 from clearsight.data.decode import EXTENSIONS
+from clearsight.data.sources.remote import file_path, images, is_url, without_query
+from clearsight.data.targets import class_name
 from clearsight.errors import DataError
 from clearsight.wording import count
 
-ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
+FAILED = 0.5
+"""Share of the images at URLs that may fail to be downloaded; more are no matter of single images."""
 
 
-def located(texts: Sequence[str], root: Path, origin: str) -> tuple[list[Path], list[str]]:
+@dataclass(frozen=True)
+class Located:
+    """The files that texts name.
+
+    paths (N,): their places. keys (N,): equal for texts that name one file. names (N,): what to call them, where some
+    are downloads. failed: why, by position, of those that cannot be downloaded. notes: on those found by another
+    spelling.
+    """
+
+    paths: tuple[Path, ...]
+    keys: tuple[Path | str, ...]
+    root: Path
+    names: tuple[str, ...] | None = None
+    failed: Mapping[int, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+    def source(self, rows: Sequence[int]) -> Files:
+        """Some of the images."""
+        called = None if self.names is None else tuple(self.names[i] for i in rows)
+        return Files(tuple(self.paths[i] for i in rows), self.root, called)
+
+    def losses(self) -> tuple[str, ...]:
+        """What to say of images that cannot be downloaded."""
+        if not self.failed:
+            return ()
+        return (f"left out {count(len(self.failed), 'image')} that could not be downloaded: "
+                f"{next(iter(self.failed.values()))}",)  # fmt: skip
+
+
+def located(texts: Sequence[str], root: Path, origin: str, base: str = "") -> Located:
+    """The files that texts name, relative to a folder, or to the URL `base`; those at URLs are downloaded.
+
+    Raises:
+        DataError: some do not exist, or most cannot be downloaded.
+    """
+    texts = [_below(base, text) for text in texts] if base else texts
+    remote = [i for i, text in enumerate(texts) if is_url(text)]
+    if remote:
+        return _with_downloads(texts, remote, root, origin)
+    paths, notes = _local(texts, root, origin)
+    return Located(tuple(paths), tuple(paths), root, notes=tuple(notes))
+
+
+def _below(base: str, text: str) -> str:
+    """A text as a URL, where it is a path relative to one."""
+    if is_url(text) or file_path(text) is not None or Path(text).is_absolute():
+        return text
+    return base.rstrip("/") + "/" + quote(text.replace("\\", "/").removeprefix("./"), safe="/%")
+
+
+def _with_downloads(texts: Sequence[str], remote: Sequence[int], root: Path, origin: str) -> Located:
+    here = [i for i in range(len(texts)) if not is_url(texts[i])]
+    paths, notes = _local([texts[i] for i in here], root, origin)
+    places = dict(zip(here, paths, strict=True))
+    failed: dict[int, str] = {}
+    urls = list(dict.fromkeys(texts[i] for i in remote))
+    found = dict(zip(urls, images(urls), strict=True))
+    for i in remote:
+        got = found[texts[i]]
+        if isinstance(got, str):
+            failed[i] = f"{without_query(texts[i])}: {got}"
+        places[i] = root / "missing" if isinstance(got, str) else got
+    if len(failed) > FAILED * len(remote):
+        raise DataError(
+            f"{len(failed)} of {count(len(remote), 'image')} listed in {origin} cannot be downloaded",
+            found=next(iter(failed.values())), fix="check the URLs, the network and the credentials",
+        )  # fmt: skip
+    keys = tuple(text if is_url(text) else places[i] for i, text in enumerate(texts))
+    names = tuple(_shown(key, root) if isinstance(key, Path) else key for key in keys)
+    downloads = f"{count(len(remote) - len(failed), 'image')} downloaded to the cache"
+    ordered = tuple(places[i] for i in range(len(texts)))
+    return Located(ordered, keys, root, _without_queries(names), failed, (*notes, downloads))
+
+
+def _without_queries(names: Sequence[str]) -> tuple[str, ...]:
+    """URLs without their queries, which may be secrets, where that leaves different names."""
+    short = [without_query(name) if is_url(name) else name for name in names]
+    shared = Counter(one for one, _ in set(zip(short, names, strict=True)))
+    return tuple(one if shared[one] == 1 else name for one, name in zip(short, names, strict=True))
+
+
+def _shown(path: Path, root: Path) -> str:
+    return (path.relative_to(root) if path.is_relative_to(root) else path).as_posix()
+
+
+def _local(texts: Sequence[str], root: Path, origin: str) -> tuple[list[Path], list[str]]:
     """The files that texts name, relative to a folder, and what to say of those found by another spelling.
 
     Raises:
-        DataError: some are addresses of other machines, or do not exist.
+        DataError: some do not exist.
     """
-    elsewhere = [t for t in texts if ADDRESS.match(t) and not t.lower().startswith("file://")]
-    if elsewhere:
-        raise DataError(
-            f"{origin} lists {len(elsewhere)} of {count(len(texts), 'image')} as URLs",
-            found=elsewhere[0][:200],
-            expected="files on this machine",
-            fix="download them, and list the local files in the table",
-        )
     spelled = _Spelled()
     paths, other, missing = [], [], []
     for text in texts:
@@ -61,14 +143,16 @@ def located(texts: Sequence[str], root: Path, origin: str) -> tuple[list[Path], 
 
 def _named(text: str, root: Path) -> Path:
     """The path that a text names."""
-    if text.lower().startswith("file://"):
-        return Path(unquote(urlsplit(text).path))
+    if (place := file_path(text)) is not None:
+        return place
     path = Path(os.path.expanduser(text))  # noqa: PTH111 - leaves ~unknown as it is, where pathlib raises
     return path if path.is_absolute() else root / path
 
 
 class _Spelled:
-    """Finds files whose names differ from those asked for in case or by a missing suffix; folders are listed once."""
+    """Finds files whose names differ from those asked for in case, Unicode form or by a missing suffix; folders are
+    listed once.
+    """
 
     def __init__(self) -> None:
         self._listed = cache(self._list)
@@ -85,11 +169,11 @@ class _Spelled:
             if part == ".." or os.path.isdir(exact):  # noqa: PTH112 - False for names too long
                 place = exact
                 continue
-            alike = [name for name in self._listed(place).get(part.lower(), ()) if (place / name).is_dir()]
+            alike = [name for name in self._listed(place).get(_alike(part), ()) if (place / name).is_dir()]
             if len(alike) != 1:
                 return None
             place = place / alike[0]
-        last = inner.name.lower()
+        last = _alike(inner.name)
         names = self._listed(place)
         alike = [name for name in names.get(last, ()) if (place / name).is_file()]
         if not alike:
@@ -98,11 +182,16 @@ class _Spelled:
 
     @staticmethod
     def _list(folder: Path) -> dict[str, list[str]]:
-        """The names in a folder by their lower case."""
+        """The names in a folder by what is alike in their spellings."""
         found: dict[str, list[str]] = {}
         try:
             for name in os.listdir(folder):  # noqa: PTH208
-                found.setdefault(name.lower(), []).append(name)
+                found.setdefault(_alike(name), []).append(name)
         except (OSError, ValueError):
             pass
         return found
+
+
+def _alike(name: str) -> str:
+    """A name without its case, with composed letters: macOS and others write `é` as two characters."""
+    return class_name(name).lower()

@@ -1,0 +1,96 @@
+"""Where data is on this machine: paths as they are, archives extracted, URLs downloaded.
+
+A path may lead into an archive: `photos.zip/labels.csv`.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+from clearsight.data.sources.archive import extracted, is_archive, refuse_unread
+from clearsight.data.sources.remote import file_path, is_url
+from clearsight.errors import ClearsightError
+
+A = TypeVar("A")
+
+
+def local(place: str) -> Path:
+    """A path as the file system has it; nothing is downloaded or extracted.
+
+    Args:
+        place: a path, which may begin with `~`, or a file:// URL.
+
+    Returns:
+        The path.
+    """
+    if (path := file_path(place)) is not None:
+        return path
+    return Path(os.path.expanduser(place))  # noqa: PTH111 - leaves ~unknown as it is, where pathlib raises
+
+
+def exists(path: Path) -> bool:
+    """Whether something is there; False for names that the file system cannot have."""
+    return os.path.exists(path)  # noqa: PTH110 - False for names too long, where pathlib raises
+
+
+def is_file(path: Path) -> bool:
+    """Whether a file is there; False for names that the file system cannot have."""
+    return os.path.isfile(path)  # noqa: PTH113 - False for names too long, where pathlib raises
+
+
+def in_archive(path: Path) -> tuple[Path, str] | None:
+    """The archive that a path leads into, and the path inside it; None for other paths."""
+    for parent in path.parents:
+        if is_archive(parent) and is_file(parent):
+            return parent, path.relative_to(parent).as_posix()
+    return None
+
+
+def archived(path: Path) -> bool:
+    """Whether a path is an archive, or leads into one."""
+    return (is_archive(path) and is_file(path)) or (not exists(path) and in_archive(path) is not None)
+
+
+def opened(place: str, path: Path) -> tuple[Path, str]:
+    """The files that a place means.
+
+    Args:
+        place: what the user wrote, a URL or a path.
+        path: the same as `local` has it, or where a URL was downloaded to.
+
+    Returns:
+        A path of this machine: that of the user, or one in the cache; and the part of it that stands for `place` where
+        it is in the cache, else "".
+
+    Raises:
+        DataError: it cannot be extracted.
+    """
+    refuse_unread(path)
+    if not exists(path) and (leads := in_archive(path)) is not None:
+        folder = extracted(leads[0])
+        found = (folder / leads[1]).resolve()
+        return (found, str(found)) if found.is_relative_to(folder.resolve()) else (path, "")
+    if is_archive(path) and is_file(path):
+        folder = extracted(path)
+        return folder, str(folder)
+    return path, str(path) if is_url(place) else ""
+
+
+def naming(function: Callable[[], A], within: str, place: str) -> A:
+    """Call a function, and name a place in the cache as the user does in its errors."""
+    try:
+        return function()
+    except ClearsightError as error:
+        if not within:
+            raise
+
+        def renamed(text: Any) -> Any:
+            return text if text is None else str(text).replace(within, place)
+
+        raise type(error)(
+            renamed(error.happened), found=renamed(error.found), expected=renamed(error.expected),
+            fix=renamed(error.fix),
+        ) from error  # fmt: skip

@@ -1,0 +1,97 @@
+"""What the user selects of data that can be read in several ways: `pets.csv#label=breed`, `photos#format=folder`."""
+
+from __future__ import annotations
+
+import os
+import shlex
+from dataclasses import dataclass, fields, replace
+
+from clearsight.errors import DataError, nearest
+
+FORMATS = {
+    "folder": "one folder per class",
+    "table": "the table of metadata next to the images",
+    "webdataset": "a file of labels next to each image",
+    "classification": "the categories of each image",
+    "detection": "a box per object",
+}
+"""Values of `format`, and what is read by each."""
+
+
+@dataclass(frozen=True)
+class Selection:
+    """How to read data that can be read in several ways; an empty text leaves it open.
+
+    label: column, field or array of labels. image: column or array of images. format: one of `FORMATS`.
+    """
+
+    label: str = ""
+    image: str = ""
+    format: str = ""
+
+    def of(self, place: str) -> str:
+        """A data set as the user writes it with this selection.
+
+        Args:
+            place: path or URL.
+
+        Returns:
+            The path or URL alone where nothing is selected.
+
+        Example:
+            >>> Selection(label="breed").of("pets.csv")
+            'pets.csv#label=breed'
+        """
+        chosen = [f"{field.name}={value}" for field in fields(self) if (value := getattr(self, field.name))]
+        return place + ("#" + "&".join(chosen) if chosen else "")
+
+    def command(self, place: str, **chosen: str) -> str:
+        """The command that reads data in one of the possible ways, for error messages.
+
+        Args:
+            place: path or URL.
+            **chosen: what it selects beside what is selected here.
+
+        Returns:
+            The command in backticks.
+        """
+        return f"`clearsight train {shlex.quote(replace(self, **chosen).of(place))}`"
+
+
+def selected(data: str) -> tuple[str, Selection]:
+    """Separate a data set as the user writes it from what is selected of it.
+
+    Args:
+        data: a path or URL, perhaps followed by `#` and selections separated by `&`. A path that exists is never taken
+            apart.
+
+    Returns:
+        The path or URL, and the selection.
+
+    Raises:
+        DataError: a selection is unknown.
+
+    Example:
+        >>> selected("pets.csv#label=breed&image=photo")
+        ('pets.csv', Selection(label='breed', image='photo', format=''))
+    """
+    place, mark, chosen = data.rpartition("#")
+    if not mark or "=" not in chosen or not place or os.path.lexists(data):
+        return data, Selection()
+    known = [field.name for field in fields(Selection)]
+    found: dict[str, str] = {}
+    for one in chosen.split("&"):
+        name, equals, value = one.partition("=")
+        if name not in known or not equals or not value or name in found:
+            raise DataError(
+                f"the selection after # in {data} cannot be read", found=repr(one),
+                expected=f"{', '.join(f'{name}=...' for name in known)}, separated by &",
+                fix=nearest(name, known) if name not in known else None,
+            )  # fmt: skip
+        found[name] = value
+    if found.get("format", "") not in ("", *FORMATS):
+        raise DataError(
+            f"unknown format {found['format']!r} in {data}", expected=", ".join(FORMATS),
+            fix=nearest(found["format"], FORMATS),
+        )  # fmt: skip
+    return place, Selection(**found)
