@@ -7,7 +7,7 @@ only which classes occur. It never deletes or changes a file: it names what it f
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -49,15 +49,22 @@ class Audit(Result):
     set_aside: dict[str, str]
     findings: tuple[Finding, ...]
     targets: str = ""
+    pictures: Any = field(default=None, compare=False)
+    """For the page: `data.audit_pictures.AuditPictures`."""
 
     @property
     def near_duplicates(self) -> frozenset[str]:
         """Names of test images that look nearly the same as a development image."""
         return near_duplicates_of(self.to_dict())
 
+    @property
+    def warnings(self) -> int:
+        """Number of warnings among the findings."""
+        return sum(f.severity == "warning" for f in self.findings)
+
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
-        return asdict(self)
+        return asdict(replace(self, pictures=None), dict_factory=_without_pictures)
 
     def text(self) -> str:
         """The counts of images, and what was found."""
@@ -77,9 +84,12 @@ class Audit(Result):
             lines += [f"             {line}" for line in files[:FILES_SHOWN]]
             if len(files) > FILES_SHOWN:
                 lines.append(f"             ... {len(files) - FILES_SHOWN:,} more in audit.json (--out DIR)")
-        warnings = sum(f.severity == "warning" for f in self.findings)
-        lines.append(count(warnings, "warning") if warnings else "no warnings")
+        lines.append(count(self.warnings, "warning") if self.warnings else "no warnings")
         return "\n".join(lines)
+
+
+def _without_pictures(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    return {name: value for name, value in pairs if name != "pictures"}
 
 
 def near_duplicates_of(content: Mapping[str, Any]) -> frozenset[str]:

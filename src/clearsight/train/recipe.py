@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from clearsight.console import Console
+from clearsight.data.checks.copies import MANY
 from clearsight.data.dataset import Dataset, TaskKind
 from clearsight.data.exclusion import without
 from clearsight.data.geometry import Geometry
@@ -309,8 +310,13 @@ def check_task(dataset: Dataset, config: TrainConfig) -> None:
         )
 
 
-def planned(dataset: Dataset, config: TrainConfig, console: Console) -> tuple[Prepared, Recipe]:
-    """The recipe, and the data at its size: what every job but `fit` itself begins with."""
+def planned(
+    dataset: Dataset, config: TrainConfig, console: Console, *, copies_limit: int = MANY
+) -> tuple[Prepared, Recipe]:
+    """The recipe, and the data at its size: what every job but `fit` itself begins with.
+
+    copies_limit: images up to which the audit searches for turned, shifted and cropped copies.
+    """
     check_task(dataset, config)
     if config.run.from_run is not None:
         raise ConfigError(
@@ -327,6 +333,7 @@ def planned(dataset: Dataset, config: TrainConfig, console: Console) -> tuple[Pr
         test_fraction=config.data.test_fraction,
         folds=config.data.folds,
         progress=console.stage("reading pixels"),
+        copies_limit=copies_limit,
     )
     return kept(prepared, config)[0], recipe
 

@@ -40,8 +40,10 @@ def spelling_variants(names: Sequence[str], counts: NDArray[np.int64]) -> list[F
         for a, b in combinations(range(len(names)), 2):
             low, high = sorted((int(counts[a]), int(counts[b])))
             rare = low <= RARE * high
-            if plain[a] == plain[b] or _plural(plain[a], plain[b]) or (
-                rare and not _numbered(names[a], names[b]) and _one_letter(plain[a], plain[b])
+            if (
+                plain[a] == plain[b]
+                or _plural(plain[a], plain[b])
+                or (rare and not _numbered(names[a], names[b]) and _one_letter(plain[a], plain[b]))
             ):
                 pairs.append((a, b))
     if not pairs:

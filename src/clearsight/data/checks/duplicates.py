@@ -64,7 +64,9 @@ def exact_duplicates(dataset: Dataset, scan: Scan, split: Split) -> list[Finding
     within = [group for group in groups if group not in crossing]
     found = []
     if crossing:
-        message = f"{count(len(crossing), 'image')} with identical copies in several splits; such leakage inflates the scores"
+        message = (
+            f"{count(len(crossing), 'image')} with identical copies in several splits; such leakage inflates the scores"
+        )
         fix = "keep the copies of an image in one split only"
         found.append(Finding("duplicates-across-splits", "warning", message, fix, named(crossing)))
     if contradicting:

@@ -7,6 +7,7 @@ number of images. Shapes: n images, K classes.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -58,7 +59,9 @@ def class_scores(values: NDArray[np.float64], labels: Indices, classes: int) -> 
         fold[members] = np.arange(len(members)) % FOLDS
     predicted = np.zeros((len(labels), classes), bool)
     for k in range(FOLDS):
-        predicted[fold == k] = _ratios(bins[fold != k], labels[fold != k], bins[fold == k], bins.max(0) + 1, classes) > 0
+        predicted[fold == k] = (
+            _ratios(bins[fold != k], labels[fold != k], bins[fold == k], bins.max(0) + 1, classes) > 0
+        )
     return [score_of(predicted[:, c], labels == c) for c in range(classes)]
 
 
@@ -83,15 +86,14 @@ def score_of(predicted: NDArray[np.bool_], truth: NDArray[np.bool_]) -> ClassSco
     shares = hits / members, rejected / others
     value = sum(shares) / 2
     ends = wilson_interval(hits, members), wilson_interval(rejected, others)
-    below = np.hypot(*(share - low for share, (low, _) in zip(shares, ends, strict=True))) / 2
-    above = np.hypot(*(high - share for share, (_, high) in zip(shares, ends, strict=True))) / 2
+    below, above = (
+        math.hypot(*(share - interval[end] for share, interval in zip(shares, ends, strict=True))) / 2 for end in (0, 1)
+    )
     p_value = float(hypergeom.sf(hits - 1, members + others, members, int(predicted.sum())))
-    return ClassScore(value, (max(0.0, value - float(below)), min(1.0, value + float(above))), p_value)
+    return ClassScore(value, (max(0.0, value - below), min(1.0, value + above)), p_value)
 
 
-def _ratios(
-    bins: Indices, labels: Indices, tested: Indices, sizes: Indices, classes: int
-) -> NDArray[np.float64]:
+def _ratios(bins: Indices, labels: Indices, tested: Indices, sizes: Indices, classes: int) -> NDArray[np.float64]:
     """Logarithms (m, K) of the likelihood of the tested images in each class over that in the rest."""
     counts = np.bincount(labels, minlength=classes).astype(float)
     total = np.zeros((len(tested), classes))

@@ -36,8 +36,8 @@ CROPPED_SIDE = 40
 MARGIN = 7
 """Pixels of the medium view by which a shifted copy is moved at most."""
 
-LEAST_OVERLAP = 0.5
-"""Share of the image that the other must cover."""
+LEAST_OVERLAP = 0.62
+"""Share of the image that the other must cover; a copy that is cropped to 70 % of the area covers that much."""
 
 SAME_SCALE, SAME_PLACE = 0.07, 0.02
 """Change of scale, and of place as a share of the side, up to which a copy counts as neither cropped nor shifted."""
@@ -137,7 +137,8 @@ def _shifted_trials(views: Views, found: Candidates) -> list[Trial]:
         return (score, x - MARGIN, y - MARGIN), (peak, dx, dy)
 
     places = _in_threads(place, len(found.first))
-    pixels, trials = views.large.shape[1] / MEDIUM, {}
+    pixels = views.large.shape[1] / MEDIUM
+    trials: dict[tuple[int, int, int, int], Trial] = {}
     for which, least in ((0, SHIFTED_LEAST), (1, PHASE_LEAST)):
         score = np.array([one[which][0] for one in places], np.float32)
         for k in _best_of_each(found.first, found.second, score, least):
@@ -185,9 +186,9 @@ def _register(views: Views, trial: Trial) -> Match | None:
     side = len(first)
     flags = cv2.WARP_INVERSE_MAP
     inside = cv2.warpAffine(np.ones_like(first), warp, (side, side), flags=flags | cv2.INTER_NEAREST)
-    inside = cv2.erode(inside, np.ones((5, 5), np.uint8), borderValue=0) > 0
     if inside.mean() < LEAST_OVERLAP:
         return None
+    inside = cv2.erode(inside, np.ones((5, 5), np.uint8), borderValue=0) > 0
     moved = cv2.warpAffine(second.astype(np.float32), warp, (side, side), flags=flags | cv2.INTER_CUBIC)
     a, b = (_centred(one[inside].astype(np.float32)[None])[0] for one in (first, moved))
     kind = _kind(warp, trial.turn, side)

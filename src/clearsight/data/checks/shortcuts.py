@@ -1,4 +1,4 @@
-"""Shortcuts: properties by which a network can tell a class without looking at what the images show.
+"""Shortcuts: properties by which a network can recognise a class without looking at what the images show.
 
 File type, size, camera, borders and constant marks are never what a picture shows: each is reported for every class that
 it predicts with a balanced accuracy of `ARTEFACT` or more. Colour and brightness are evidence in many data sets. They are
@@ -185,5 +185,3 @@ def _advice(name: str, thing: str) -> str:
         f"check whether the {name} also differs in the images that the model will be used on; if it does not, make it the "
         "same for all images, for example by converting them alike"
     )
-
-

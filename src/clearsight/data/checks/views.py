@@ -82,10 +82,11 @@ class Views:
 
         for _ in threaded(fill, range(len(rows))):
             pass
-        return cls(*arrays, colour, comparable)
+        small, medium, detailed = arrays
+        return cls(small, medium, detailed, colour, comparable)
 
 
-def _scaled(gray: NDArray[np.float32], side: int) -> NDArray[Any]:
+def _scaled(gray: NDArray[Any], side: int) -> NDArray[Any]:
     """A gray image (H, W) as (side, side)."""
     how = cv2.INTER_AREA if min(gray.shape) > side else cv2.INTER_LINEAR
     return np.asarray(cv2.resize(gray, (side, side), interpolation=how))
