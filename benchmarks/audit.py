@@ -20,7 +20,10 @@ from PIL import Image
 
 from benchmarks.harness import fresh_cache
 
-BARS = {"faults": "all found, none without a fault", "copies": "recall >= 0.95, precision >= 0.98, <= 15 s per 1,000 images"}
+BARS = {
+    "faults": "all found, none without a fault",
+    "copies": "recall >= 0.95, precision >= 0.98, <= 15 s per 1,000 images",
+}
 
 CHOSEN_ON, OTHERS = ("fashion-mnist", "patches"), ("mnist", "openclipart")
 
@@ -263,7 +266,7 @@ def _moved(image: Image8, rng: Rng) -> Image8:
     """Shifted by up to 12 % of each side, black where nothing is."""
     out = np.zeros_like(image)
     height, width = image.shape[:2]
-    dy, dx = (int(round(rng.uniform(0.04, 0.12) * side)) * int(rng.choice([-1, 1])) for side in (height, width))
+    dy, dx = (round(rng.uniform(0.04, 0.12) * side) * int(rng.choice([-1, 1])) for side in (height, width))
     rows, columns = slice(max(0, dy), height + min(0, dy)), slice(max(0, dx), width + min(0, dx))
     out[rows, columns] = image[max(0, -dy) : height - max(0, dy), max(0, -dx) : width - max(0, dx)]
     return out

@@ -22,10 +22,10 @@ def audit(data: Any, *, preview: bool = False, console: Console | None = None, *
 
     Args:
         data: as `fit` takes it.
-        preview: show some training images on the page as the augmentation changes them (options augment, mixup, cutmix).
+        preview: show some training images on the page as the options augment, mixup and cutmix change them.
         console: where progress is shown; by default below the cell of a notebook, nowhere elsewhere.
-        **options: those of `fit` that concern the data: seed, test_fraction, folds, img_size, ...; with `preview`, those of
-            the augmentation
+        **options: those of `fit` that concern the data: seed, test_fraction, folds, img_size, ...; with `preview`,
+            those of the augmentation.
 
     Returns:
         Unreadable and blank files, duplicates, leaks between splits, missing classes, imbalance and shortcuts, with the

@@ -13,8 +13,8 @@ FILES_SHOWN = 10
 class Finding:
     """One thing found: severity, a sentence for the user, what to do, and the images or numbers behind it.
 
-    evidence: lists of file names under "files", of pairs or groups of files under "pairs" and "groups", all of them; and
-    numbers by name.
+    evidence: lists of file names under "files", of pairs or groups of files under "pairs" and "groups", all of them;
+    and numbers by name.
     """
 
     code: str

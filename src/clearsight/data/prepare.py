@@ -60,8 +60,9 @@ def prepare(
 ) -> Prepared:
     """Decode (or find in the cache), set aside what does not decode, split, audit.
 
-    copies_limit: images up to which the audit searches for turned, shifted and cropped copies. form: of the pixels; None for the one that holds every image without loss. Raises DataError when what is left cannot
-    be split, OutputError when the cache cannot be written.
+    form: of the pixels; None for the one that holds every image without loss. copies_limit: images up to which the
+    audit searches for turned, shifted and cropped copies. Raises DataError when what is left cannot be split,
+    OutputError when the cache cannot be written.
     """
     form = form or scanned.form
     skip = frozenset(scanned.failed)

@@ -133,8 +133,8 @@ def _across(dataset: Dataset, part: NDArray[np.str_], pairs: Sequence[Copy]) -> 
             "warning",
             f"{count(len(images), f'{PART_NAMES[new]} image')} nearly identical to, or changed copies of, "
             f"{PART_NAMES[known]} images ({_kinds(some)}); such leakage inflates the scores",
-            "inspect the pairs in audit.html (--out DIR), and keep the copies of an image in one split: give them the same "
-            "value in a `group` column",
+            "inspect the pairs in audit.html (--out DIR), and keep the copies of an image in one split: give them the "
+            "same value in a `group` column",
             {"pairs": _pairs(dataset, ordered), "images": images, "splits": [known, new]},
         )
 

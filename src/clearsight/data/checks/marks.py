@@ -32,8 +32,8 @@ LEAST_RANGE = 24.0
 MARGIN = 3.0
 """Levels by which an image may lie outside the range of its class."""
 
-BACKGROUND, CONTRAST = 0.2, 16.0
-"""Share of all pixels from which the most common level is a background, and levels by which a mark differs from it and
+BACKGROUND, CONTRAST = 0.05, 24.0
+"""Share of all pixels from which one level is the background, and levels by which a mark differs from it and
 from the usual level of its class: that a class leaves a place empty, or is dark all over, is no mark."""
 
 
@@ -95,8 +95,7 @@ def _levels(pixels: CachedPixels, rows: NDArray[np.int64]) -> tuple[NDArray[np.u
 
 def _background(levels: NDArray[np.uint8]) -> float | None:
     counts = np.bincount(levels[:200].ravel(), minlength=256)
-    near = np.convolve(counts, np.ones(int(CONTRAST) + 1), "same")  # scaling spreads a background over a few levels
-    return float(near.argmax()) if near.max() >= BACKGROUND * counts.sum() else None
+    return float(counts.argmax()) if counts.max() >= BACKGROUND * counts.sum() else None
 
 
 def _best_place(

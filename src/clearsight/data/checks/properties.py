@@ -95,7 +95,8 @@ def _codes(words: list[str]) -> NDArray[np.int64]:
 
 def _light_and_tint(pixels: CachedPixels, rows: NDArray[np.int64]) -> tuple[NDArray[Any], NDArray[Any]]:
     """Brightness (n, 4): quantiles and mean of the gray levels. Tint (n, 6): red and blue minus green, of the mean, the
-    median and the brightest tenth of the pixels, so that a tint shows on white and gray things too; (n, 0) of gray images.
+    median and the brightest tenth of the pixels, so that a tint shows on white and gray things too; (n, 0) of gray
+    images.
     """
     height, width = pixels.array.shape[2:]
     scale = 1.0 if pixels.array.dtype == np.uint8 else 255 / 65535

@@ -77,9 +77,10 @@ def missing_classes(dataset: Dataset, split: Split) -> list[Finding]:
             Finding(
                 "class-missing-from-split",
                 "warning",
-                f"no image of {'class' if len(missing) == 1 else 'classes'} {words} in the {PART_NAMES[part]} split: {use}",
-                f"add images of {words} to the {PART_NAMES[part]} split, or remove the {part} split so that one is made of "
-                "every class",
+                f"no image of {'class' if len(missing) == 1 else 'classes'} {words} in the {PART_NAMES[part]} split: "
+                + use,
+                f"add images of {words} to the {PART_NAMES[part]} split, or remove the {part} split so that one is "
+                "made of every class",
                 {"classes": missing, "splits": [part]},
             )
         )

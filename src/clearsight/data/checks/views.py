@@ -1,4 +1,6 @@
-"""Gray views of images in three sizes, from which copies are searched (small), aligned (medium) and verified (large)."""
+"""Gray views of images in three sizes: copies are searched in the small, aligned in the medium and verified in the
+large ones.
+"""
 
 from __future__ import annotations
 
