@@ -312,7 +312,7 @@ def copies(name: str, images: int, seed: int, each: int = 30) -> dict[str, Any]:
     all_words = words + [words[k] for k in sources]
     with fresh_cache(), tempfile.TemporaryDirectory() as folder:
         for number, (image, word) in enumerate(zip(all_images, all_words, strict=True)):
-            place = Path(folder) / word
+            place = Path(folder) / word.replace("/", " ")
             place.mkdir(exist_ok=True)
             Image.fromarray(image).save(place / f"{number:05}.png")
         began = time.perf_counter()

@@ -50,7 +50,7 @@ def _preview(prepared: Prepared, config: TrainConfig) -> dict[str, Any]:
     """Training images beside augmented versions, for the page."""
     from clearsight.report.preview import augmented_images
 
-    how = config.augmentation
-    how = replace(how, augment="light") if how.augment is None else how
-    words, images = augmented_images(prepared, how, config.run.seed)
+    options = config.augmentation
+    options = replace(options, augment="light") if options.augment is None else options
+    words, images = augmented_images(prepared, options, config.run.seed)
     return {"preview": tuple(Shown(picture, name, "") for name, picture in images), "preview_words": words}

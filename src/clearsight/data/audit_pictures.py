@@ -110,8 +110,8 @@ def _small(planes: NDArray[np.generic], shape: float) -> Picture:
         levels = np.clip((levels - low) * (255 / max(float(high - low), 1.0)), 0, 255)
     shape = float(np.clip(shape, 0.25, 4))
     size = max(8, round(SIDE * min(1, shape))), max(8, round(SIDE * min(1, 1 / shape)))
-    how = cv2.INTER_AREA if max(planes.shape[1:]) > SIDE else cv2.INTER_NEAREST
-    scaled = cv2.resize(np.ascontiguousarray(levels.transpose(1, 2, 0)), size, interpolation=how)
+    method = cv2.INTER_AREA if max(planes.shape[1:]) > SIDE else cv2.INTER_NEAREST
+    scaled = cv2.resize(np.ascontiguousarray(levels.transpose(1, 2, 0)), size, interpolation=method)
     return np.asarray(np.rint(scaled), np.uint8)
 
 

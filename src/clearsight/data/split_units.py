@@ -138,7 +138,7 @@ def require_sizes(
         if counts[i] < needed
     ]
     absent = [repr(name) for name, n in zip(classes, images.tolist(), strict=True) if not n]
-    if absent and not one_class and where != "the data":
+    if 0 < len(absent) < len(classes) and not one_class and where != "the data":
         raise DataError(
             f"{where} has no readable image of {count(len(absent), 'class', 'classes')}, so the model cannot learn it",
             found="no image of " + ", ".join(absent[:5]) + (", ..." if len(absent) > 5 else ""),

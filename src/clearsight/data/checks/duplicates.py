@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from itertools import combinations
+from itertools import chain, combinations
 
 import numpy as np
 from numpy.typing import NDArray
@@ -74,7 +74,7 @@ def exact_duplicates(dataset: Dataset, scan: Scan, split: Split) -> list[Finding
         found.append(
             Finding(
                 "duplicates-with-two-labels", "warning", message, "correct the wrong labels",
-                named(contradicting) | {"labels": _labels(dataset, [i for group in contradicting for i in group], part)},
+                named(contradicting) | {"labels": _labels(dataset, list(chain(*contradicting)), part)},
             )
         )  # fmt: skip
     if within:

@@ -112,6 +112,6 @@ def _best_place(
     if not len(places):
         return None
     low, high = low[places] - MARGIN, high[places] + MARGIN
-    inside = (others[:, places] >= low) & (others[:, places] <= high)
-    best = int(inside.mean(0).argmin())
+    alike = (others[:, places] >= low) & (others[:, places] <= high)
+    best = int(alike.mean(0).argmin())
     return int(places[best]), float(low[best]), float(high[best])

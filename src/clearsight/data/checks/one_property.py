@@ -101,9 +101,9 @@ def _ratios(bins: Indices, labels: Indices, tested: Indices, sizes: Indices, cla
         table = np.zeros((int(size), classes))
         np.add.at(table, (bins[:, column], labels), 1)
         rest = table.sum(1, keepdims=True) - table
-        inside = np.log((table + PRIOR) / (counts + PRIOR * size))
+        within = np.log((table + PRIOR) / (counts + PRIOR * size))
         outside = np.log((rest + PRIOR) / (counts.sum() - counts + PRIOR * size))
-        total += (inside - outside)[tested[:, column]]
+        total += (within - outside)[tested[:, column]]
     return total
 
 

@@ -185,12 +185,12 @@ def _register(views: Views, trial: Trial) -> Match | None:
         return None
     side = len(first)
     flags = cv2.WARP_INVERSE_MAP
-    inside = cv2.warpAffine(np.ones_like(first), warp, (side, side), flags=flags | cv2.INTER_NEAREST)
-    if inside.mean() < LEAST_OVERLAP:
+    shared = cv2.warpAffine(np.ones_like(first), warp, (side, side), flags=flags | cv2.INTER_NEAREST)
+    if shared.mean() < LEAST_OVERLAP:
         return None
-    inside = cv2.erode(inside, np.ones((5, 5), np.uint8), borderValue=0) > 0
+    shared = cv2.erode(shared, np.ones((5, 5), np.uint8), borderValue=0) > 0
     moved = cv2.warpAffine(second.astype(np.float32), warp, (side, side), flags=flags | cv2.INTER_CUBIC)
-    a, b = (_centred(one[inside].astype(np.float32)[None])[0] for one in (first, moved))
+    a, b = (_centred(one[shared].astype(np.float32)[None])[0] for one in (first, moved))
     kind = _kind(warp, trial.turn, side)
     return Match(trial.first, trial.second, kind, float(1 - a @ b)) if kind else None
 

@@ -90,8 +90,8 @@ class Views:
 
 def _scaled(gray: NDArray[Any], side: int) -> NDArray[Any]:
     """A gray image (H, W) as (side, side)."""
-    how = cv2.INTER_AREA if min(gray.shape) > side else cv2.INTER_LINEAR
-    return np.asarray(cv2.resize(gray, (side, side), interpolation=how))
+    method = cv2.INTER_AREA if min(gray.shape) > side else cv2.INTER_LINEAR
+    return np.asarray(cv2.resize(gray, (side, side), interpolation=method))
 
 
 def turned(images: NDArray[Any], turn: int) -> NDArray[Any]:
