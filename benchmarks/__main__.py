@@ -27,6 +27,7 @@ ALL = (
     "export",
     "serving",
     "studio",
+    "audit",
     "tasks",
     "anomaly",
     "speech",

@@ -11,12 +11,12 @@ import pytest
 from PIL import Image
 from sklearn.datasets import load_digits
 
-from clearsight.data import audit as module
-from clearsight.data.audit import Audit, duplicate_groups, thumbnails
+from clearsight.data.audit import Audit, duplicate_groups
 from clearsight.data.cached_pixels import CachedPixels
 from clearsight.data.geometry import Geometry
 from clearsight.data.prepare import prepare
 from clearsight.data.scan import scan
+from clearsight.data.thumbnails import NEAR, thumbnails, unit_thumbnails
 from clearsight.tasks import read
 
 SIDE = 96
@@ -144,9 +144,9 @@ def test_near_duplicates_across_splits(tmp_path, change):
         }[change]
         put(path, changed.astype(np.uint8))
     one = finding(audited(tmp_path), "near-duplicates-across-splits")
-    ((test_name, train_name, likeness),) = one.evidence["pairs"]
-    assert (test_name, train_name) == (f"test/cat/{path.name}", "train/cat/0.png")
-    assert 0.999 <= likeness <= 1.0001
+    ((test_name, train_name, kind, likeness),) = one.evidence["pairs"]
+    assert (test_name, train_name, kind) == (f"test/cat/{path.name}", "train/cat/0.png", "nearly identical")
+    assert 0.99 <= likeness <= 1
 
 
 def test_near_duplicates_are_found_beyond_the_first_block(tmp_path, monkeypatch):
@@ -176,7 +176,9 @@ def test_flat_images_are_not_near_duplicates(tmp_path):
     for i, split in enumerate(("train", "train", "test", "test")):
         put(tmp_path / split / "cat" / f"flat{i}.png", np.full((SIDE, SIDE, 3), 60 + 20 * i, np.uint8))
         put(tmp_path / split / "dog" / f"ripple{i}.png", (ripple + 30 * i).astype(np.uint8))
-    assert codes(audited(tmp_path)) == []
+    found = audited(tmp_path)
+    assert codes(found) == ["blank-images"]
+    assert len(finding(found, "blank-images").evidence["files"]) == 8
 
 
 def test_imbalance(tmp_path):
@@ -195,12 +197,12 @@ def test_tiny_classes(tmp_path):
     assert one.evidence == {"classes": {"cat": 19, "dog": 19}}
 
 
-@pytest.mark.parametrize("feature", ["mean colour", "image size", "file type"])
+@pytest.mark.parametrize("feature", ["brightness", "image size", "file type"])
 def test_shortcuts(tmp_path, feature):
     for name in ("cat", "dog"):
         for i in range(40):
             other = name == "dog"
-            array = picture(i + 1000 * other, level=150 if other and feature == "mean colour" else 110)
+            array = picture(i + 1000 * other, level=150 if other and feature == "brightness" else 110)
             if feature == "image size" and other:
                 array = array[:80]
             suffix = "bmp" if feature == "file type" and other else "png"
@@ -208,7 +210,8 @@ def test_shortcuts(tmp_path, feature):
     found = [f for f in audited(tmp_path).findings if f.code == "shortcut"]
     (one,) = found  # nor do bytes count: what is drawn plainly makes a small file
     assert one.evidence["feature"] == feature
-    assert f"{feature} alone predicts the classes with a balanced accuracy of " in one.message
+    assert f"{feature} alone predicts classes 'cat' and 'dog' with a balanced accuracy of " in one.message
+    assert one.evidence["interval"][0] > 0.85
     assert one.evidence["balanced_accuracy"] > 0.9
     assert one.evidence["chance"] == 0.5
 
@@ -293,10 +296,10 @@ def test_elpv_has_no_near_duplicates():
             small[i] = np.rint(
                 np.asarray(image, np.float32)[:288, :288].reshape(16, 18, 16, 18).mean(axis=(1, 3)) * 257
             )
-    units, flat = module.unit_thumbnails(small)
+    units, flat = unit_thumbnails(small)
     likeness = units[~flat] @ units[~flat].T
     np.fill_diagonal(likeness, 0)
-    assert 0.998 < likeness.max() < module.NEAR
+    assert 0.998 < likeness.max() < NEAR
 
 
 def test_long_sounds_are_not_stretched_images(tones):

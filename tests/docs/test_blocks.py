@@ -17,6 +17,7 @@ RUN_BY = {
     "README.md": "tests/test_readme.py",
     "CONTRIBUTING.md": ".ci/run",  # make check and make test
     "docs/anomaly.md": "tests/test_anomaly.py",
+    "docs/audit.md": "tests/cli/test_audit.py",
     "docs/data.md": "tests/data/test_selection.py",
     "docs/export.md": "tests/exporting/test_docs.py",
     "docs/gallery.md": "tests/docs/test_blocks.py",

@@ -62,6 +62,11 @@ def add_config(parser: argparse.ArgumentParser, *subjects: str) -> None:
                 group.add_argument(flag(f.name), type=kind, metavar=metavar, default=None, help=text, dest=f.name)
 
 
+def option_names(subject: str) -> list[str]:
+    """Names of the options of a subject."""
+    return [f.name for f in option_fields(SECTIONS[subject])]
+
+
 def _few(choices: Choices) -> str:
     """The choices, or the first of many and how to see the others."""
     if len(choices) <= 4:

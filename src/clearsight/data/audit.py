@@ -1,48 +1,35 @@
 """The data audit: faults of the data, reported before training (rule D3).
 
-The audit sees pixels and names of every split, labels of the training and validation splits alone. It never deletes or
-changes a file: it names what it found.
+The audit sees pixels and names of every split, labels of the training and validation splits alone; of the test labels
+only which classes occur. It never deletes or changes a file: it names what it found. The checks are in `data.checks`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field
-from pathlib import PurePath
-from typing import Any, Literal
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from clearsight.data.cached_pixels import CachedPixels
+from clearsight.data.checks.blank_images import blank_images
+from clearsight.data.checks.class_names import spelling_variants
+from clearsight.data.checks.copies import MANY, find_copies
+from clearsight.data.checks.duplicates import exact_duplicates, near_duplicates
+from clearsight.data.checks.shortcuts import shortcuts
+from clearsight.data.checks.splits import groups_across_splits, missing_classes
+from clearsight.data.checks.views import Box
 from clearsight.data.dataset import Dataset
+from clearsight.data.findings import FILES_SHOWN
+from clearsight.data.findings import Finding as Finding
+from clearsight.data.geometry import Geometry
+from clearsight.data.licences import licence_notes
 from clearsight.data.scan import Scan
 from clearsight.data.splits import Split
-from clearsight.data.store import Recipe, rows_of
 from clearsight.result import Result
-from clearsight.wording import count, percent
-
-THUMBNAIL = 16
-"""Side in pixels of the gray thumbnails that are compared for near duplicates."""
-
-NEAR = 0.999
-"""Correlation of two thumbnails from which two images count as near duplicates.
-
-In images of 96 pixels or more, JPEG at quality 50, noise of 2 % and small changes of brightness or contrast leave
-0.9997 or more; in smaller ones JPEG at quality 85 does. Different solar cells of one module, photographed alike, reach
-0.9986; different digits of 8x8 pixels 0.994. Images moved by a pixel or more, cut, turned or mirrored are not found.
-"""
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One thing found: severity, a sentence for the user, what to do, and the images or numbers behind it."""
-
-    code: str
-    severity: Literal["warning", "note"]
-    message: str
-    fix: str = ""
-    evidence: dict[str, Any] = field(default_factory=dict)
+from clearsight.wording import count
 
 
 @dataclass(frozen=True, repr=False)
@@ -62,15 +49,22 @@ class Audit(Result):
     set_aside: dict[str, str]
     findings: tuple[Finding, ...]
     targets: str = ""
+    pictures: Any = field(default=None, compare=False)
+    """For the page: `data.audit_pictures.AuditPictures`."""
 
     @property
     def near_duplicates(self) -> frozenset[str]:
         """Names of test images that look nearly the same as a development image."""
         return near_duplicates_of(self.to_dict())
 
+    @property
+    def warnings(self) -> int:
+        """Number of warnings among the findings."""
+        return sum(f.severity == "warning" for f in self.findings)
+
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
-        return asdict(self)
+        return asdict(replace(self, pictures=None), dict_factory=_without_pictures)
 
     def text(self) -> str:
         """The counts of images, and what was found."""
@@ -86,9 +80,16 @@ class Audit(Result):
             lines.append(f"  set aside: {why if name in why else f'{name}: {why}'}")
         for f in self.findings:
             lines.append(f"  {f.severity}: {f.message}" + (f"\n           {f.fix}" if f.fix else ""))
-        warnings = sum(f.severity == "warning" for f in self.findings)
-        lines.append(count(warnings, "warning") if warnings else "no warnings")
+            files = f.files()
+            lines += [f"             {line}" for line in files[:FILES_SHOWN]]
+            if len(files) > FILES_SHOWN:
+                lines.append(f"             ... {len(files) - FILES_SHOWN:,} more in audit.json (--out DIR)")
+        lines.append(count(self.warnings, "warning") if self.warnings else "no warnings")
         return "\n".join(lines)
+
+
+def _without_pictures(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    return {name: value for name, value in pairs if name != "pictures"}
 
 
 def near_duplicates_of(content: Mapping[str, Any]) -> frozenset[str]:
@@ -101,13 +102,21 @@ def near_duplicates_of(content: Mapping[str, Any]) -> frozenset[str]:
         The names; empty if the audit has no such finding.
     """
     found = [f for f in content.get("findings", ()) if f.get("code") == "near-duplicates-across-splits"]
-    return frozenset(name for finding in found for name in finding["evidence"].get("images", ()))
+    tested = [f["evidence"] for f in found if "test" in f["evidence"].get("splits", ("test",))]
+    return frozenset(name for evidence in tested for name in evidence.get("images", ()))
 
 
-def audit(dataset: Dataset, scan: Scan, pixels: CachedPixels, split: Split, set_aside: dict[int, str]) -> Audit:
+def audit(
+    dataset: Dataset,
+    scan: Scan,
+    pixels: CachedPixels,
+    split: Split,
+    set_aside: dict[int, str],
+    *,
+    geometry: Geometry | None = None,
+    limit: int = MANY,
+) -> Audit:
     """Audit a whole data set.
-
-    This takes one pass over the cached pixels and one matrix product between the splits.
 
     Args:
         dataset: images and targets.
@@ -115,35 +124,32 @@ def audit(dataset: Dataset, scan: Scan, pixels: CachedPixels, split: Split, set_
         pixels: cached pixels of all images.
         split: the training, validation and test images.
         set_aside: reason for each unreadable image, by position.
+        geometry: how images were scaled to the size of the pixels; None if nothing was padded.
+        limit: number of images up to which turned, shifted and cropped copies are searched.
 
     Returns:
         The findings, and counts of each part.
     """
-    findings: list[Finding] = []
-    if set_aside:
-        findings.append(
-            Finding(
-                "unreadable",
-                "warning",
-                f"{count(len(set_aside), 'unreadable file')} set aside",
-                "repair or replace the files that the audit lists as set aside",
-                {"files": [dataset.source.name(i) for i in sorted(set_aside)][:50]},
-            )
-        )
-    findings += [
-        Finding("left-out", "warning", loss, "move, rename, convert or repair the files that belong in the data set")
-        for loss in dataset.losses
-    ]
     known = np.sort(np.concatenate([split.train, split.val]))  # whose labels the audit may see
-    findings += dataset.task.findings(dataset)
-    findings += _balance(dataset, known)
-    findings += _exact_duplicates(dataset, scan, split)
-    small = thumbnails(pixels)
-    findings += _near_duplicates(dataset, scan, small, split)
-    findings += _shortcuts(dataset, scan, pixels, known)
-    findings += _shapes(scan)
+    everything = np.sort(np.concatenate([known, split.test]))
+    side = scan.short_side
+    copies = find_copies(pixels, everything, side=side, boxes=_unpadded(scan, geometry, pixels), limit=limit)
+    findings = [
+        *_lost(dataset, set_aside),
+        *dataset.task.findings(dataset),
+        *_balance(dataset, known),
+        *missing_classes(dataset, split),
+        *spelling_variants(dataset.classes, np.bincount(dataset.labels[known], minlength=len(dataset.classes))),
+        *groups_across_splits(dataset, split),
+        *exact_duplicates(dataset, scan, split),
+        *near_duplicates(dataset, scan, split, copies),
+        *shortcuts(dataset, scan, pixels, known),
+        *blank_images(dataset, pixels, everything),
+        *_shapes(dataset, scan),
+        *_not_searched(len(everything), limit),
+    ]
     findings += [Finding("pixels", "note", rule) for rule in scan.pixel_facts()["rules"]]  # type: ignore[attr-defined]
-    findings += [Finding("source", "note", note) for note in dataset.notes]
+    findings += [Finding("source", "note", note) for note in (*dataset.notes, *licence_notes(dataset.origin))]
     counts = {
         part: {
             dataset.classes[c]: int(n)
@@ -168,62 +174,69 @@ def audit(dataset: Dataset, scan: Scan, pixels: CachedPixels, split: Split, set_
     )
 
 
-def _shapes(scan: Scan) -> list[Finding]:
+def _lost(dataset: Dataset, set_aside: dict[int, str]) -> list[Finding]:
+    """Files that cannot be read, and what the source left out."""
+    found = []
+    if set_aside:
+        found.append(
+            Finding(
+                "unreadable",
+                "warning",
+                f"{count(len(set_aside), 'unreadable file')} set aside",
+                "repair or replace the files that the audit lists as set aside",
+                {"files": [dataset.source.name(i) for i in sorted(set_aside)]},
+            )
+        )
+    fix = "move, rename, convert or repair the files that belong in the data set"
+    return found + [Finding("left-out", "warning", loss, fix) for loss in dataset.losses]
+
+
+def _unpadded(scan: Scan, geometry: Geometry | None, pixels: CachedPixels) -> dict[int, Box]:
+    """The part of each image that is not padding: equal borders would make images look alike."""
+    if geometry is None or geometry.resize_mode != "pad":
+        return {}
+    boxes = {}
+    for i, header in enumerate(scan.headers):
+        if header is None or header.oriented:  # of which the sides may be exchanged
+            continue
+        width, height = geometry.scaled(header.width, header.height)
+        top, left = (geometry.height - height) // 2, (geometry.width - width) // 2
+        boxes[i] = top, top + height, left, left + width
+    return boxes
+
+
+def _not_searched(images: int, limit: int) -> list[Finding]:
+    if images <= limit:
+        return []
+    message = (
+        f"turned, mirrored, shifted and cropped copies were not searched among {images:,} images (limit {limit:,})"
+    )
+    return [Finding("not-searched", "note", message, "`clearsight audit DATA` searches up to 100,000 images")]
+
+
+def _shapes(dataset: Dataset, scan: Scan) -> list[Finding]:
     """Images whose size or proportions leave little to learn from."""
-    known = [h for h in scan.headers if h is not None]
-    tiny = sum(1 for h in known if min(h.width, h.height) < 8)
-    long = sum(1 for h in known if h.format != "WAV" and max(h.width, h.height) > 3 * min(h.width, h.height))
+    known = [(i, h) for i, h in enumerate(scan.headers) if h is not None]
+    tiny = [i for i, h in known if min(h.width, h.height) < 8]
+    long = [i for i, h in known if h.format != "WAV" and max(h.width, h.height) > 3 * min(h.width, h.height)]
+    names = dataset.source.name
     found = []
     if tiny:
-        message = f"{count(tiny, 'image')} less than 8 pixels wide or high"
-        found.append(Finding("tiny-images", "warning", message, "check whether they are large enough to be classified"))
+        message = f"{count(len(tiny), 'image')} less than 8 pixels wide or high"
+        fix = "check whether they are large enough to be classified"
+        found.append(Finding("tiny-images", "warning", message, fix, {"files": [names(i) for i in tiny]}))
     if long:
-        message = f"{count(long, 'image')} with an aspect ratio above 3:1"
+        message = f"{count(len(long), 'image')} with an aspect ratio above 3:1"
         found.append(
             Finding(
                 "long-images",
                 "warning",
                 message,
                 "--resize-mode squash distorts them; try --resize-mode pad or --resize-mode auto",
+                {"files": [names(i) for i in long]},
             )
         )
     return found
-
-
-def thumbnails(pixels: CachedPixels) -> NDArray[np.uint16]:
-    """Gray block means of images, from the store or computed in chunks.
-
-    They have 16 bits: at 8 bits, rounding alone would make copies of pale images look different.
-
-    Args:
-        pixels: cached pixels of N images.
-
-    Returns:
-        Thumbnails (N, 16, 16), uint16.
-    """
-
-    def compute(missing: NDArray[np.int64]) -> Iterator[tuple[tuple[NDArray[np.uint16]], str]]:
-        for start in range(0, len(missing), 256):
-            yield from (((row,), "") for row in _block_means(pixels.array[missing[start : start + 256]]))
-
-    shapes = (("thumbnails", (THUMBNAIL, THUMBNAIL), np.dtype(np.uint16)),)
-    recipe = Recipe("thumbnails", f"1 {pixels.array.shape[1:]}", lambda: shapes, compute)
-    return np.asarray(rows_of(recipe, pixels.contents).arrays["thumbnails"])
-
-
-def _block_means(chunk: NDArray[Any]) -> NDArray[np.uint16]:
-    """Of images (n, C, H, W)."""
-    height, width = chunk.shape[2:]
-    rows = np.linspace(0, height, THUMBNAIL + 1).astype(int)
-    cols = np.linspace(0, width, THUMBNAIL + 1).astype(int)
-    scale = 257 if chunk.dtype == np.uint8 else 1
-    # luma [ITU-R BT.601] rather than the mean of the channels: JPEG stores colour at half the size
-    luma = np.array([0.299, 0.587, 0.114] if chunk.shape[1] == 3 else [1], np.float32)
-    gray = np.tensordot(chunk.astype(np.float32), luma, (1, 0)) * scale
-    # images below 16 pixels have empty blocks: reduceat then repeats the pixel at the boundary
-    summed = np.add.reduceat(np.add.reduceat(gray, rows[:-1], axis=1), cols[:-1], axis=2)
-    area = np.maximum(np.diff(rows), 1)[:, None] * np.maximum(np.diff(cols), 1)[None, :]
-    return np.asarray(np.rint(summed / area), np.uint16)
 
 
 def duplicate_groups(scan: Scan) -> NDArray[np.int64]:
@@ -270,177 +283,3 @@ def _balance(dataset: Dataset, known: NDArray[np.int64]) -> list[Finding]:
             )
         )
     return found
-
-
-def _exact_duplicates(dataset: Dataset, scan: Scan, split: Split) -> list[Finding]:
-    part = np.full(len(dataset), "", dtype="<U5")
-    for name, indices in split.parts().items():
-        part[indices] = name
-    copies: dict[str, list[int]] = {}
-    for i, d in enumerate(scan.digests):
-        if d and part[i]:
-            copies.setdefault(d, []).append(i)
-    groups = [g for g in copies.values() if len(g) > 1]
-    if not groups:
-        return []
-    found = []
-
-    def names(chosen: list[list[int]]) -> list[list[str]]:
-        return [[f"{part[i]}: {dataset.source.name(i)}" for i in g] for g in chosen[:20]]
-
-    crossing = [g for g in groups if len({part[i] for i in g}) > 1]
-    if crossing:
-        found.append(
-            Finding(
-                "duplicates-across-splits",
-                "warning",
-                f"{count(len(crossing), 'image')} with identical copies in several splits; such leakage inflates the "
-                "scores",
-                "keep the copies of an image in one split only",
-                {"groups": names(crossing)},
-            )
-        )
-    contradicting = [g for g in groups if len({dataset.labels[i] for i in g if part[i] != "test"}) > 1]
-    if contradicting:
-        found.append(
-            Finding(
-                "duplicates-with-two-labels",
-                "warning",
-                f"{count(len(contradicting), 'image')} with identical copies that have different labels",
-                "correct the wrong labels",
-                {"groups": names(contradicting)},
-            )
-        )
-    within = [g for g in groups if g not in crossing]
-    if within:
-        found.append(
-            Finding(
-                "duplicates",
-                "note",
-                f"{count(len(within), 'image')} with identical copies, which are kept in the same split",
-                "",
-                {"groups": names(within)},
-            )
-        )
-    return found
-
-
-def _near_duplicates(dataset: Dataset, scan: Scan, small: NDArray[np.uint16], split: Split) -> list[Finding]:
-    """Test images that look like a development image although their bytes differ."""
-    known = np.concatenate([split.train, split.val])
-    pairs: list[tuple[float, int, int]] = []
-    for start in range(0, len(split.test), 2048):
-        chunk = split.test[start : start + 2048]
-        query, query_flat = unit_thumbnails(small[chunk])
-        highest, where = np.full(len(chunk), -1, np.float32), np.zeros(len(chunk), np.int64)
-        for first in range(0, len(known), 2048):  # in blocks, so that memory does not grow with the data
-            block = known[first : first + 2048]
-            reference, flat = unit_thumbnails(small[block])
-            likeness = query @ reference.T
-            likeness[query_flat] = -1
-            likeness[:, flat] = -1
-            best = likeness.argmax(axis=1)
-            score = likeness[np.arange(len(chunk)), best]
-            where = np.where(score > highest, block[best], where)
-            highest = np.maximum(score, highest)
-        for row in np.flatnonzero(highest >= NEAR):
-            i, j = int(chunk[row]), int(where[row])
-            if scan.digests[i] != scan.digests[j]:
-                pairs.append((float(highest[row]), i, j))
-    if not pairs:
-        return []
-    pairs.sort(reverse=True)
-    return [
-        Finding(
-            "near-duplicates-across-splits",
-            "warning",
-            f"{count(len(pairs), 'test image')} nearly identical to a training or validation image",
-            "inspect the pairs listed in audit.json; use a `group` column to keep the frames of a video together",
-            {
-                "pairs": [[dataset.source.name(i), dataset.source.name(j), round(s, 4)] for s, i, j in pairs[:50]],
-                "images": [dataset.source.name(i) for _, i, _ in pairs],
-            },
-        )
-    ]
-
-
-def unit_thumbnails(small: NDArray[np.uint16]) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-    """Thumbnails as centred unit vectors.
-
-    Args:
-        small: thumbnails (N, 16, 16).
-
-    Returns:
-        Vectors (N, 256), and a boolean array (N,) that marks thumbnails too flat to compare.
-    """
-    vectors = small.reshape(len(small), -1).astype(np.float32) / 257
-    vectors -= vectors.mean(axis=1, keepdims=True)
-    length = np.linalg.norm(vectors, axis=1, keepdims=True)
-    return vectors / np.maximum(length, 1e-6), length[:, 0] < 5 * THUMBNAIL
-
-
-def _shortcuts(dataset: Dataset, scan: Scan, pixels: CachedPixels, known: NDArray[np.int64]) -> list[Finding]:
-    """Whether mean colour, image size or file type alone predicts the class: a network may learn just that."""
-    from sklearn.model_selection import StratifiedKFold, cross_val_score
-    from sklearn.tree import DecisionTreeClassifier
-
-    rng = np.random.default_rng(0)
-    chosen = np.sort(rng.permutation(known)[:4000])
-    labels = dataset.labels[chosen]
-    counts = np.bincount(labels, minlength=len(dataset.classes))
-    keep = counts[labels] >= 5
-    chosen, labels = chosen[keep], labels[keep]
-    if len(np.unique(labels)) < 2:
-        return []
-    headers = [scan.headers[i] for i in chosen]
-    evidence = {
-        "mean colour": np.stack([pixels.array[i].mean(axis=(1, 2)) for i in chosen]),
-        "image size": np.array([(h.width, h.height) for h in headers if h]),
-        "file type": np.array(
-            [
-                (word_number(f"{h.format} {h.mode} {PurePath(dataset.source.name(int(i))).suffix}"))
-                for h, i in zip(headers, chosen, strict=True)
-                if h
-            ]
-        )[:, None],
-    }
-    chance, (_, things) = 1 / len(np.unique(labels)), dataset.task.counted
-    found = []
-    for what, features in evidence.items():
-        if (features == features[0]).all():
-            continue
-        tree = DecisionTreeClassifier(
-            max_leaf_nodes=4 * len(dataset.classes),
-            min_samples_leaf=2,
-            class_weight="balanced",
-            random_state=0,
-        )
-        folds = StratifiedKFold(5, shuffle=True, random_state=0)
-        score = float(cross_val_score(tree, features, labels, cv=folds, scoring="balanced_accuracy").mean())
-        if (score - chance) / (1 - chance) >= 0.8:
-            found.append(
-                Finding(
-                    "shortcut",
-                    "warning",
-                    f"{what} alone predicts the {things} with a balanced accuracy of "
-                    f"{percent(score, 0)} (chance {percent(chance, 0)}): the network may learn nothing else",
-                    f"check whether {what} also differs between the {things} in the images that the model will be used "
-                    "on; if it does not, remove the difference from the data",
-                    {"feature": what, "balanced_accuracy": score, "chance": chance},
-                )
-            )
-    return found
-
-
-def word_number(text: str) -> int:
-    """A number for a word, the same in every process.
-
-    Args:
-        text: the word.
-
-    Returns:
-        Its CRC-32.
-    """
-    import zlib
-
-    return zlib.crc32(text.encode())

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from clearsight.data.audit import NEAR, thumbnails, unit_thumbnails
 from clearsight.data.cached_pixels import CachedPixels
+from clearsight.data.thumbnails import NEAR, thumbnails, unit_thumbnails
 
 BLOCK = 2048
 """Images compared with as many others at a time, so that memory does not grow with the data."""

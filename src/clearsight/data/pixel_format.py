@@ -30,6 +30,8 @@ class Header:
     frames: int = 1
     oriented: bool = False
     alpha: bool = False
+    camera: str = ""
+    """Make and model of the camera that EXIF names."""
 
     @property
     def gray(self) -> bool:

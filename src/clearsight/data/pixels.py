@@ -79,6 +79,7 @@ def image_header(content: bytes, name: str) -> Header:
                 frames=_frames(image),
                 oriented=_orientation(image, content) != 1,
                 alpha=_has_alpha(image),
+                camera=_camera(image, content),
             )
         except Exception as error:  # a broken header can fail anywhere inside a plug-in
             raise ImageError(f"{name} cannot be opened", found=_reason(error)) from error
@@ -376,13 +377,24 @@ def _frames(image: Image.Image) -> int:
 
 def _orientation(image: Image.Image, content: bytes = b"") -> int:
     """EXIF orientation, 1 to 8; 1, as it lies, where there is none or the metadata is damaged."""
-    if content and image.format == "PNG" and b"eXIf" not in content:
-        return 1  # without this chunk Pillow would decode every pixel in search of it
-    try:
-        value = image.getexif().get(0x0112, 1)
-    except Exception:  # the pixels of such an image are as good as any
-        return 1
+    value = _exif(image, content, 0x0112)
     return value if isinstance(value, int) and 1 <= value <= 8 else 1
+
+
+def _camera(image: Image.Image, content: bytes) -> str:
+    """Make and model of the camera; "" where EXIF names none."""
+    words = (_exif(image, content, tag) for tag in (0x010F, 0x0110))
+    return " ".join(word.strip(" \0") for word in words if isinstance(word, str))[:100].strip()
+
+
+def _exif(image: Image.Image, content: bytes, tag: int) -> Any:
+    """The value of an EXIF tag; None where it is not given or the metadata is damaged."""
+    if content and image.format == "PNG" and b"eXIf" not in content:
+        return None  # without this chunk Pillow would decode every pixel in search of it
+    try:
+        return image.getexif().get(tag)
+    except Exception:  # the pixels of such an image are as good as any
+        return None
 
 
 _TURN: dict[int, Callable[[Pixels], Pixels]] = {  # what brings (H, W, C) upright, per EXIF orientation

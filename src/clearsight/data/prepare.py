@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from clearsight.data.audit import Audit, Finding, audit, duplicate_groups
 from clearsight.data.cache import Progress
 from clearsight.data.cached_pixels import CachedPixels, cached_pixels
+from clearsight.data.checks.copies import MANY
 from clearsight.data.continued_split import assign_added
 from clearsight.data.dataset import Dataset
 from clearsight.data.geometry import Geometry
@@ -58,11 +59,13 @@ def prepare(
     folds: int | None = None,
     form: PixelFormat | None = None,
     progress: Progress | None = None,
+    copies_limit: int = MANY,
 ) -> Prepared:
     """Decode (or find in the cache), set aside what does not decode, split, audit.
 
-    form: of the pixels; None for the one that holds every image without loss. Raises DataError when what is left cannot
-    be split, OutputError when the cache cannot be written.
+    form: of the pixels; None for the one that holds every image without loss. copies_limit: images up to which the
+    audit searches for turned, shifted and cropped copies. Raises DataError when what is left cannot be split,
+    OutputError when the cache cannot be written.
     """
     form = form or scanned.form
     skip = frozenset(scanned.failed)
@@ -91,7 +94,9 @@ def prepare(
         if known is not None:  # nothing that the run learned from is tested
             more &= ~np.isin(known, ("train", "val", "unused"))
         split = split.also_tested(np.flatnonzero(more))
-    examined = audit(dataset, scanned, pixels, split, set_aside)  # which names the images on both sides of the split
+    examined = audit(  # which names the images on both sides of the split
+        dataset, scanned, pixels, split, set_aside, geometry=geometry, limit=copies_limit
+    )
     split = _without_known(split, pixels)
     counts = {**examined.counts, "test": {"images": len(split.test)}}
     findings = (*_validation_as_test(dataset, split), *examined.findings)

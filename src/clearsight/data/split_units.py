@@ -137,6 +137,14 @@ def require_sizes(
         for i in range(len(classes))
         if counts[i] < needed
     ]
+    absent = [repr(name) for name, n in zip(classes, images.tolist(), strict=True) if not n]
+    if 0 < len(absent) < len(classes) and not one_class and where != "the data":
+        raise DataError(
+            f"{where} has no readable image of {count(len(absent), 'class', 'classes')}, so the model cannot learn it",
+            found="no image of " + ", ".join(absent[:5]) + (", ..." if len(absent) > 5 else ""),
+            expected="images of every class in the training split",
+            fix="add images of these classes to the training split, or remove the classes from the other splits",
+        )
     if small:
         of = "the images" if one_class else count(len(small), "class", "classes")
         raise DataError(

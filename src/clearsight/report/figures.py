@@ -21,6 +21,7 @@ from clearsight.tasks.sections import (
     Piece,
     ReliabilityChart,
     ReportParts,
+    ScatterChart,
     ScoreChart,
 )
 
@@ -155,6 +156,12 @@ def _(chart: ReliabilityChart, axes: Any) -> None:
     axes.plot([0, 1], [0, 1], "--", color=GRAY)
     axes.plot([b.confidence for b in shown], [b.accuracy for b in shown], "o-", color=BLUE)
     axes.set(title=chart.name, xlabel="confidence", ylabel="accuracy", xlim=(0, 1), ylim=(0, 1))
+
+
+@draw.register
+def _(chart: ScatterChart, axes: Any) -> None:
+    axes.plot(chart.x, chart.y, ".", color=BLUE, alpha=0.5)
+    axes.set(title=chart.name, xlabel=chart.x_name, ylabel=chart.y_name)
 
 
 @draw.register

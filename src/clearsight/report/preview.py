@@ -13,7 +13,7 @@ from clearsight.data.augment import augment
 from clearsight.data.loader import to_float
 from clearsight.data.mix import mix
 from clearsight.data.prepare import Prepared
-from clearsight.report.components.pictures import Picture, picture
+from clearsight.report.components.pictures import Picture, data_thumbnail, picture
 from clearsight.train.augmentation_config import AugmentationConfig
 from clearsight.train.choices import AUGMENTATIONS
 from clearsight.train.fit import Fitted
@@ -42,9 +42,11 @@ def preview(fitted: Fitted, seed: int) -> Preview | None:
 
     The same seed gives the same pictures. Reads the pixels of the training split alone.
     """
-    if fitted.training is None:
-        return None
-    how, prepared = fitted.training.augmentation, fitted.prepared
+    return None if fitted.training is None else augmented(fitted.prepared, fitted.training.augmentation, seed)
+
+
+def augmented(prepared: Prepared, how: AugmentationConfig, seed: int) -> Preview | None:
+    """Change some training images as an augmentation does; None where it leaves them as they are."""
     if set(how.augment.split("+")) == {"none"} and not how.mixup and not how.cutmix:
         return None
     rows = _spread(prepared)
@@ -64,6 +66,23 @@ def preview(fitted: Fitted, seed: int) -> Preview | None:
             for place, (index, name, label) in enumerate(zip(rows, names, labels, strict=True))
         ),
     )
+
+
+def augmented_images(
+    prepared: Prepared, how: AugmentationConfig, seed: int
+) -> tuple[str, list[tuple[str, NDArray[np.uint8]]]]:
+    """Some training images, each followed by augmented versions: what is done in words, then names and pictures."""
+    if set(how.augment.split("+")) == {"none"} and not how.mixup and not how.cutmix:
+        return "Training images are not augmented.", []
+    rows = _spread(prepared)
+    versions = list(_versions(prepared, rows, how, seed))
+    shown = []
+    for place, i in enumerate(rows.tolist()):
+        name = prepared.dataset.source.name(i)
+        shown.append((name, data_thumbnail(prepared, i, SIDE)))
+        for pixels, target in (version[place] for version in versions):
+            shown.append((f"augmented: {target}", data_thumbnail(prepared, i, SIDE, pixels=pixels)))
+    return _words(how).partition(" The left column")[0], shown
 
 
 def _spread(prepared: Prepared) -> NDArray[np.int64]:
@@ -115,6 +134,6 @@ def _words(how: AugmentationConfig) -> str:
     if how.cutmix:
         done.append("cutmix (a part of another image pasted in, with labels mixed in proportion to the area)")
     return (
-        f"Each time an image was used in training, it was augmented at random: {', then '.join(done)}. "
+        f"Each time an image is used in training, it is augmented at random: {', then '.join(done)}. "
         "The left column shows the original training images; the other columns show augmented versions of them."
     )

@@ -107,7 +107,18 @@ class CurveChart:
     chance: bool = False
 
 
-Chart = ParityChart | ScoreChart | ReliabilityChart | CurveChart
+@dataclass(frozen=True)
+class ScatterChart:
+    """A dot for each of N images. x (N,), y (N,): their places."""
+
+    name: str
+    x: Floats
+    y: Floats
+    x_name: str
+    y_name: str
+
+
+Chart = ParityChart | ScoreChart | ReliabilityChart | CurveChart | ScatterChart
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from clearsight.console import Console
+from clearsight.data.checks.copies import MANY
 from clearsight.data.content_order import by_content
 from clearsight.data.dataset import Dataset, TaskKind
 from clearsight.data.exclusion import without
@@ -310,8 +311,13 @@ def check_task(dataset: Dataset, config: TrainConfig) -> None:
         )
 
 
-def planned(dataset: Dataset, config: TrainConfig, console: Console) -> tuple[Prepared, Recipe]:
-    """The recipe, and the data at its size: what every job but `fit` itself begins with."""
+def planned(
+    dataset: Dataset, config: TrainConfig, console: Console, *, copies_limit: int = MANY
+) -> tuple[Prepared, Recipe]:
+    """The recipe, and the data at its size: what every job but `fit` itself begins with.
+
+    copies_limit: images up to which the audit searches for turned, shifted and cropped copies.
+    """
     check_task(dataset, config)
     if config.run.from_run is not None:
         raise ConfigError(
@@ -330,6 +336,7 @@ def planned(dataset: Dataset, config: TrainConfig, console: Console) -> tuple[Pr
         test_fraction=config.data.test_fraction,
         folds=config.data.folds,
         progress=console.stage("reading pixels"),
+        copies_limit=copies_limit,
     )
     return kept(prepared, config)[0], recipe
 

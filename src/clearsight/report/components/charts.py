@@ -211,6 +211,27 @@ def parity(
     return chart(ident, WIDTH, below.bottom + 42, title, words, *drawn)
 
 
+def scatter(
+    ident: str, title: str, x: NDArray[np.floating], y: NDArray[np.floating], x_name: str, y_name: str
+) -> Markup:
+    """A dot for each image, both axes from zero."""
+    x_ticks, y_ticks = ticks(0.0, float(x.max())), ticks(0.0, float(y.max()))
+    frame = Frame(60, 14, WIDTH - 76, 250, (x_ticks[0], x_ticks[-1]), (y_ticks[0], y_ticks[-1]))
+    drawn = frame.axes(x_ticks, y_ticks, _plain, _plain)
+    drawn += [
+        element("circle", cx=frame.x(a), cy=frame.y(b), r=2, class_="dot val faint")
+        for a, b in zip(x.tolist(), y.tolist(), strict=True)
+    ]
+    drawn.append(
+        label(f"{x_name} (across), {y_name} (up)", frame.left + frame.width / 2, frame.bottom + 36, class_="name")
+    )
+    words = (
+        f"{count(len(x), 'image')}; median {x_name} {_plain(float(np.median(x)))}, "
+        f"median {y_name} {_plain(float(np.median(y)))}."
+    )
+    return chart(ident, WIDTH, frame.bottom + 44, title, words, *drawn)
+
+
 def score_heaps(
     ident: str, title: str, normal: NDArray[np.floating], anomalies: NDArray[np.floating], threshold: float
 ) -> Markup:

@@ -15,7 +15,14 @@ from numpy.typing import NDArray
 
 from clearsight.data.loader import to_float
 from clearsight.models.base import ModelNetwork
-from clearsight.report.components.charts import interval_bar, parity, reliability, score_heaps, threshold_curves
+from clearsight.report.components.charts import (
+    interval_bar,
+    parity,
+    reliability,
+    scatter,
+    score_heaps,
+    threshold_curves,
+)
 from clearsight.report.components.confusion import Matrix, matrix
 from clearsight.report.components.map_colours import overlay
 from clearsight.report.components.pictures import Picture, Thumbnail, data_thumbnail, encoded
@@ -31,6 +38,7 @@ from clearsight.tasks.sections import (
     ParityChart,
     Piece,
     ReliabilityChart,
+    ScatterChart,
     ScoreChart,
     Section,
 )
@@ -156,6 +164,11 @@ def _(chart: ScoreChart, ident: str) -> Markup:
 @drawn.register
 def _(chart: ReliabilityChart, ident: str) -> Markup:
     return reliability(ident, chart.name, chart.bins)
+
+
+@drawn.register
+def _(chart: ScatterChart, ident: str) -> Markup:
+    return scatter(ident, chart.name, chart.x, chart.y, chart.x_name, chart.y_name)
 
 
 @drawn.register

@@ -1,0 +1,152 @@
+"""Findings about images that are in the data more than once: across splits, with two labels, within a split."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from itertools import chain, combinations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from clearsight.data.checks.copies import Copy
+from clearsight.data.dataset import Dataset
+from clearsight.data.findings import Finding
+from clearsight.data.scan import Scan
+from clearsight.data.splits import Split
+from clearsight.wording import count, listed
+
+PART_NAMES = {"train": "training", "val": "validation", "test": "test"}
+
+TURNED = ("mirrored", "rotated")
+"""Words of copies whose label may differ for a reason: a 6 turned around is a 9."""
+
+
+def part_of_images(split: Split, n: int) -> NDArray[np.str_]:
+    """The part of each of N images, "" for those in none.
+
+    Args:
+        split: the training, validation and test images.
+        n: number of images.
+
+    Returns:
+        Names of parts (N,).
+    """
+    part = np.full(n, "", dtype="<U5")
+    for name, indices in split.parts().items():
+        part[indices] = name
+    return part
+
+
+def exact_duplicates(dataset: Dataset, scan: Scan, split: Split) -> list[Finding]:
+    """Findings about files of equal content.
+
+    Args:
+        dataset: images and targets.
+        scan: digests of the images.
+        split: the training, validation and test images.
+
+    Returns:
+        Findings on copies across splits, with two labels, and within a split.
+    """
+    part = part_of_images(split, len(dataset))
+    copies: dict[str, list[int]] = {}
+    for i, digest in enumerate(scan.digests):
+        if digest and part[i]:
+            copies.setdefault(digest, []).append(i)
+    groups = [group for group in copies.values() if len(group) > 1]
+
+    def named(chosen: list[list[int]]) -> dict[str, object]:
+        return {"groups": [[f"{part[i]}: {dataset.source.name(i)}" for i in group] for group in chosen]}
+
+    crossing = [group for group in groups if len({part[i] for i in group}) > 1]
+    contradicting = [group for group in groups if len({dataset.labels[i] for i in group if part[i] != "test"}) > 1]
+    within = [group for group in groups if group not in crossing]
+    found = []
+    if crossing:
+        message = (
+            f"{count(len(crossing), 'image')} with identical copies in several splits; such leakage inflates the scores"
+        )
+        fix = "keep the copies of an image in one split only"
+        found.append(Finding("duplicates-across-splits", "warning", message, fix, named(crossing)))
+    if contradicting:
+        message = f"{count(len(contradicting), 'image')} with identical copies that have different labels"
+        found.append(
+            Finding(
+                "duplicates-with-two-labels", "warning", message, "correct the wrong labels",
+                named(contradicting) | {"labels": _labels(dataset, list(chain(*contradicting)), part)},
+            )
+        )  # fmt: skip
+    if within:
+        message = f"{count(len(within), 'image')} with identical copies, which are kept in the same split"
+        found.append(Finding("duplicates", "note", message, "", named(within)))
+    return found
+
+
+def near_duplicates(dataset: Dataset, scan: Scan, split: Split, copies: Sequence[Copy]) -> list[Finding]:
+    """Findings about images that are copies although their files differ.
+
+    Args:
+        dataset: images and targets.
+        scan: digests of the images.
+        split: the training, validation and test images.
+        copies: pairs of copies.
+
+    Returns:
+        For each pair of splits a finding on copies across them; contradictions; copies within a split.
+    """
+    part = part_of_images(split, len(dataset))
+    pairs = [c for c in copies if scan.digests[c.first] != scan.digests[c.second] and part[c.first] and part[c.second]]
+    found = list(_across(dataset, part, pairs))
+    within = [c for c in pairs if part[c.first] == part[c.second]]
+    contradicting = [
+        c
+        for c in pairs
+        if not c.kind.startswith(TURNED)
+        and "test" not in (part[c.first], part[c.second])
+        and dataset.labels[c.first] != dataset.labels[c.second]
+    ]
+    if contradicting:
+        message = f"{count(len(contradicting), 'pair')} of near duplicates with different labels"
+        rows = [i for c in contradicting for i in (c.first, c.second)]
+        found.append(
+            Finding(
+                "near-duplicates-with-two-labels", "warning", message, "correct the wrong labels",
+                {"pairs": _pairs(dataset, contradicting), "labels": _labels(dataset, rows, part)},
+            )
+        )  # fmt: skip
+    if within:
+        message = f"{count(len(within), 'pair')} of near duplicates within a split ({_kinds(within)})"
+        found.append(Finding("near-duplicates", "note", message, "", {"pairs": _pairs(dataset, within)}))
+    return found
+
+
+def _across(dataset: Dataset, part: NDArray[np.str_], pairs: Sequence[Copy]) -> Iterator[Finding]:
+    for known, new in combinations(PART_NAMES, 2):
+        some = [c for c in pairs if {part[c.first], part[c.second]} == {known, new}]
+        if not some:
+            continue
+        ordered = [c if part[c.first] == new else Copy(c.second, c.first, c.kind, c.similarity) for c in some]
+        images = list(dict.fromkeys(dataset.source.name(c.first) for c in ordered))
+        yield Finding(
+            "near-duplicates-across-splits",
+            "warning",
+            f"{count(len(images), f'{PART_NAMES[new]} image')} nearly identical to, or changed copies of, "
+            f"{PART_NAMES[known]} images ({_kinds(some)}); such leakage inflates the scores",
+            "inspect the pairs in audit.html (--out DIR), and keep the copies of an image in one split: give them the "
+            "same value in a `group` column",
+            {"pairs": _pairs(dataset, ordered), "images": images, "splits": [known, new]},
+        )
+
+
+def _kinds(copies: Sequence[Copy]) -> str:
+    return listed([f"{n} {kind}" for kind, n in Counter(c.kind for c in copies).most_common()], 6)
+
+
+def _pairs(dataset: Dataset, copies: Sequence[Copy]) -> list[list[object]]:
+    return [[dataset.source.name(c.first), dataset.source.name(c.second), c.kind, c.similarity] for c in copies]
+
+
+def _labels(dataset: Dataset, rows: Sequence[int], part: NDArray[np.str_]) -> dict[str, str]:
+    """The labels of images by name; those of test images are not shown."""
+    return {dataset.source.name(i): dataset.words(i) for i in rows if part[i] != "test"}

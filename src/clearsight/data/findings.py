@@ -1,0 +1,35 @@
+"""What the data audit finds: one statement with its severity, what to do, and the images behind it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+FILES_SHOWN = 10
+"""Files of a finding that the terminal shows; `audit.json` has all of them."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing found: severity, a sentence for the user, what to do, and the images or numbers behind it.
+
+    evidence: lists of file names under "files", of pairs or groups of files under "pairs" and "groups", all of them;
+    and numbers by name.
+    """
+
+    code: str
+    severity: Literal["warning", "note"]
+    message: str
+    fix: str = ""
+    evidence: dict[str, Any] = field(default_factory=dict)
+
+    def files(self) -> list[str]:
+        """The files of the finding, line by line.
+
+        Returns:
+            One line for each file, pair or group.
+        """
+        lines = [str(name) for name in self.evidence.get("files", ())]
+        lines += [f"{first} and {second} ({words[0]})" for first, second, *words in self.evidence.get("pairs", ())]
+        lines += [", ".join(map(str, group)) for group in self.evidence.get("groups", ())]
+        return lines
