@@ -376,11 +376,7 @@ def shard(path, samples, mode="w"):
 
 
 def samples(rows, kind, value):
-    return [
-        pair
-        for k in rows
-        for pair in ((f"{k:03d}.png", PICTURES[k]), (f"{k:03d}.{kind}", str(value(k)).encode()))
-    ]
+    return [pair for k in rows for pair in ((f"{k:03d}.png", PICTURES[k]), (f"{k:03d}.{kind}", str(value(k)).encode()))]
 
 
 @pytest.mark.parametrize("name", ["set.tar", "set.tar.gz"])
