@@ -28,7 +28,7 @@ def of_images(path: Path, content: Mapping[str, Any], selection: Selection) -> b
         DataError: only some have a box.
     """
     if selection.format:
-        return selection.format == "classification"
+        return selection.format != "detection"
     try:
         sizes = {one["id"]: (one.get("width"), one.get("height")) for one in content["images"]}
         objects = [(one["image_id"], one.get("bbox"), one.get("segmentation")) for one in content["annotations"]]
