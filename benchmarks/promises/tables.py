@@ -43,7 +43,8 @@ SETS_TABLE = """\
 |---|---|
 | digits | scikit-learn's 1,797 handwritten digits, 8x8 pixels |
 | fashion-mnist | 5,000 images from Fashion-MNIST, sampled at random with the seed |
-| elpv | 2,624 electroluminescence images of solar cells, functional or defective, 300x300 pixels |
+| elpv | 2,624 electroluminescence images of solar cells, functional or defective, 300x300 pixels\
+; CC BY-NC-SA 4.0 (non-commercial); random splits put cells of one module on both sides |
 | elpv32 | the same images at 32x32 pixels |
 | patches | 100 non-overlapping gray tiles of 48x48 pixels from each of six pictures in scikit-image |
 | openclipart | regular files of Debian's `openclipart-png`; 14 top-level folders as classes, at most 300 images each |

@@ -30,7 +30,7 @@ the same, differ by 0.002 and more in elpv."""
 PROBABLE_SMALL = {"nearly identical": 0.02, "turned": 0.008, "shifted": 0.008, "cropped": 0.012}
 """The same for images of at most 48 pixels a side, in which compression and scaling change more."""
 
-STANDS_OUT = 4.5
+STANDS_OUT = 6.0
 """Times by which the error must be smaller than that of the second most similar other image of either."""
 
 OTHER_COLOUR, GRAY = 16.0, 3.0
@@ -38,7 +38,7 @@ OTHER_COLOUR, GRAY = 16.0, 3.0
 colour is below the second number."""
 
 SMALLEST = 16
-"""Side in pixels of images below which shifted and cropped copies are not searched: too few pixels are left."""
+"""Side in pixels of images below which shifted and cropped copies are not searched, and only certain copies count."""
 
 MANY = 20_000
 """Images up to which training searches for turned, shifted and cropped copies."""
@@ -94,7 +94,8 @@ def find_copies(
     rows = rows[comparable]
     matches = registered(views, moved=side >= SMALLEST)
     found = []
-    for match in _copies(matches, PROBABLE_SMALL if side <= MEDIUM else PROBABLE):
+    probable = CERTAIN if side < SMALLEST else PROBABLE_SMALL if side <= MEDIUM else PROBABLE
+    for match in _copies(matches, probable):
         if _same_colour(*views.colour[[match.first, match.second]]):
             first, second = sorted((int(rows[match.first]), int(rows[match.second])))
             found.append(Copy(first, second, match.kind, round(1 - match.error, 5)))

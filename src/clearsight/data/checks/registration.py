@@ -27,6 +27,9 @@ from clearsight.data.checks.views import MEDIUM, Views, turned
 TURNED_LEAST, CROPPED_LEAST, SHIFTED_LEAST, PHASE_LEAST = 0.85, 0.7, 0.75, 0.1
 """Correlations of medium views, and height of the peak of phase correlation, from which a pair is registered."""
 
+TINY_LEAST = 0.98
+"""The same for turned images of few pixels, of which only almost equal ones count as copies."""
+
 EACH = 2
 """Pairs of each image and kind that are registered: those that correlate best."""
 
@@ -76,12 +79,12 @@ def registered(views: Views, *, moved: bool) -> list[Match]:
 
     Args:
         views: of N images.
-        moved: search for shifted and cropped copies too.
+        moved: search for shifted and cropped copies too; without it, images have few pixels.
 
     Returns:
         The best match of each pair that could be registered, copies or not.
     """
-    trials = _turned_trials(views, turned_candidates(views))
+    trials = _turned_trials(views, turned_candidates(views), TURNED_LEAST if moved else TINY_LEAST)
     if moved:
         trials += _cropped_trials(views, cropped_candidates(views))
         trials += _shifted_trials(views, shifted_candidates(views))
@@ -94,7 +97,7 @@ def registered(views: Views, *, moved: bool) -> list[Match]:
     return list(best.values())
 
 
-def _turned_trials(views: Views, found: Candidates) -> list[Trial]:
+def _turned_trials(views: Views, found: Candidates, least: float) -> list[Trial]:
     score = np.zeros(len(found.first), np.float32)
     for turn in range(8):
         rows = np.flatnonzero(found.turn == turn)
@@ -103,7 +106,7 @@ def _turned_trials(views: Views, found: Candidates) -> list[Trial]:
             a, b = (_centred(one.reshape(len(one), -1).astype(np.float32)) for one in pair)
             score[some] = (a * b).sum(1)
     still = np.eye(2, 3, dtype=np.float32)
-    kept = _best_of_each(found.first, found.second, score, TURNED_LEAST)
+    kept = _best_of_each(found.first, found.second, score, least)
     return [Trial(int(found.first[k]), int(found.second[k]), int(found.turn[k]), still) for k in kept]
 
 
