@@ -79,7 +79,8 @@ def test_the_config_of_a_run_trains_the_same_model_again(previous, images, tmp_p
     recorded = json.loads((previous / "run" / "config.json").read_text())["options"]
     old = {name for section in recorded.values() for name in section}
     options = run_options(previous / "run")
-    assert {format1.OPTIONS.get(name, name) for name in old} == set(options), "no option is lost"
+    assert {*(format1.OPTIONS.get(name, name) for name in old), "order"} == set(options), "no option is lost"
+    assert options["order"] == "listed", "the order of the images is that of its version"
     given = {name: value for name, value in options.items() if value is not None and name not in ("out", "resume")}
     run = cs.fit(previous / "digits240.npz", out=tmp_path / "again", **given)
     then = json.loads((previous / "run" / "metrics.json").read_text())["test"]

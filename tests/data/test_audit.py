@@ -199,7 +199,7 @@ def test_tiny_classes(tmp_path):
     clean(tmp_path, per_class=19)
     one = finding(audited(tmp_path), "tiny-classes")
     assert "2 classes with fewer than 20 images outside the test split: cat (19), dog (19)" in one.message
-    assert one.evidence == {"classes": {"cat": 19, "dog": 19}}
+    assert one.evidence == {"counts": {"cat": 19, "dog": 19}}
 
 
 @pytest.mark.parametrize("feature", ["brightness", "image size", "file type"])

@@ -1,6 +1,7 @@
 """Names of format 1, the first version, mapped to those of today: cards of bundles and indexes, metrics, options.
+Options that runs of earlier versions do not record have the value that these versions used.
 
-Each function returns a new dictionary and changes nothing where the names are those of today already.
+Each function returns a new dictionary and changes nothing where the content is of today already.
 """
 
 from __future__ import annotations
@@ -75,6 +76,8 @@ def run_from(about: Mapping[str, Any]) -> dict[str, Any]:
             else stage
             for subject, stage in options.items()
         }
+        if isinstance(data := new["options"].get("data"), dict):
+            data.setdefault("order", "listed")  # as images were before there was a choice
     if isinstance(about.get("recipe"), dict):
         new["recipe"] = network_from(about["recipe"])
     return new

@@ -279,7 +279,7 @@ def _balance(dataset: Dataset, known: NDArray[np.int64]) -> list[Finding]:
                 f"{count(len(tiny), thing, things)} with fewer than 20 images outside the test split: {some}"
                 + (", ..." if len(tiny) > 5 else ""),
                 f"add images; with fewer than 20 per {thing}, neither training nor evaluation is reliable",
-                {things: tiny},
+                {"counts": tiny},
             )
         )
     return found

@@ -58,6 +58,14 @@ class DataConfig:
     test_fraction: float = option(
         0.25, "fraction of the images held out as the test split if the data has none, 0 to 1", within="(0, 1)"
     )
+    order: str = option(
+        "content",
+        "order of the images, by which splits are drawn and batches are formed",
+        choices={
+            "content": "by their pixels: the same split and weights in every form of the data",
+            "listed": "as the data lists them, as in earlier versions",
+        },
+    )
     task: str = option("auto", "what to predict", choices=known_tasks)
     angle: str | None = option(
         None,

@@ -121,7 +121,7 @@ def fit(
     recipe = plan(config, scanned, dataset.task) if previous is None else checked(previous.recipe, config)
     _check_task(dataset, config, recipe)
     geometry = first_geometry(recipe, config) if previous is None else previous.geometry
-    dataset, other, scanned = _in_order(dataset, other, scanned, geometry, previous, console)
+    dataset, other, scanned = _in_order(dataset, other, scanned, geometry, previous, config, console)
     trials = Trials(dataset, scanned, config, test_fraction, device, console, previous)
     recipe, geometry, why_so = trials.geometry(recipe)
     decisions = [*recipe.decisions, *(Decision(*note) for note in dataset.task.notes(dataset, config)), *why_so]
@@ -178,9 +178,11 @@ def first_geometry(recipe: Recipe, config: TrainConfig) -> Geometry:
 
 def _in_order(
     dataset: Dataset, other: Dataset | None, scanned: Scan, geometry: Geometry, previous: Previous | None,
-    console: Console,
+    config: TrainConfig, console: Console,
 ) -> tuple[Dataset, Dataset | None, Scan]:  # fmt: skip
-    """The data, and the images of no class, in the order of their content."""
+    """The data, and the images of no class, in the order that the configuration names."""
+    if config.data.order == "listed":
+        return dataset, other, scanned
     form = scanned.form if previous is None else previous.form
     dataset, scanned = by_content(dataset, scanned, geometry, form=form, progress=console.stage("reading pixels"))
     if other is not None:

@@ -327,7 +327,8 @@ def planned(
     scanned = scan(dataset, console.stage("inspecting the files"))
     recipe = plan(config, scanned, dataset.task)
     geometry = Geometry(recipe.img_size, recipe.img_size)
-    dataset, scanned = by_content(dataset, scanned, geometry, progress=console.stage("reading pixels"))
+    if config.data.order == "content":
+        dataset, scanned = by_content(dataset, scanned, geometry, progress=console.stage("reading pixels"))
     prepared = prepare(
         dataset,
         scanned,

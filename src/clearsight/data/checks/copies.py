@@ -40,7 +40,7 @@ colour is below the second number."""
 SMALLEST = 16
 """Side in pixels of images below which shifted and cropped copies are not searched, and only certain copies count."""
 
-MANY = 20_000
+MANY = 3_000
 """Images up to which training searches for turned, shifted and cropped copies."""
 
 MOST = 100_000
