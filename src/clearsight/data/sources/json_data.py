@@ -38,6 +38,10 @@ def read_json(path: Path, selection: Selection | None = None, base: str = "") ->
             f"{path} cannot be read as COCO annotations or another JSON file",
             found=f"{type(error).__name__}: {str(error)[:120]}",
         ) from error
+    if isinstance(content, dict):
+        selection.only(str(path), "format=classification", "format=detection")
+    else:
+        selection.only(str(path), "label", "image")
     if is_tasks(content):
         return read_tasks(path, content, selection)
     if isinstance(content, list) and content and all(isinstance(row, dict) for row in content):

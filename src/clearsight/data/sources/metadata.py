@@ -103,8 +103,6 @@ def with_metadata(
     Raises:
         DataError: neither can be read, or they disagree.
     """
-    if selection.format == "folder":
-        return from_folders()
     if not surely and len(tables) > 1:
         return _of_several(folder, tables, selection, from_folders)
     root = folder if surely else tables[0].parent
@@ -147,10 +145,15 @@ def _of_several(
     folder: Path, tables: Sequence[Path], selection: Selection, from_folders: Callable[[], Listing]
 ) -> Listing:
     """The class folders, where there are several tables; without class folders the user has to choose a table."""
+    ways = "; ".join(f"for {one.name}, use {selection.command(str(one), format='')}" for one in tables[:4])
+    if selection != Selection():
+        raise DataError(
+            f"{folder} contains several tables", found=", ".join(one.name for one in tables[:12]),
+            expected="a selection of one", fix=ways,
+        )  # fmt: skip
     try:
         return from_folders()
     except DataError as error:
-        ways = "; ".join(f"for {one.name}, use {selection.command(str(one))}" for one in tables[:4])
         raise DataError(error.happened, found=error.found, expected=error.expected, fix=ways) from error
 
 

@@ -23,6 +23,7 @@ def read_npz(path: Path, selection: Selection | None = None) -> Listing:
     splits of MedMNIST (train_images, train_labels, ...); or the arrays that the user selects.
     """
     selection = selection or Selection()
+    selection.only(str(path), "label", "image")
     try:
         # opened here, as NumPy leaves a broken archive open
         with path.open("rb") as stream, np.load(stream, allow_pickle=False) as archive:

@@ -77,6 +77,7 @@ def read_shards(folder: Path, files: Sequence[Path], selection: Selection | None
 def _read(files: Sequence[Path], root: Path, name: str, origin: str, selection: Selection) -> Listing:
     import pandas as pd
 
+    selection.only(origin, "label", "image")
     columns = _columns(files[0], _schema(files[0]), selection, origin)
     frames, parts = [], []
     for file, split in zip(files, splits_of(files, root), strict=True):

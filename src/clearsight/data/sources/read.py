@@ -69,6 +69,8 @@ def find(data: Any, data_dir: str | Path | None = None, any_classes: AnyClasses 
         return BUILTIN[data.removeprefix(PREFIX)](Path(data_dir).expanduser() if data_dir else None)
     place, selection = selected(str(data))
     path = local(place)
+    if place.removeprefix(PREFIX) in BUILTIN and not exists(path):
+        selection.only(place)
     if str(data) in BUILTIN and not exists(path):
         return BUILTIN[str(data)](Path(data_dir).expanduser() if data_dir else None)
     if isinstance(data, str) and data in BUILTIN:
@@ -105,7 +107,8 @@ def _read(path: Path, place: str, selection: Selection, any_classes: AnyClasses 
     readers: dict[str, Callable[[], Listing]] = {
         ".csv": lambda: read_csv(path, selection, base), ".tsv": lambda: read_csv(path, selection, base),
         ".jsonl": lambda: read_jsonl(path, selection, base), ".json": lambda: read_json(path, selection, base),
-        ".npz": lambda: read_npz(path, selection), ".yaml": lambda: read_yaml(path), ".yml": lambda: read_yaml(path),
+        ".npz": lambda: read_npz(path, selection), ".yaml": lambda: read_yaml(path, selection),
+        ".yml": lambda: read_yaml(path, selection),
         **dict.fromkeys(PARQUET, lambda: read_parquet(path, selection)),
     }  # fmt: skip
     if is_tar(path):
@@ -136,10 +139,12 @@ def _read_directory(path: Path, selection: Selection, any_classes: AnyClasses | 
                 return read_shards(path, shards, selection)
     except OSError as error:
         raise DataError(f"{error.filename or path} cannot be listed", found=error.strerror) from error
-    if selection.format == "webdataset":
-        return read_webdataset(tars_in(path), str(path.resolve()), selection)
-    if not tables:
+    if selection.format == "webdataset" and (shards := tars_in(path)):
+        return read_webdataset(shards, str(path.resolve()), selection)
+    if selection.format == "folder" or not tables:
+        selection.only(str(path), "format=folder")
         return from_folders()
+    selection.only(str(path), "label", "image", "format=table")
     return with_metadata(path, tables, surely, selection, from_folders)
 
 

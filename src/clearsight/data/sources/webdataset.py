@@ -87,8 +87,21 @@ def shards_of(place: str, path: Path) -> list[Path]:
     """The shards that a pattern means, such as `train-{000..009}.tar` or `train-*.tar`; none for other texts."""
     if not is_tar(path) or not any(mark in place for mark in "*?[{"):
         return []
-    found = [file for text in _expanded(str(path)) for file in map(Path, sorted(glob.glob(text)))]  # noqa: PTH207
-    return [file for file in found if file.is_file()]
+    # folders that exist are meant themselves, whatever characters are in their names
+    root, pattern = (path.parent, path.name) if path.parent.is_dir() else (Path(path.anchor), str(path))
+    found: list[Path] = []
+    missing: list[str] = []
+    for text in _expanded(pattern):
+        names = sorted(glob.glob(text, root_dir=root))  # noqa: PTH207
+        found += [file for name in names if (file := root / name).is_file()]
+        if not names and not glob.has_magic(text):
+            missing.append(text)
+    if found and missing:
+        raise DataError(
+            f"{count(len(missing), 'shard')} of {place} cannot be found", found=f"no file {missing[0]}",
+            expected="every file of the range", fix="download the missing files, or change the range",
+        )  # fmt: skip
+    return found
 
 
 def _expanded(text: str) -> list[str]:
@@ -139,6 +152,7 @@ def read_webdataset(paths: Sequence[Path], origin: str, selection: Selection | N
     import pandas as pd
 
     selection = selection or Selection()
+    selection.only(origin, "label", "format=webdataset")
     root = paths[0].parent
     shards = [_shard(path) for path in paths]
     rows, where, splits = [], [], []

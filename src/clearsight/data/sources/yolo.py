@@ -10,14 +10,16 @@ from typing import Any
 
 from clearsight.data.dataset import Listing
 from clearsight.data.sources.folder import SPLIT_NAMES, list_classes, read_splits
+from clearsight.data.sources.selection import Selection
 from clearsight.errors import DataError
 
 
-def read_yaml(path: Path) -> Listing:
+def read_yaml(path: Path, selection: Selection | None = None) -> Listing:
     """The images of a `data.yaml`.
 
     Args:
         path: of the file, whose `path`, `train`, `val` and `test` are folders.
+        selection: what the user chose, which must be nothing.
 
     Returns:
         The listing, by class folders.
@@ -25,6 +27,7 @@ def read_yaml(path: Path) -> Listing:
     Raises:
         DataError: the file names no folders, or these are for detection.
     """
+    (selection or Selection()).only(str(path))
     content = _content(path)
     root = Path(str(content.get("path") or "."))
     root = root if root.is_absolute() else path.parent / root
