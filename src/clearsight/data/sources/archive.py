@@ -37,6 +37,14 @@ ALLOWED = 1 << 30
 MEMBERS = 5_000_000
 """Files that an archive may hold."""
 
+EXTENDED = (
+    tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE, tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK,
+)  # fmt: skip
+"""Headers of a tar archive that may have any size."""
+
+LARGEST_HEADER = 1 << 20
+"""Bytes of such a header."""
+
 CHUNK = 1 << 20
 KIND = "extracted"
 """Of the cache's entries."""
@@ -52,6 +60,15 @@ Member = tuple[str, "IO[bytes]"]
 
 class Info(tarfile.TarInfo):
     """A file in a tar archive. tarfile takes a damaged header for the end of the archive, and loses the rest."""
+
+    @classmethod
+    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Self:
+        info = super().frombuf(buf, encoding, errors)
+        if info.type in EXTENDED and info.size > LARGEST_HEADER:  # which tarfile reads into memory
+            raise tarfile.ReadError(f"a file header of {info.size:,} bytes")
+        if info.type == tarfile.GNUTYPE_SPARSE:
+            raise tarfile.ReadError(f"a sparse file: {info.name[:120]!r}")
+        return info
 
     @classmethod
     def fromtarfile(cls, archive: tarfile.TarFile) -> Self:

@@ -9,6 +9,7 @@ cache (`places`). `clearsight.tasks.read` reads the labels.
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Callable
 from dataclasses import replace
 from difflib import get_close_matches
@@ -33,6 +34,7 @@ from clearsight.data.sources.webdataset import is_tar, labelled_beside, read_web
 from clearsight.data.sources.yolo import read_yaml
 from clearsight.data.targets import IN_MEMORY
 from clearsight.errors import BundleError, DataError, nearest
+from clearsight.wording import count
 
 PREFIX = "builtin:"
 """Stands before the name of a built-in data set where a folder here has that name too."""
@@ -143,9 +145,31 @@ def _read_directory(path: Path, selection: Selection, any_classes: AnyClasses | 
         return read_webdataset(shards, str(path.resolve()), selection)
     if selection.format == "folder" or not tables:
         selection.only(str(path), "format=folder")
-        return from_folders()
+        return from_folders() if selection.format else _without_shards(path, from_folders)
     selection.only(str(path), "label", "image", "format=table")
     return with_metadata(path, tables, surely, selection, from_folders)
+
+
+def _without_shards(path: Path, from_folders: Callable[[], Listing]) -> Listing:
+    """The images of class folders; DataError where there are no several classes, but shards beside a few images."""
+    failed: DataError | None = None
+    try:
+        listing = from_folders()
+        if listing.stated.cells is None or len(set(listing.stated.cells)) > 1:
+            return listing
+    except DataError as error:
+        failed = error
+    if shards := tars_in(path) or shards_in(path):
+        at = shlex.quote(os.path.commonpath([file.parent for file in shards] if len(shards) > 1 else shards))
+        raise DataError(
+            f"{path} contains both images and files that hold images", found=f"{count(len(shards), 'file')} such as "
+            f"{shards[0].name}", expected="class folders, or such files alone",
+            fix=f"for these files, move the other images elsewhere, or use `clearsight train {at}`; for the folders as "
+            f"classes, use {Selection(format='folder').command(str(path))}",
+        )  # fmt: skip
+    if failed:
+        raise failed
+    return listing
 
 
 def _is_tar_of_samples(place: str, path: Path, selection: Selection) -> bool:

@@ -10,6 +10,8 @@ import math
 import re
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from clearsight.data.sources.selection import Selection
 from clearsight.data.targets import is_number
 from clearsight.errors import DataError, nearest
@@ -24,7 +26,7 @@ IMAGE = (
 )  # fmt: skip
 LABEL = (
     "label", "class", "target", "category", "labels", "class_name", "classname", "class_id", "label_id", "category_id",
-    "class_idx",
+    "class_idx", "cls",
 )  # fmt: skip
 ABOUT = ("split", "group")
 _INDEX = re.compile(r"(unnamed: ?\d+(_level_\d+)?|index|idx|row|no|nr|#|uuid|(.*[ _])?id|)")
@@ -73,7 +75,7 @@ def label_column(
     if len(found) < 2 or "label" in columns:
         return found[0] if found else None
     first = texts(frame, found[0])
-    others = [i for i in found[1:] if not _same_classes(first, texts(frame, i))]
+    others = [i for i in found[1:] if not same_classes(first, texts(frame, i))]
     if others:
         names = [str(frame.columns[i]).strip() for i in (found[0], *others)]
         raise DataError(
@@ -120,7 +122,7 @@ def _asked(frame: pd.DataFrame, columns: dict[str, int], name: str, origin: str)
     return columns[name.strip().lower()]
 
 
-def _same_classes(one: list[str], other: list[str]) -> bool:
+def same_classes(one: list[str], other: list[str]) -> bool:
     """Whether two columns name the same classes, perhaps by other names."""
     return len(set(zip(one, other, strict=True))) == len(set(one)) == len(set(other))
 
@@ -174,4 +176,13 @@ def number_columns(frame: pd.DataFrame, columns: dict[str, int], image: int | No
 def texts(frame: pd.DataFrame, column: int) -> list[str]:
     """A column's values as stripped text, "" where there is none; a class may well be called "None" or "nan"."""
     values = frame.iloc[:, column]
-    return ["" if absent else str(v).strip() for v, absent in zip(values, values.isna(), strict=True)]
+    return ["" if absent else _text(v) for v, absent in zip(values, values.isna(), strict=True)]
+
+
+def _text(value: object) -> str:
+    """A cell as text; whole numbers without decimals, as pandas writes 1 as 1.0 where a column lacks a value."""
+    if isinstance(value, float | np.floating) and abs(value) < 2**53 and value == int(value):
+        return str(int(value))
+    if isinstance(value, bytes):
+        return value.decode("utf-8", "backslashreplace").strip()
+    return str(value).strip()
