@@ -8,7 +8,9 @@ an encrypted file, or far more content than its size allows is refused as a whol
 from __future__ import annotations
 
 import contextlib
+import errno
 import lzma
+import os
 import re
 import struct
 import tarfile
@@ -189,7 +191,7 @@ def _extract(path: Path, members: Iterable[Member], folder: Path, allowed: int) 
         if inner is None:
             raise _refused(path, "a path that leads out of the archive", name)
         target = folder / inner
-        if inner in seen or target.is_dir():
+        if inner in seen or os.path.isdir(target):  # noqa: PTH112 - False for names too long
             raise _refused(path, "two files of the same name", name)
         seen.add(inner)
         try:
@@ -204,6 +206,10 @@ def _extract(path: Path, members: Iterable[Member], folder: Path, allowed: int) 
                     output.write(chunk)
         except (FileExistsError, NotADirectoryError) as error:
             raise _refused(path, "a file with the name of a folder", name) from error
+        except OSError as error:
+            if error.errno != errno.ENAMETOOLONG:
+                raise
+            raise _refused(path, f"a path of {len(name):,} characters", name) from error
     return total
 
 

@@ -16,7 +16,8 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-from clearsight.data.dataset import Listing
+from clearsight.data.cache import cache_root
+from clearsight.data.dataset import Files, Listing
 from clearsight.data.sources.arrays import read_pair
 from clearsight.data.sources.builtin import BUILTIN
 from clearsight.data.sources.delimited import read_csv, read_jsonl
@@ -90,6 +91,8 @@ def find(data: Any, data_dir: str | Path | None = None, any_classes: AnyClasses 
     if not str(place) or not exists(found):
         raise _missing(place, path)
     listing = naming(lambda: _read(found, place, selection, any_classes), within, place)
+    if within:
+        _require_inside(listing, place)
     return _of_origin(listing, str(data), place, path, selection, name=_named(place) if within else None)
 
 
@@ -124,6 +127,20 @@ def _read(path: Path, place: str, selection: Selection, any_classes: AnyClasses 
             fix="to predict a single image, use `clearsight predict RUN IMAGE`",
         )
     return readers[path.suffix.lower()]()
+
+
+def _require_inside(listing: Listing, place: str) -> None:
+    """DataError where a table in an archive or at a URL, which may come from others, names files of this machine."""
+    source = listing.boxed.files if listing.boxed is not None else listing.source
+    if not isinstance(source, Files):
+        return
+    root = cache_root().resolve()
+    for path in source.paths:
+        if not path.resolve().is_relative_to(root):
+            raise DataError(
+                f"{place} names an image outside of it", found=str(path)[:200], expected="paths inside it, or URLs",
+                fix="if you trust it, unpack or download it, and pass its path",
+            )  # fmt: skip
 
 
 def _read_directory(path: Path, selection: Selection, any_classes: AnyClasses | None) -> Listing:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -35,8 +35,15 @@ _INDEX = re.compile(r"(unnamed: ?\d+(_level_\d+)?|index|idx|row|no|nr|#|uuid|(.*
 SHOWN = 12
 """Columns named at most in a note."""
 
+LARGEST = 2.0**53
+"""Below which a whole number is exact."""
+
 COMMANDS = 4
 """Interpretations named at most in an error."""
+
+
+class ColumnsError(DataError):
+    """A table has no column of images or of labels."""
 
 
 def by_name(frame: pd.DataFrame, origin: str) -> dict[str, int]:
@@ -105,7 +112,7 @@ def no_columns(
         for word, i in columns.items()
         if i != image and word not in (*ABOUT, *IMAGE) and not _INDEX.fullmatch(word)
     ]
-    return DataError(
+    return ColumnsError(
         f"{origin} has no image column, or no label or target column",
         found=", ".join(map(str, frame.columns)) or "no columns",
         expected=f"one of {', '.join(IMAGE)} and one of {', '.join(LABEL)}, or numeric columns to predict",
@@ -179,9 +186,9 @@ def texts(frame: pd.DataFrame, column: int) -> list[str]:
     return ["" if absent else _text(v) for v, absent in zip(values, values.isna(), strict=True)]
 
 
-def _text(value: object) -> str:
+def _text(value: Any) -> str:
     """A cell as text; whole numbers without decimals, as pandas writes 1 as 1.0 where a column lacks a value."""
-    if isinstance(value, float | np.floating) and abs(value) < 2**53 and value == int(value):
+    if isinstance(value, float | np.floating) and float(value).is_integer() and abs(float(value)) < LARGEST:
         return str(int(value))
     if isinstance(value, bytes):
         return value.decode("utf-8", "backslashreplace").strip()

@@ -197,7 +197,8 @@ def _passed(shards: Sequence[Shard]) -> tuple[list[str], list[str]]:
     """Files that are in no sample: images and labels of none, as where names have several dots; and all others, such
     as masks.
     """
-    lost, rest = [], []
+    lost: list[str] = []
+    rest: list[str] = []
     for shard in shards:
         samples = {_sample(name)[0] for name in shard.names}
         for name in shard.passed:
