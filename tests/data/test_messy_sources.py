@@ -391,3 +391,10 @@ def test_a_path_in_an_archive_that_is_too_long(tmp_path):
         archive.writestr("a/" * 3000 + "0.png", PICTURES[1])
     with pytest.raises(DataError, match="is refused; found a path of 6,005 characters"):
         find(tmp_path / "b.zip")
+
+
+def test_labels_after_all_images_of_a_shard(tmp_path, monkeypatch):
+    from clearsight.data.sources import webdataset
+
+    monkeypatch.setattr(webdataset, "PROBED", 4)
+    assert find(shard(tmp_path / "a.tar", samples(CLASS))).stated.cells == ("0", "1") * 3

@@ -115,10 +115,8 @@ def _single(path: Path) -> DataError:
 
 def _require_size(path: Path, archive: NpzFile) -> None:
     """DataError for arrays that are far larger than their file: these would fill the memory."""
-    total, allowed = (
-        sum(one.file_size for one in (archive.zip.infolist() if archive.zip else [])),
-        max(ALLOWED, RATIO * path.stat().st_size),
-    )
+    total = sum(one.file_size for one in (archive.zip.infolist() if archive.zip else []))
+    allowed = max(ALLOWED, RATIO * path.stat().st_size)
     if total > allowed:
         raise DataError(
             f"{path} is refused", found=f"{total / 1e9:.1f} GB of arrays",

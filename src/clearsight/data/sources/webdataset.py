@@ -20,7 +20,6 @@ import re
 import tarfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -132,9 +131,13 @@ def labelled_beside(path: Path) -> tuple[bool, bool]:
     """
     images: set[str] = set()
     labels: set[str] = set()
-    for info, _ in islice(_members(path), PROBED):
+    for number, (info, _) in enumerate(_members(path)):
         key, ending = _sample(info.name)
+        if number == PROBED and (labels or "/" in key):  # else labels may follow after all images
+            break
         (images if ending in ENDINGS else labels if ending in LABELS else set()).add(key)
+        if number >= MEMBERS:
+            break
     beside = len(images & labels) > len(images) / 2
     return beside, len({key.rpartition("/")[0] for key in images}) > 1
 
