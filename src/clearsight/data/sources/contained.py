@@ -17,7 +17,7 @@ from clearsight.data.sources.parquet import ENDINGS as PARQUET
 from clearsight.data.sources.parquet import shard_images
 from clearsight.data.sources.places import archived, exists, is_file, local, naming, opened
 from clearsight.data.sources.remote import downloaded, file_path, images, is_url, without_query
-from clearsight.data.sources.selection import FORMATS, selected
+from clearsight.data.sources.selection import selected
 from clearsight.data.sources.webdataset import is_tar, labelled_beside, packed_shards, shards_of
 from clearsight.errors import DataError, ImageError
 
@@ -61,8 +61,12 @@ def images_in(place: str) -> tuple[list[Any], list[str]] | None:
         ImageError: the image at a URL cannot be downloaded.
     """
     text, selection = selected(place)
-    if Path(text).suffix.lower() not in PARQUET:
-        selection.only(text, "label", *(f"format={name}" for name in FORMATS))  # which say how labels are read
+    ending = Path(urlsplit(text).path if is_url(text) else text).suffix.lower()
+    if selection.image and ending not in PARQUET:  # other selections say how labels are read, of which there are none
+        raise DataError(
+            f"the selection #image={selection.image} does not apply to {text}",
+            expected="#image=COLUMN after a Parquet or Arrow file", fix="omit it",
+        )  # fmt: skip
     if is_url(text) and Path(urlsplit(text).path).suffix.lower() in EXTENSIONS:
         (found,) = images([text])
         if isinstance(found, str):

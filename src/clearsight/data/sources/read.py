@@ -92,7 +92,7 @@ def find(data: Any, data_dir: str | Path | None = None, any_classes: AnyClasses 
         raise _missing(place, path)
     listing = naming(lambda: _read(found, place, selection, any_classes), within, place)
     if within:
-        _require_inside(listing, place)
+        _require_contained(listing, place)
     return _of_origin(listing, str(data), place, path, selection, name=_named(place) if within else None)
 
 
@@ -129,7 +129,7 @@ def _read(path: Path, place: str, selection: Selection, any_classes: AnyClasses 
     return readers[path.suffix.lower()]()
 
 
-def _require_inside(listing: Listing, place: str) -> None:
+def _require_contained(listing: Listing, place: str) -> None:
     """DataError where a table in an archive or at a URL, which may come from others, names files of this machine."""
     source = listing.boxed.files if listing.boxed is not None else listing.source
     if not isinstance(source, Files):

@@ -105,7 +105,7 @@ def selected(data: str) -> tuple[str, Selection]:
             raise DataError(
                 f"the selection after # in {data} cannot be read", found=repr(one),
                 expected=f"{', '.join(f'{name}=...' for name in known)}, separated by &",
-                fix=nearest(name, known) if name not in known else None,
+                fix="in a name, write `&` as `%26`" if not equals else nearest(name, known) if name not in known else None,
             )  # fmt: skip
         found[name] = _unquoted(value)
     if found.get("format", "") not in ("", *FORMATS):
