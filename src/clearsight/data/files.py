@@ -27,8 +27,11 @@ def left_aside(name: str) -> bool:
 
 
 def files_below(folder: Path, onerror: Callable[[OSError], None] | None = None) -> Iterator[Path]:
-    """All files in a folder and below it but those `left_aside`. Links to folders are followed, each folder once."""
-    seen: set[tuple[int, int]] = set()
+    """All files in a folder and below it but those `left_aside`. Links to folders are followed, each folder once, but
+    not those to a folder that this one is in: there are images of other classes.
+    """
+    above = (parent.stat() for parent in folder.resolve().parents)
+    seen: set[tuple[int, int]] = {(about.st_dev, about.st_ino) for about in above}
     for root, folders, files in os.walk(folder, onerror=onerror, followlinks=True):
         about = os.stat(root)  # noqa: PTH116
         if (about.st_dev, about.st_ino) in seen:  # a link that leads back

@@ -8,7 +8,9 @@ an encrypted file, or far more content than its size allows is refused as a whol
 from __future__ import annotations
 
 import contextlib
+import errno
 import lzma
+import os
 import re
 import struct
 import tarfile
@@ -37,6 +39,14 @@ ALLOWED = 1 << 30
 MEMBERS = 5_000_000
 """Files that an archive may hold."""
 
+EXTENDED = (
+    tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE, tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK,
+)  # fmt: skip
+"""Headers of a tar archive that may have any size."""
+
+LARGEST_HEADER = 1 << 20
+"""Bytes of such a header."""
+
 CHUNK = 1 << 20
 KIND = "extracted"
 """Of the cache's entries."""
@@ -52,6 +62,15 @@ Member = tuple[str, "IO[bytes]"]
 
 class Info(tarfile.TarInfo):
     """A file in a tar archive. tarfile takes a damaged header for the end of the archive, and loses the rest."""
+
+    @classmethod
+    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Self:
+        info = super().frombuf(buf, encoding, errors)
+        if info.type in EXTENDED and info.size > LARGEST_HEADER:  # which tarfile reads into memory
+            raise tarfile.ReadError(f"a file header of {info.size:,} bytes")
+        if info.type == tarfile.GNUTYPE_SPARSE:
+            raise tarfile.ReadError(f"a sparse file: {info.name[:120]!r}")
+        return info
 
     @classmethod
     def fromtarfile(cls, archive: tarfile.TarFile) -> Self:
@@ -172,7 +191,7 @@ def _extract(path: Path, members: Iterable[Member], folder: Path, allowed: int) 
         if inner is None:
             raise _refused(path, "a path that leads out of the archive", name)
         target = folder / inner
-        if inner in seen or target.is_dir():
+        if inner in seen or os.path.isdir(target):  # noqa: PTH112 - False for names too long
             raise _refused(path, "two files of the same name", name)
         seen.add(inner)
         try:
@@ -187,6 +206,10 @@ def _extract(path: Path, members: Iterable[Member], folder: Path, allowed: int) 
                     output.write(chunk)
         except (FileExistsError, NotADirectoryError) as error:
             raise _refused(path, "a file with the name of a folder", name) from error
+        except OSError as error:
+            if error.errno != errno.ENAMETOOLONG:
+                raise
+            raise _refused(path, f"a path of {len(name):,} characters", name) from error
     return total
 
 

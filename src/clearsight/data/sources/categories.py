@@ -50,6 +50,31 @@ def of_images(path: Path, content: Mapping[str, Any], selection: Selection) -> b
     return bool(objects) and (bare == len(objects) or whole)
 
 
+def require_unique(path: Path, content: Mapping[str, Any]) -> None:
+    """Require that images and categories have an id of their own, by which annotations refer to them.
+
+    Args:
+        path: of the file.
+        content: what is in it.
+
+    Raises:
+        DataError: two have one.
+    """
+    for many, key in (("images", "file_name"), ("categories", "name")):
+        seen: dict[Any, Any] = {}
+        listed = content.get(many) if isinstance(content, Mapping) else None
+        for one in listed if isinstance(listed, list) else ():
+            number = one.get("id") if isinstance(one, Mapping) else None
+            if not isinstance(number, int | float | str):
+                continue  # the readers say what is wrong
+            if seen.setdefault(number, one.get(key)) != one.get(key):
+                raise DataError(
+                    f"two {many} in {path} have the same id", found=f"{number!r} of {str(seen[number])[:80]!r} and "
+                    f"{str(one.get(key))[:80]!r}", expected="a different id for each",
+                    fix="export it again; files that were merged need new ids",
+                )  # fmt: skip
+
+
 def read_categories(path: Path, content: Mapping[str, Any], root: Path) -> Listing:
     """The images of a COCO file, and the categories of each.
 
@@ -67,7 +92,7 @@ def read_categories(path: Path, content: Mapping[str, Any], root: Path) -> Listi
     import pandas as pd
 
     try:
-        files = {one["id"]: str(one["file_name"]) for one in content["images"]}
+        files = {one["id"]: one["file_name"] for one in content["images"]}
         names = {one["id"]: str(one["name"]) for one in content["categories"]}
         pairs = [(one["image_id"], one["category_id"]) for one in content["annotations"]]
     except (LookupError, TypeError) as error:
@@ -75,6 +100,8 @@ def read_categories(path: Path, content: Mapping[str, Any], root: Path) -> Listi
             f"{path} cannot be read as COCO annotations", found=f"{type(error).__name__}: {str(error)[:120]}",
             expected="a JSON object with images (id, file_name), annotations (image_id, category_id) and categories",
         ) from error  # fmt: skip
+    if odd := [image for image, name in files.items() if not isinstance(name, str)]:
+        raise DataError(f"image {odd[0]} of {path} has no file_name", found=str(files[odd[0]])[:120])
     of: dict[Any, dict[str, None]] = {}
     for image, category in pairs:
         if image not in files or category not in names:

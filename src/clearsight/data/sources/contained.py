@@ -38,9 +38,11 @@ def as_inputs(images: Any, *, count: int | None = None, shape: Shape | None = No
         ImageError: one item is not an image.
         DataError: the images are not usable as a whole, or their axes are ambiguous.
     """
-    found = images_in(os.fsdecode(images)) if isinstance(images, str | os.PathLike) else None
-    if found is None:
+    if not isinstance(images, str | os.PathLike):
         return as_images(images, count=count, shape=shape)
+    text = os.fsdecode(images)
+    if (found := images_in(text)) is None:
+        return as_images(selected(text)[0], count=count, shape=shape)
     return as_images(ImageInputs(found[0], tuple(map(printable, found[1]))), count=count)
 
 
@@ -59,13 +61,19 @@ def images_in(place: str) -> tuple[list[Any], list[str]] | None:
         ImageError: the image at a URL cannot be downloaded.
     """
     text, selection = selected(place)
+    ending = Path(urlsplit(text).path if is_url(text) else text).suffix.lower()
+    if selection.image and ending not in PARQUET:  # other selections say how labels are read, of which there are none
+        raise DataError(
+            f"the selection #image={selection.image} does not apply to {text}",
+            expected="#image=COLUMN after a Parquet or Arrow file", fix="omit it",
+        )  # fmt: skip
     if is_url(text) and Path(urlsplit(text).path).suffix.lower() in EXTENSIONS:
         (found,) = images([text])
         if isinstance(found, str):
             raise ImageError(f"{without_query(text)} cannot be downloaded", found=found)
         return [str(found)], [without_query(text)]
     path = local(text)
-    if not is_url(text) and (shards := shards_of(text, path)):
+    if not is_url(text) and not exists(path) and (shards := shards_of(text, path)):
         return _items(packed_shards(shards))
     path = downloaded(text) if is_url(text) else path
     if is_tar(path) and is_file(path) and labelled_beside(path)[0]:
@@ -105,7 +113,7 @@ def paths_in(place: str) -> list[str]:
     """
     found = images_in(place)
     if found is None:
-        return image_files(place)
+        return image_files(selected(place)[0])
     if not all(isinstance(item, str | os.PathLike) for item in found[0]):
         raise DataError(
             f"the images in {place} are not files of their own", expected="an image, a folder, an archive or a URL",

@@ -31,9 +31,11 @@ def read_csv(path: Path, selection: Selection | None = None, base: str = "") -> 
 
     selection: columns that the user chose. base: URL of the table's folder; "" for one on this machine.
     """
+    selection = selection or Selection()
+    selection.only(str(path), "label", "image")
     frame, notes = csv_frame(path)
     if is_short(list(frame.columns)) and len(frame):
-        return read_tasks(path, rows_of(frame), selection or Selection())
+        return read_tasks(path, rows_of(frame), selection)
     return read_frame(
         frame, root=path.parent, name=path.stem, origin=str(path.resolve()), notes=notes, selection=selection, base=base
     )
@@ -123,6 +125,8 @@ def read_jsonl(path: Path, selection: Selection | None = None, base: str = "") -
 
     selection: keys that the user chose. base: as for `read_csv`.
     """
+    selection = selection or Selection()
+    selection.only(str(path), "label", "image")
     return read_frame(
         jsonl_frame(path), root=path.parent, name=path.stem, origin=str(path.resolve()), row="line",
         selection=selection, base=base,

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -72,6 +72,7 @@ def read_tasks(path: Path, tasks: Sequence[Mapping[str, Any]], selection: Select
     for task, stated in zip(data, found, strict=True):
         chosen = labels.setdefault(str(task.get(field, "")), [])
         chosen += [one[control] for one in stated if control in one]
+    _require_places(labels, path)
     labelled = {image: given[0] for image, given in labels.items() if len({frozenset(one) for one in given}) == 1}
     unlabelled = sum(not given for given in labels.values())
     disputed = [image for image, given in labels.items() if given and image not in labelled]
@@ -95,6 +96,18 @@ def read_tasks(path: Path, tasks: Sequence[Mapping[str, Any]], selection: Select
         )
     listing = read_frame(frame, root=path.parent, name=path.stem, origin=str(path.resolve()), row="task")
     return replace(listing, losses=(*listing.losses, *losses))
+
+
+def _require_places(images: Iterable[str], path: Path) -> None:
+    """DataError where two images of the server are found as one file: only the ends of their names are the same."""
+    seen: dict[str, str] = {}
+    for image in images:
+        place = _place(image, path.parent)
+        if (first := seen.setdefault(place, image)) != image:
+            raise DataError(
+                f"two images in {path} are found as the same file {place}", found=f"{first[-80:]} and {image[-80:]}",
+                expected="a file for each image", fix="copy the images under the names that the export has",
+            )  # fmt: skip
 
 
 def rows_of(frame: pd.DataFrame) -> list[dict[str, Any]]:

@@ -17,14 +17,17 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from clearsight.data.dataset import Files, Listing
 from clearsight.data.decode import EXTENSIONS
 from clearsight.data.files import files_below, left_aside
 from clearsight.data.sources.delimited import csv_frame, jsonl_frame
+from clearsight.data.sources.remote import file_path, is_url
 from clearsight.data.sources.selection import Selection
-from clearsight.data.sources.split_names import splits_of
+from clearsight.data.sources.split_names import split_of, splits_of
 from clearsight.data.sources.table import read_frame
-from clearsight.data.sources.table_columns import IMAGE, LABEL
+from clearsight.data.sources.table_columns import IMAGE, LABEL, ColumnsError
 from clearsight.errors import DataError
 from clearsight.wording import count
 
@@ -103,8 +106,6 @@ def with_metadata(
     Raises:
         DataError: neither can be read, or they disagree.
     """
-    if selection.format == "folder":
-        return from_folders()
     if not surely and len(tables) > 1:
         return _of_several(folder, tables, selection, from_folders)
     root = folder if surely else tables[0].parent
@@ -125,8 +126,14 @@ def with_metadata(
         if by_table is not None:
             return by_table
         raise (failed if surely and failed else error) from error
-    if by_table is None:
-        return by_folder
+    if by_table is None and failed is not None:
+        if surely and not isinstance(failed, ColumnsError):
+            raise DataError(
+                failed.happened, found=failed.found, expected=failed.expected,
+                fix=f"correct the table; for the class folders, use {selection.command(str(folder), format='folder')}",
+            ) from failed  # fmt: skip
+        return replace(by_folder, notes=(*by_folder.notes, f"{tables[0].name} is not used: {failed.happened}"))
+    assert by_table is not None
     if len(set(by_folder.stated.cells or ())) < 2:  # no classes, a folder of images
         return by_table
     if set(map(str.lower, by_table.stated.columns)) <= SIZES and not _about_classes(by_table):
@@ -140,17 +147,33 @@ def with_metadata(
             fix=f"for the table, use {way}; for the class folders, use "
             f"{selection.command(str(folder), format='folder')}",
         )  # fmt: skip
-    return by_table if surely and len(by_table.source) == len(by_folder.source) else by_folder
+    if len(by_table.source) == len(by_folder.source):  # which may also state splits, groups and other columns
+        return by_table
+    if by_table.given.any() or by_table.groups is not None:
+        raise DataError(
+            f"the table {tables[0].name} in {folder} states splits or groups of some images only",
+            found=f"{len(by_table.source):,} of {count(len(by_folder.source), 'image')} in class folders",
+            expected="a row for every image",
+            fix=f"for the images of the table alone, use "
+            f"{selection.command(str(folder if surely else tables[0]), format='table' if surely else '')}; for the "
+            f"class folders alone, use {selection.command(str(folder), format='folder')}",
+        )  # fmt: skip
+    return by_folder
 
 
 def _of_several(
     folder: Path, tables: Sequence[Path], selection: Selection, from_folders: Callable[[], Listing]
 ) -> Listing:
     """The class folders, where there are several tables; without class folders the user has to choose a table."""
+    ways = "; ".join(f"for {one.name}, use {selection.command(str(one), format='')}" for one in tables[:4])
+    if selection != Selection():
+        raise DataError(
+            f"{folder} contains several tables", found=", ".join(one.name for one in tables[:12]),
+            expected="a selection of one", fix=ways,
+        )  # fmt: skip
     try:
         return from_folders()
     except DataError as error:
-        ways = "; ".join(f"for {one.name}, use {selection.command(str(one))}" for one in tables[:4])
         raise DataError(error.happened, found=error.found, expected=error.expected, fix=ways) from error
 
 
@@ -172,7 +195,10 @@ def _read(folder: Path, tables: Sequence[Path], selection: Selection) -> Listing
             )
         if table.parent != folder:
             inner = table.parent.relative_to(folder).as_posix()
-            frame[column] = [f"{inner}/{str(text).strip()}" for text in frame[column]]
+            frame[column] = [
+                f"{inner}/{text.strip()}" if isinstance(text, str) and _is_relative(text.strip()) else text
+                for text in frame[column]
+            ]
         if split and "split" not in frame.columns:
             frame["split"] = split
         if len(tables) > 1:
@@ -182,11 +208,28 @@ def _read(folder: Path, tables: Sequence[Path], selection: Selection) -> Listing
     listing = read_frame(
         whole, root=folder, name=folder.resolve().name, origin=str(folder.resolve()), notes=notes, selection=selection
     )
-    return replace(listing, losses=(*listing.losses, *_unlisted(folder, listing)))
+    return replace(_with_splits(listing, folder), losses=(*listing.losses, *_unlisted(folder, listing)))
+
+
+def _is_relative(text: str) -> bool:
+    return bool(text) and not is_url(text) and file_path(text) is None and not Path(text).is_absolute()
+
+
+def _with_splits(listing: Listing, folder: Path) -> Listing:
+    """A listing whose table states no splits with those of the folders that the images are in, if all are in such."""
+    if listing.given.any() or not isinstance(listing.source, Files):
+        return listing
+    places = [path.parent for path in listing.source.paths]
+    inner = [place.relative_to(folder) if place.is_relative_to(folder) else Path() for place in places]
+    splits = list(map(split_of, inner))
+    if not all(splits) or "train" not in splits or len(set(splits)) < 2:
+        return listing
+    note = "the splits are taken from the folders that the images are in"
+    return replace(listing, given=np.array(splits, dtype="<U5"), notes=(*listing.notes, note))
 
 
 def _frame(table: Path) -> tuple[pd.DataFrame, tuple[str, ...]]:
-    if table.suffix == ".jsonl":
+    if table.suffix.lower() == ".jsonl":
         return jsonl_frame(table), ()
     if table.suffix == ".parquet":
         from clearsight.data.sources.parquet import plain_frame

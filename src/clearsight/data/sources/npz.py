@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.lib.npyio import NpzFile
 from numpy.typing import NDArray
 
 from clearsight.data.dataset import Listing
+from clearsight.data.sources.archive import ALLOWED, RATIO
 from clearsight.data.sources.arrays import read_pair
 from clearsight.data.sources.selection import Selection
 from clearsight.errors import DataError
@@ -23,10 +25,17 @@ def read_npz(path: Path, selection: Selection | None = None) -> Listing:
     splits of MedMNIST (train_images, train_labels, ...); or the arrays that the user selects.
     """
     selection = selection or Selection()
+    selection.only(str(path), "label", "image")
     try:
         # opened here, as NumPy leaves a broken archive open
+        with path.open("rb") as stream:
+            if stream.read(6) == b"\x93NUMPY":
+                raise _single(path)
         with path.open("rb") as stream, np.load(stream, allow_pickle=False) as archive:
+            _require_size(path, archive)
             names = {key.lower(): key for key in archive.files}
+            if len(names) < len(archive.files):
+                raise DataError(f"{path} has arrays whose names differ in case alone", found=", ".join(archive.files))
             pairs = _pairs(path, names, selection)
             used = [key for _, x, y in pairs for key in (x, y)]
             arrays = {key: archive[names[key]] for key in used}
@@ -71,6 +80,11 @@ def _pairs(path: Path, names: dict[str, str], selection: Selection) -> list[tupl
     """Split, name of the images and name of the labels of each pair of arrays, in lower case."""
     if selection.image or selection.label:
         chosen = [name.lower() for name in (selection.image, selection.label)]
+        if not all(chosen):
+            raise DataError(
+                f"the selection for {path} is incomplete", found=", ".join(names) or "nothing",
+                expected="both arrays: #image=ARRAY&label=ARRAY",
+            )  # fmt: skip
         if missing := [repr(name) for name in chosen if name not in names]:
             raise DataError(
                 f"{path} has no array {' or '.join(missing)}", found=", ".join(names) or "nothing",
@@ -81,10 +95,33 @@ def _pairs(path: Path, names: dict[str, str], selection: Selection) -> list[tupl
     for split, suffixes in SPLITS:
         ways = [(x + end, y + end) for end in suffixes for x, y in PAIRS]
         ways += [(f"{split}_images", f"{split}_labels")] if split else []
-        known = next(((x, y) for x, y in ways if x in names and y in names), None)
-        if known:
-            found.append((split, *known))
+        known = [(x, y) for x, y in ways if x in names and y in names]
+        if len(known) > 1:
+            fix = "; ".join(f"for {y!r}, use {selection.command(str(path), image=x, label=y)}" for x, y in known)
+            raise DataError(
+                f"{path} has several pairs of images and labels", found=", ".join(f"{x} and {y}" for x, y in known),
+                expected=f"one pair{f' for {split}' * bool(split)}", fix=fix,
+            )  # fmt: skip
+        found += [(split, *known[0])] if known else []
     return found
+
+
+def _single(path: Path) -> DataError:
+    return DataError(
+        f"{path} cannot be read as .npz", found="a single array", expected="images and labels",
+        fix="write both with `np.savez(path, images=images, labels=labels)`",
+    )  # fmt: skip
+
+
+def _require_size(path: Path, archive: NpzFile) -> None:
+    """DataError for arrays that are far larger than their file: these would fill the memory."""
+    total = sum(one.file_size for one in (archive.zip.infolist() if archive.zip else []))
+    allowed = max(ALLOWED, RATIO * path.stat().st_size)
+    if total > allowed:
+        raise DataError(
+            f"{path} is refused", found=f"{total / 1e9:.1f} GB of arrays",
+            expected=f"at most {RATIO} times the size of the file",
+        )  # fmt: skip
 
 
 def _about_images(name: str) -> bool:

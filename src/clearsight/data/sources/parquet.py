@@ -22,10 +22,11 @@ from clearsight.data.cache import entry, file_key
 from clearsight.data.dataset import Listing, printable
 from clearsight.data.files import files_below
 from clearsight.data.packed import Packed
+from clearsight.data.sources.archive import ALLOWED, RATIO
 from clearsight.data.sources.selection import Selection
 from clearsight.data.sources.split_names import splits_of
 from clearsight.data.sources.table import read_frame
-from clearsight.data.sources.table_columns import IMAGE, choices
+from clearsight.data.sources.table_columns import ABOUT, IMAGE, LABEL, choices
 from clearsight.errors import DataError
 from clearsight.wording import count
 
@@ -77,6 +78,7 @@ def read_shards(folder: Path, files: Sequence[Path], selection: Selection | None
 def _read(files: Sequence[Path], root: Path, name: str, origin: str, selection: Selection) -> Listing:
     import pandas as pd
 
+    selection.only(origin, "label", "image")
     columns = _columns(files[0], _schema(files[0]), selection, origin)
     frames, parts = [], []
     for file, split in zip(files, splits_of(files, root), strict=True):
@@ -126,9 +128,12 @@ def _schema(path: Path) -> pa.Schema:
         ) from error
     try:
         if path.suffix.lower() in (".parquet", ".pq"):
-            return pq.read_schema(path)
-        with pa.memory_map(str(path)) as source:
-            return _ipc(source).schema
+            schema = pq.read_schema(path)
+        else:
+            with pa.memory_map(str(path)) as source:
+                schema = _ipc(source).schema
+        str(schema.names), schema.to_string()  # decodes the names, also of fields
+        return schema
     except (pa.ArrowException, OSError, ValueError) as error:
         raise DataError(
             f"{path} cannot be read as {'Parquet' if path.suffix.lower() in ('.parquet', '.pq') else 'Arrow'}",
@@ -162,8 +167,10 @@ def _batches(path: Path, columns: list[str]) -> Iterator[pa.RecordBatch]:
             many = isinstance(opened, pa.RecordBatchFileReader)
             for batch in map(opened.get_batch, range(opened.num_record_batches)) if many else opened:
                 for start in range(0, batch.num_rows, BATCH):
-                    yield batch.select(columns).slice(start, BATCH)
-    except (pa.ArrowException, ValueError) as error:
+                    part = batch.select(columns).slice(start, BATCH)
+                    part.validate(full=True)  # offsets of a damaged file lead anywhere in memory
+                    yield part
+    except (pa.ArrowException, ValueError, OSError) as error:
         raise DataError(f"{path} cannot be read to its end", found=str(error)[:160]) from error
 
 
@@ -190,7 +197,8 @@ def _columns(path: Path, schema: pa.Schema, selection: Selection, origin: str) -
             pa.types.is_struct(kind) and kind.get_field_index("bytes") >= 0 and is_binary(kind.field("bytes").type)
         )
 
-    stored = [field.name for field in schema if holds_bytes(field.type)]
+    texts = {field.name for field in schema if is_binary(field.type) and _is_text(field.name, selection)}
+    stored = [field.name for field in schema if holds_bytes(field.type) and field.name not in texts]
     if selection.image and selection.image not in schema.names:
         raise DataError(f"{origin} has no column {selection.image!r}", found=", ".join(schema.names))
     marked = [name for name in stored if dict(features.get(name) or {}).get("_type") == "Image"] or stored
@@ -216,9 +224,15 @@ def _columns(path: Path, schema: pa.Schema, selection: Selection, origin: str) -
     others = [
         field.name
         for field in schema
-        if not holds_bytes(field.type) and not pa.types.is_struct(field.type) and not pa.types.is_map(field.type)
+        if field.name in texts
+        or (not holds_bytes(field.type) and not pa.types.is_struct(field.type) and not pa.types.is_map(field.type))
     ]
     return Columns(image, image in stored, classes, label, others)
+
+
+def _is_text(name: str, selection: Selection) -> bool:
+    """Whether a column of bytes holds words: it is called as columns of labels are, or was selected as such."""
+    return name == selection.label or (name.strip().lower() in (*LABEL, *ABOUT) and name != selection.image)
 
 
 def _class_names(feature: Any) -> list[str]:
@@ -238,12 +252,24 @@ def _frame(path: Path, columns: Columns) -> pd.DataFrame:
 
     batches = list(_batches(path, columns.others))
     table = pa.Table.from_batches(batches) if batches else pa.table({})
-    frame = pd.DataFrame({name: pd.Series(table[name].to_pylist(), dtype=object) for name in table.column_names})
+    frame = pd.DataFrame(
+        {name: pd.Series(_values(table[name], name, path), dtype=object) for name in table.column_names}
+    )
     for name, names in columns.classes.items():
         frame[name] = pd.Series([_named(value, names, name, path) for value in frame[name]], dtype=object)
     if columns.stored and not len(columns.others):
         frame.index = pd.RangeIndex(sum(batch.num_rows for batch in batches))
     return frame
+
+
+def _values(column: pa.ChunkedArray | pa.Array, name: str, path: Path) -> list[Any]:
+    """The cells of a column; DataError for texts that are not UTF-8, and times that no calendar has."""
+    import pyarrow as pa
+
+    try:
+        return list(column.to_pylist())
+    except (pa.ArrowException, ValueError, OverflowError) as error:
+        raise DataError(f"the column {name!r} of {path} cannot be read", found=str(error)[:160]) from error
 
 
 def _named(value: Any, names: list[str], column: str, path: Path) -> Any:
@@ -275,10 +301,17 @@ def _images(path: Path, columns: Columns) -> Part:
 
     def build(folder: Path) -> None:
         sizes, names = [], []
+        total, allowed = 0, max(ALLOWED, RATIO * path.stat().st_size)
         with (folder / "images").open("wb") as output:
             for batch in _batches(path, [columns.image]):
-                for value in batch.column(0).to_pylist():
+                for value in _values(batch.column(0), columns.image, path):
                     content = value.get("bytes") if isinstance(value, dict) else value
+                    total += len(content or b"")
+                    if total > allowed:
+                        raise DataError(
+                            f"{path} is refused", found=f"more than {allowed / 1e9:.1f} GB of images",
+                            expected=f"at most {RATIO} times the size of the file",
+                        )  # fmt: skip
                     output.write(content or b"")
                     sizes.append(len(content or b""))
                     names.append(str(value.get("path") or "") if isinstance(value, dict) else "")

@@ -87,8 +87,14 @@ def naming(function: Callable[[], A], within: str, place: str) -> A:
         if not within:
             raise
 
+        names = [(within, place)]
+        if leads := in_archive(local(place)):
+            names.append((within.removesuffix(f"/{leads[1]}"), str(leads[0])))
+
         def renamed(text: Any) -> Any:
-            return text if text is None else str(text).replace(within, place)
+            for one, other in names:
+                text = text if text is None else str(text).replace(one, other)
+            return text
 
         raise type(error)(
             renamed(error.happened), found=renamed(error.found), expected=renamed(error.expected),

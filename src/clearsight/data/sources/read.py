@@ -9,13 +9,15 @@ cache (`places`). `clearsight.tasks.read` reads the labels.
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Callable
 from dataclasses import replace
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-from clearsight.data.dataset import Listing
+from clearsight.data.cache import cache_root
+from clearsight.data.dataset import Files, Listing
 from clearsight.data.sources.arrays import read_pair
 from clearsight.data.sources.builtin import BUILTIN
 from clearsight.data.sources.delimited import read_csv, read_jsonl
@@ -33,6 +35,7 @@ from clearsight.data.sources.webdataset import is_tar, labelled_beside, read_web
 from clearsight.data.sources.yolo import read_yaml
 from clearsight.data.targets import IN_MEMORY
 from clearsight.errors import BundleError, DataError, nearest
+from clearsight.wording import count
 
 PREFIX = "builtin:"
 """Stands before the name of a built-in data set where a folder here has that name too."""
@@ -69,6 +72,8 @@ def find(data: Any, data_dir: str | Path | None = None, any_classes: AnyClasses 
         return BUILTIN[data.removeprefix(PREFIX)](Path(data_dir).expanduser() if data_dir else None)
     place, selection = selected(str(data))
     path = local(place)
+    if place.removeprefix(PREFIX) in BUILTIN and not exists(path):
+        selection.only(place)
     if str(data) in BUILTIN and not exists(path):
         return BUILTIN[str(data)](Path(data_dir).expanduser() if data_dir else None)
     if isinstance(data, str) and data in BUILTIN:
@@ -86,6 +91,8 @@ def find(data: Any, data_dir: str | Path | None = None, any_classes: AnyClasses 
     if not str(place) or not exists(found):
         raise _missing(place, path)
     listing = naming(lambda: _read(found, place, selection, any_classes), within, place)
+    if within:
+        _require_contained(listing, place)
     return _of_origin(listing, str(data), place, path, selection, name=_named(place) if within else None)
 
 
@@ -105,7 +112,8 @@ def _read(path: Path, place: str, selection: Selection, any_classes: AnyClasses 
     readers: dict[str, Callable[[], Listing]] = {
         ".csv": lambda: read_csv(path, selection, base), ".tsv": lambda: read_csv(path, selection, base),
         ".jsonl": lambda: read_jsonl(path, selection, base), ".json": lambda: read_json(path, selection, base),
-        ".npz": lambda: read_npz(path, selection), ".yaml": lambda: read_yaml(path), ".yml": lambda: read_yaml(path),
+        ".npz": lambda: read_npz(path, selection), ".yaml": lambda: read_yaml(path, selection),
+        ".yml": lambda: read_yaml(path, selection),
         **dict.fromkeys(PARQUET, lambda: read_parquet(path, selection)),
     }  # fmt: skip
     if is_tar(path):
@@ -119,6 +127,20 @@ def _read(path: Path, place: str, selection: Selection, any_classes: AnyClasses 
             fix="to predict a single image, use `clearsight predict RUN IMAGE`",
         )
     return readers[path.suffix.lower()]()
+
+
+def _require_contained(listing: Listing, place: str) -> None:
+    """DataError where a table in an archive or at a URL, which may come from others, names files of this machine."""
+    source = listing.boxed.files if listing.boxed is not None else listing.source
+    if not isinstance(source, Files):
+        return
+    root = cache_root().resolve()
+    for path in source.paths:
+        if not path.resolve().is_relative_to(root):
+            raise DataError(
+                f"{place} names an image outside of it", found=str(path)[:200], expected="paths inside it, or URLs",
+                fix="if you trust it, unpack or download it, and pass its path",
+            )  # fmt: skip
 
 
 def _read_directory(path: Path, selection: Selection, any_classes: AnyClasses | None) -> Listing:
@@ -136,11 +158,35 @@ def _read_directory(path: Path, selection: Selection, any_classes: AnyClasses | 
                 return read_shards(path, shards, selection)
     except OSError as error:
         raise DataError(f"{error.filename or path} cannot be listed", found=error.strerror) from error
-    if selection.format == "webdataset":
-        return read_webdataset(tars_in(path), str(path.resolve()), selection)
-    if not tables:
-        return from_folders()
+    if selection.format == "webdataset" and (shards := tars_in(path)):
+        return read_webdataset(shards, str(path.resolve()), selection)
+    if selection.format == "folder" or not tables:
+        selection.only(str(path), "format=folder")
+        return from_folders() if selection.format else _without_shards(path, from_folders)
+    selection.only(str(path), "label", "image", "format=table")
     return with_metadata(path, tables, surely, selection, from_folders)
+
+
+def _without_shards(path: Path, from_folders: Callable[[], Listing]) -> Listing:
+    """The images of class folders; DataError where there are no several classes, but shards beside a few images."""
+    failed: DataError | None = None
+    try:
+        listing = from_folders()
+        if listing.stated.cells is None or len(set(listing.stated.cells)) > 1:
+            return listing
+    except DataError as error:
+        failed = error
+    if shards := tars_in(path) or shards_in(path):
+        at = shlex.quote(os.path.commonpath([file.parent for file in shards] if len(shards) > 1 else shards))
+        raise DataError(
+            f"{path} contains both images and files that hold images", found=f"{count(len(shards), 'file')} such as "
+            f"{shards[0].name}", expected="class folders, or such files alone",
+            fix=f"for these files, move the other images elsewhere, or use `clearsight train {at}`; for the folders as "
+            f"classes, use {Selection(format='folder').command(str(path))}",
+        )  # fmt: skip
+    if failed:
+        raise failed
+    return listing
 
 
 def _is_tar_of_samples(place: str, path: Path, selection: Selection) -> bool:

@@ -42,7 +42,7 @@ class Selection:
             >>> Selection(label="breed").of("pets.csv")
             'pets.csv#label=breed'
         """
-        chosen = [f"{field.name}={value}" for field in fields(self) if (value := getattr(self, field.name))]
+        chosen = [f"{field.name}={_quoted(value)}" for field in fields(self) if (value := getattr(self, field.name))]
         return place + ("#" + "&".join(chosen) if chosen else "")
 
     def command(self, place: str, **chosen: str) -> str:
@@ -57,13 +57,32 @@ class Selection:
         """
         return f"`clearsight train {shlex.quote(replace(self, **chosen).of(place))}`"
 
+    def only(self, place: str, *useful: str) -> None:
+        """Require that every selection has an effect.
+
+        Args:
+            place: path or URL.
+            *useful: selections that have one, such as `label` or `format=folder`.
+
+        Raises:
+            DataError: another one is made.
+        """
+        for name, value in vars(self).items():
+            if value and name not in useful and f"{name}={value}" not in useful:
+                ways = [f"#{one}" if "=" in one else f"#{one}=NAME" for one in useful]
+                raise DataError(
+                    f"the selection #{name}={value} does not apply to {place}",
+                    expected=" or ".join(ways) or "no selection",
+                    fix=f"without it, use {self.command(place, **{name: ''})}",
+                )  # fmt: skip
+
 
 def selected(data: str) -> tuple[str, Selection]:
     """Separate a data set as the user writes it from what is selected of it.
 
     Args:
         data: a path or URL, perhaps followed by `#` and selections separated by `&`. A path that exists is never taken
-            apart.
+            apart, nor is one whose folder has a `#` in its name. In a value, %23, %25 and %26 are `#`, `%` and `&`.
 
     Returns:
         The path or URL, and the selection.
@@ -76,7 +95,7 @@ def selected(data: str) -> tuple[str, Selection]:
         ('pets.csv', Selection(label='breed', image='photo', format=''))
     """
     place, mark, chosen = data.rpartition("#")
-    if not mark or "=" not in chosen or not place or os.path.lexists(data):
+    if not mark or "=" not in chosen or not place or os.path.lexists(data) or _in_folder(place, chosen):
         return data, Selection()
     known = [field.name for field in fields(Selection)]
     found: dict[str, str] = {}
@@ -86,12 +105,27 @@ def selected(data: str) -> tuple[str, Selection]:
             raise DataError(
                 f"the selection after # in {data} cannot be read", found=repr(one),
                 expected=f"{', '.join(f'{name}=...' for name in known)}, separated by &",
-                fix=nearest(name, known) if name not in known else None,
+                fix="in a name, write `&` as `%26`" if not equals else nearest(name, known) if name not in known else None,
             )  # fmt: skip
-        found[name] = value
+        found[name] = _unquoted(value)
     if found.get("format", "") not in ("", *FORMATS):
         raise DataError(
             f"unknown format {found['format']!r} in {data}", expected=", ".join(FORMATS),
             fix=nearest(found["format"], FORMATS),
         )  # fmt: skip
     return place, Selection(**found)
+
+
+def _in_folder(place: str, chosen: str) -> bool:
+    """Whether the `#` is in the name of a folder that exists: `set#k=1/photos.zip/labels.csv`."""
+    name, slash, _ = chosen.partition("/")
+    return bool(slash) and os.path.isdir(f"{place}#{name}")  # noqa: PTH112 - False for names too long
+
+
+def _quoted(value: str) -> str:
+    """A value without the characters that separate selections."""
+    return value.replace("%", "%25").replace("#", "%23").replace("&", "%26")
+
+
+def _unquoted(value: str) -> str:
+    return value.replace("%23", "#").replace("%26", "&").replace("%25", "%")

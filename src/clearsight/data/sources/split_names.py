@@ -23,7 +23,7 @@ def splits_of(files: Sequence[Path], root: Path) -> list[str]:
     Raises:
         DataError: only some have the name of a split.
     """
-    found = [_split(file.relative_to(root)) for file in files]
+    found = [split_of(file.relative_to(root)) for file in files]
     if len(set(found) - {""}) < 2:
         return [""] * len(files)
     if unclear := [file.name for file, split in zip(files, found, strict=True) if not split]:
@@ -35,7 +35,8 @@ def splits_of(files: Sequence[Path], root: Path) -> list[str]:
     return found
 
 
-def _split(path: Path) -> str:
+def split_of(path: Path) -> str:
+    """The split that a path means by its last part, or by that of its folders which is closest; "" where none does."""
     for name in (path.name.split(".")[0], *reversed(path.parts[:-1])):
         if meant := split_in(name):
             return meant[0]

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import math
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from clearsight.data.sources.selection import Selection
 from clearsight.data.targets import is_number
@@ -24,7 +26,7 @@ IMAGE = (
 )  # fmt: skip
 LABEL = (
     "label", "class", "target", "category", "labels", "class_name", "classname", "class_id", "label_id", "category_id",
-    "class_idx",
+    "class_idx", "cls",
 )  # fmt: skip
 ABOUT = ("split", "group")
 _INDEX = re.compile(r"(unnamed: ?\d+(_level_\d+)?|index|idx|row|no|nr|#|uuid|(.*[ _])?id|)")
@@ -33,8 +35,15 @@ _INDEX = re.compile(r"(unnamed: ?\d+(_level_\d+)?|index|idx|row|no|nr|#|uuid|(.*
 SHOWN = 12
 """Columns named at most in a note."""
 
+LARGEST = 2.0**53
+"""Below which a whole number is exact."""
+
 COMMANDS = 4
 """Interpretations named at most in an error."""
+
+
+class ColumnsError(DataError):
+    """A table has no column of images or of labels."""
 
 
 def by_name(frame: pd.DataFrame, origin: str) -> dict[str, int]:
@@ -73,7 +82,7 @@ def label_column(
     if len(found) < 2 or "label" in columns:
         return found[0] if found else None
     first = texts(frame, found[0])
-    others = [i for i in found[1:] if not _same_classes(first, texts(frame, i))]
+    others = [i for i in found[1:] if not same_classes(first, texts(frame, i))]
     if others:
         names = [str(frame.columns[i]).strip() for i in (found[0], *others)]
         raise DataError(
@@ -103,7 +112,7 @@ def no_columns(
         for word, i in columns.items()
         if i != image and word not in (*ABOUT, *IMAGE) and not _INDEX.fullmatch(word)
     ]
-    return DataError(
+    return ColumnsError(
         f"{origin} has no image column, or no label or target column",
         found=", ".join(map(str, frame.columns)) or "no columns",
         expected=f"one of {', '.join(IMAGE)} and one of {', '.join(LABEL)}, or numeric columns to predict",
@@ -120,7 +129,7 @@ def _asked(frame: pd.DataFrame, columns: dict[str, int], name: str, origin: str)
     return columns[name.strip().lower()]
 
 
-def _same_classes(one: list[str], other: list[str]) -> bool:
+def same_classes(one: list[str], other: list[str]) -> bool:
     """Whether two columns name the same classes, perhaps by other names."""
     return len(set(zip(one, other, strict=True))) == len(set(one)) == len(set(other))
 
@@ -174,4 +183,13 @@ def number_columns(frame: pd.DataFrame, columns: dict[str, int], image: int | No
 def texts(frame: pd.DataFrame, column: int) -> list[str]:
     """A column's values as stripped text, "" where there is none; a class may well be called "None" or "nan"."""
     values = frame.iloc[:, column]
-    return ["" if absent else str(v).strip() for v, absent in zip(values, values.isna(), strict=True)]
+    return ["" if absent else _text(v) for v, absent in zip(values, values.isna(), strict=True)]
+
+
+def _text(value: Any) -> str:
+    """A cell as text; whole numbers without decimals, as pandas writes 1 as 1.0 where a column lacks a value."""
+    if isinstance(value, float | np.floating) and float(value).is_integer() and abs(float(value)) < LARGEST:
+        return str(int(value))
+    if isinstance(value, bytes):
+        return value.decode("utf-8", "backslashreplace").strip()
+    return str(value).strip()

@@ -15,11 +15,11 @@ from __future__ import annotations
 import glob
 import json
 import math
+import os
 import re
 import tarfile
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
-from itertools import islice
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -31,9 +31,12 @@ from clearsight.data.decode import EXTENSIONS
 from clearsight.data.files import left_aside
 from clearsight.data.packed import Packed
 from clearsight.data.sources.archive import ALLOWED, MEMBERS, RATIO, Info, is_archive, readable
+from clearsight.data.sources.folder import split_in
 from clearsight.data.sources.selection import Selection
 from clearsight.data.sources.split_names import splits_of
 from clearsight.data.sources.table import read_frame
+from clearsight.data.sources.table_columns import LABEL, choices, same_classes, texts
+from clearsight.data.targets import is_number
 from clearsight.errors import DataError
 from clearsight.wording import count
 
@@ -87,8 +90,21 @@ def shards_of(place: str, path: Path) -> list[Path]:
     """The shards that a pattern means, such as `train-{000..009}.tar` or `train-*.tar`; none for other texts."""
     if not is_tar(path) or not any(mark in place for mark in "*?[{"):
         return []
-    found = [file for text in _expanded(str(path)) for file in map(Path, sorted(glob.glob(text)))]  # noqa: PTH207
-    return [file for file in found if file.is_file()]
+    # folders that exist are meant themselves, whatever characters are in their names
+    root, pattern = (path.parent, path.name) if path.parent.is_dir() else (Path(path.anchor), str(path))
+    found: list[Path] = []
+    missing: list[str] = []
+    for text in _expanded(pattern):
+        names = sorted(glob.glob(text, root_dir=root))  # noqa: PTH207
+        found += [file for name in names if (file := root / name).is_file()]
+        if not names and not glob.has_magic(text):
+            missing.append(text)
+    if found and missing:
+        raise DataError(
+            f"{count(len(missing), 'shard')} of {place} cannot be found", found=f"no file {missing[0]}",
+            expected="every file of the range", fix="download the missing files, or change the range",
+        )  # fmt: skip
+    return found
 
 
 def _expanded(text: str) -> list[str]:
@@ -115,9 +131,13 @@ def labelled_beside(path: Path) -> tuple[bool, bool]:
     """
     images: set[str] = set()
     labels: set[str] = set()
-    for info, _ in islice(_members(path), PROBED):
+    for number, (info, _) in enumerate(_members(path)):
         key, ending = _sample(info.name)
+        if number == PROBED and (labels or "/" in key):  # else labels may follow after all images
+            break
         (images if ending in ENDINGS else labels if ending in LABELS else set()).add(key)
+        if number >= MEMBERS:
+            break
     beside = len(images & labels) > len(images) / 2
     return beside, len({key.rpartition("/")[0] for key in images}) > 1
 
@@ -139,42 +159,96 @@ def read_webdataset(paths: Sequence[Path], origin: str, selection: Selection | N
     import pandas as pd
 
     selection = selection or Selection()
-    root = paths[0].parent
+    selection.only(origin, "label", "format=webdataset")
+    root = Path(os.path.commonpath([path.parent for path in paths]))
     shards = [_shard(path) for path in paths]
     rows, where, splits = [], [], []
     for path, shard, split in zip(paths, shards, splits_of(paths, root), strict=True):
         rows += [_fields(labels, name, path) for labels, name in zip(shard.labels, shard.names, strict=True)]
-        where += [f"{name} of {path.name}" for name in shard.names]
+        where += [f"{name} of {path.relative_to(root).as_posix()}" for name in shard.names]
         splits += [split] * len(shard.names)
     if not rows:
         raise DataError(f"there are no images in {origin}", expected="NAME.jpg and NAME.cls, .json or .txt in tars")
+    if not any(rows):
+        raise DataError(
+            f"there are no files of labels in {origin}", found=f"images alone, such as {printable(where[0])}",
+            expected="NAME.jpg and NAME.cls, .json or .txt in tars",
+            fix="if classes are the archives, or folders in them, unpack these to CLASS/image, and pass the folder",
+        )  # fmt: skip
     frame = pd.DataFrame(rows, index=where, dtype=object)
     if any(splits):
+        _require_splits(frame, splits, origin)
         frame["split"] = splits
-    if "cls" in frame.columns and "label" not in frame.columns and not selection.label:
+    chosen = selection.label or _of_classes(frame, origin, selection)
+    if not chosen and {"cls"} == {*LABEL} & set(frame.columns):
         frame = frame.rename(columns={"cls": "label"})
-    chosen = selection.label or ("cls" if "cls" in frame.columns else "")
     if not chosen and "txt" in frame.columns and list(frame.columns.drop("split", errors="ignore")) == ["txt"]:
         _require_classes(frame, origin, selection)
         chosen = "txt"
-    source = _packed(paths, shards)
-    passed = [name for shard in shards for name in shard.passed]
-    notes = [f"left out {count(len(passed), 'file')} of no image, for example {printable(passed[0])}"] if passed else []
-    return read_frame(
+    source = _packed(paths, shards, root)
+    lost, rest = _passed(shards)
+    losses = [f"left out {count(len(lost), 'file')} of no sample, for example {printable(lost[0])}"] if lost else []
+    notes = [f"left out {count(len(rest), 'file')} of no image, for example {printable(rest[0])}"] if rest else []
+    listing = read_frame(
         frame, root=root, name=root.resolve().name if len(paths) > 1 else paths[0].name.split(".")[0], origin=origin,
         row="sample", notes=notes, selection=Selection(label=chosen), images=source,
     )  # fmt: skip
+    return replace(listing, losses=(*listing.losses, *losses))
+
+
+def _passed(shards: Sequence[Shard]) -> tuple[list[str], list[str]]:
+    """Files that are in no sample: images and labels of none, as where names have several dots; and all others, such
+    as masks.
+    """
+    lost: list[str] = []
+    rest: list[str] = []
+    for shard in shards:
+        samples = {_sample(name)[0] for name in shard.names}
+        for name in shard.passed:
+            usual = name.lower().endswith((*EXTENSIONS, *(f".{ending}" for ending in LABELS)))
+            (lost if usual and _sample(name)[0] not in samples else rest).append(name)
+    return lost, rest
+
+
+def _require_splits(frame: Any, splits: Sequence[str], origin: str) -> None:
+    """DataError where samples state another split than the name of their shard."""
+    if "split" not in frame.columns:
+        return
+    for where, stated, split in zip(frame.index, frame["split"], splits, strict=True):
+        if isinstance(stated, str) and stated.strip() and split_in(stated.strip()) != (split, ()):
+            raise DataError(
+                f"the splits in the samples of {origin} and in the names of its shards differ",
+                found=f"{stated!r} in {where}", expected="the same split in both",
+                fix="rename the shards, or correct the samples",
+            )  # fmt: skip
+
+
+def _of_classes(frame: Any, origin: str, selection: Selection) -> str:
+    """The column that .cls files and a field `label` state the same classes in; "" where only one is there. DataError
+    where they differ.
+    """
+    if not {"cls", "label"} <= set(frame.columns):
+        return ""
+    columns = [texts(frame, frame.columns.get_loc(name)) for name in ("cls", "label")]
+    if not same_classes(*columns):
+        raise DataError(
+            f"the .cls files and the fields `label` in {origin} differ",
+            found=next(f"{a!r} and {b!r} for {i}" for i, a, b in zip(frame.index, *columns, strict=True) if a != b),
+            expected="the same classes in both", fix=choices(origin, ["cls", "label"], selection),
+        )  # fmt: skip
+    return "cls" if all(map(is_number, columns[1])) else "label"
 
 
 def packed_shards(paths: Sequence[Path]) -> Packed:
     """The images of shards, whatever their labels are."""
-    return _packed(paths, [_shard(path) for path in paths])
+    root = Path(os.path.commonpath([path.parent for path in paths]))
+    return _packed(paths, [_shard(path) for path in paths], root)
 
 
-def _packed(paths: Sequence[Path], shards: Sequence[Shard]) -> Packed:
+def _packed(paths: Sequence[Path], shards: Sequence[Shard], root: Path) -> Packed:
     """The images of shards as one source."""
     names = [
-        f"{path.name}/{name}" if len(paths) > 1 else name
+        f"{path.relative_to(root).as_posix()}/{name}" if len(paths) > 1 else name
         for path, shard in zip(paths, shards, strict=True)
         for name in shard.names
     ]
@@ -208,6 +282,13 @@ def _fields(labels: dict[str, str], name: str, path: Path) -> dict[str, Any]:
                 f"{name.rpartition('.')[0]}.json in {path} is not valid JSON", found=str(error)[:120]
             ) from error
         fields = content if isinstance(content, dict) else {"label": content}
+        if both := [key for key, text in found.items() if key in fields and str(fields[key]).strip() != text]:
+            raise DataError(
+                f"a sample in {path} has two values of {both[0]!r}",
+                found=f"{found[both[0]][:60]!r} in {name.rpartition('.')[0]}.{both[0]}, and "
+                f"{str(fields[both[0]])[:60]!r} in its .json file",
+                expected="the same in both",
+            )  # fmt: skip
         found.update({str(key): value for key, value in fields.items() if not isinstance(value, dict)})
     return found
 
@@ -244,7 +325,7 @@ def _scanned(path: Path, output: Any) -> Shard:
     shard = Shard(path)
     place: dict[str, int] = {}
     pending: dict[str, dict[str, str]] = {}
-    copied, allowed = 0, max(ALLOWED, RATIO * path.stat().st_size)
+    copied, texts_read, allowed = 0, 0, max(ALLOWED, RATIO * path.stat().st_size)
     for number, (info, stream) in enumerate(_members(path)):
         if number >= MEMBERS:
             raise DataError(f"the archive {path} is refused", found=f"more than {MEMBERS:,} files")
@@ -262,10 +343,20 @@ def _scanned(path: Path, output: Any) -> Shard:
             shard.sizes.append(info.size)
             if output is not None:
                 copied += _copy(stream, output, path, allowed - copied)
-        elif ending in LABELS and info.size <= LARGEST_LABEL:
+        elif ending in LABELS:
+            if info.size > LARGEST_LABEL or (texts_read := texts_read + info.size) > ALLOWED:
+                raise DataError(
+                    f"the files of labels in {path} are too large", found=f"{info.size:,} bytes in {info.name[:120]!r}",
+                    expected=f"at most {LARGEST_LABEL:,} bytes each, and {ALLOWED:,} in all",
+                )  # fmt: skip
             with readable(path):
                 text = stream.read().decode("utf-8-sig", "backslashreplace")
-            (shard.labels[place[key]] if key in place else pending.setdefault(key, {}))[ending] = text
+            stated = shard.labels[place[key]] if key in place else pending.setdefault(key, {})
+            if stated.setdefault(ending, text) != text:
+                raise DataError(
+                    f"a sample in {path} has two different files of labels", found=f"{key}.{ending} twice",
+                    expected="one",
+                )  # fmt: skip
         elif ending != "__key__":
             shard.passed.append(info.name)
     shard.passed += [f"{key}.{ending}" for key, labels in pending.items() for ending in labels]
