@@ -102,10 +102,12 @@ def selected(data: str) -> tuple[str, Selection]:
     for one in chosen.split("&"):
         name, equals, value = one.partition("=")
         if name not in known or not equals or not value or name in found:
+            advice = "in a name, write `&` as `%26`"
+            if equals:
+                advice = "" if name in known else nearest(name, known)
             raise DataError(
                 f"the selection after # in {data} cannot be read", found=repr(one),
-                expected=f"{', '.join(f'{name}=...' for name in known)}, separated by &",
-                fix="in a name, write `&` as `%26`" if not equals else nearest(name, known) if name not in known else None,
+                expected=f"{', '.join(f'{name}=...' for name in known)}, separated by &", fix=advice,
             )  # fmt: skip
         found[name] = _unquoted(value)
     if found.get("format", "") not in ("", *FORMATS):
