@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import clearsight as cs
 from clearsight.cli.main import main
 from tests.data.test_audit_checks import tiles
 
@@ -38,6 +39,16 @@ def test_the_commands_of_the_page(photos, page, capsys):
     assert findings["near-duplicates-across-splits"]["evidence"]["pairs"][0][:3] == [
         "val/cat/4.png", "train/cat/0.png", "mirrored",
     ]  # fmt: skip
+
+
+def test_the_pictures_are_those_of_the_named_images(photos):
+    found = cs.audit(photos / "photos", img_size=64)
+    shown = {finding.code: found.pictures.found.get(k, ()) for k, finding in enumerate(found.findings)}
+    (blank,) = shown["blank-images"]
+    assert blank.picture.std() < 1
+    pair = shown["near-duplicates-across-splits"][0].picture.astype(float)
+    left, right = pair[:, :40], pair[:, -40:]
+    assert np.corrcoef(left.ravel(), right[:, ::-1].ravel())[0, 1] > 0.9, "a mirrored copy"
 
 
 def test_strict_passes_where_nothing_is_wrong(tmp_path, capsys):

@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
-
 from clearsight.console import Console, usual_console
 from clearsight.data.audit import Audit
 from clearsight.data.audit_pictures import Shown, audit_pictures
@@ -39,8 +37,7 @@ def audit(data: Any, *, preview: bool = False, console: Console | None = None, *
     config = TrainConfig.from_options(**options)
     dataset = read(data, data_dir=config.data.data_dir, task=config.data.task, options=task_options(config))
     prepared = planned(dataset, config, console or usual_console(), copies_limit=MOST)[0]
-    known = np.sort(np.concatenate([prepared.split.train, prepared.split.val]))
-    pictures = audit_pictures(dataset, prepared.scan, prepared.pixels, known, prepared.audit.findings)
+    pictures = audit_pictures(prepared)
     if preview:
         pictures = replace(pictures, **_preview(prepared, config))
     return replace(prepared.audit, pictures=pictures)

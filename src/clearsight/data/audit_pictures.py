@@ -4,7 +4,7 @@ images.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import cv2
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from clearsight.data.audit import Finding
 from clearsight.data.cached_pixels import CachedPixels
-from clearsight.data.dataset import Dataset
+from clearsight.data.prepare import Prepared
 from clearsight.data.scan import Scan
 
 SIDE = 120
@@ -53,21 +53,18 @@ class AuditPictures:
     preview_words: str = ""
 
 
-def audit_pictures(
-    dataset: Dataset, scan: Scan, pixels: CachedPixels, known: NDArray[np.int64], findings: Sequence[Finding]
-) -> AuditPictures:
+def audit_pictures(prepared: Prepared) -> AuditPictures:
     """Pictures for the findings of an audit.
 
     Args:
-        dataset: images and targets.
-        scan: headers of the images.
-        pixels: cached pixels of all images.
-        known: positions of the images whose labels may be seen.
-        findings: of the audit.
+        prepared: the data, its split and its audit. Labels of the test split are not read.
 
     Returns:
-        The pictures.
+        The pictures; a finding without files has none.
     """
+    dataset, scan, pixels = prepared.dataset, prepared.scan, prepared.pixels
+    known = np.sort(np.concatenate([prepared.split.train, prepared.split.val]))
+    findings = prepared.audit.findings
     place = {dataset.source.name(i): i for i in reversed(range(len(dataset)))}
     found = {k: tuple(_shown(finding, place, scan, pixels)) for k, finding in enumerate(findings)}
     means = {}
