@@ -128,8 +128,10 @@ def test_a_model_without_a_validation_error_does_not_become_certain(seed):
 def test_few_images_change_nothing():
     z, labels = simulated(9, 3, 0)
     assert calibrate(z, labels).method == "identity"
-    assert methods(100, 2) == ("identity", "temperature", "platt", "beta")
-    assert "isotonic" in methods(1000, 5)
+    assert methods(100, 2, rarest=30) == ("identity", "temperature", "platt", "beta")
+    assert methods(100, 2, rarest=29) == ("identity", "temperature", "platt")
+    assert methods(451, 2, rarest=19) == ("identity", "temperature")
+    assert "isotonic" in methods(1000, 5, rarest=100)
 
 
 def test_binary_questions_that_are_calibrated_stay_as_they_are():

@@ -26,6 +26,14 @@ FEWEST = 10
 ENOUGH_FOR_ISOTONIC = 1000
 """Images from which isotonic regression is tried; below it overfits [Niculescu-Mizil, Caruana 2005]."""
 
+EVENTS = 10
+"""Images of the rarer of two classes for each parameter of a method; with fewer, estimates are unstable [Peduzzi et al.
+1996, J. Clin. Epidemiol. 49(12)].
+"""
+
+PARAMETERS: dict[Method, int] = {"platt": 2, "beta": 3}
+"""Of the methods that are tried for two classes alone."""
+
 MOST_CLASSES = 100
 """Classes up to which the methods with parameters for each class are tried."""
 
@@ -74,7 +82,7 @@ def calibrate(
     largest = largest_probability(n)
     if n < FEWEST or k < 2:
         return _finished(plain, frequencies, largest, n)
-    candidates = candidates or methods(n, k)
+    candidates = candidates or methods(n, k, int(np.bincount(labels, minlength=k).min()))
     rows = np.sort(np.random.default_rng(seed).permutation(n)[:MOST])
     as_it_is = -log_softmax(z[rows], axis=1)[np.arange(len(rows)), labels[rows]]
     losses = {method: _nested_losses(method, z[rows], labels[rows], seed) for method in candidates}
@@ -108,11 +116,13 @@ def largest_probability(images: int) -> float:
     return 1 - LEAST_ERROR / (images + 1)
 
 
-def methods(images: int, classes: int) -> tuple[Method, ...]:
-    """Candidates for so many images and classes, the simplest first; identity is that with a mixture alone."""
+def methods(images: int, classes: int, rarest: int) -> tuple[Method, ...]:
+    """Candidates for so many images, classes, and images of the rarest class, the simplest first; identity is that with
+    a mixture alone.
+    """
     found: list[Method] = ["identity", "temperature"]
     if classes == 2:
-        found += ["platt", "beta"]
+        found += [name for name, parameters in PARAMETERS.items() if rarest >= EVENTS * parameters]
     elif classes <= MOST_CLASSES:
         found += ["vector"]
     if images >= ENOUGH_FOR_ISOTONIC and classes <= MOST_CLASSES:
