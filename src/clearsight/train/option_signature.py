@@ -23,6 +23,7 @@ class EstimatorOptions(TypedDict, total=False):
     resize_mode: str
     img_size: int | None
     test_fraction: float
+    order: str
     task: str
     angle: str | None
     within: str | Sequence[float] | None

@@ -36,7 +36,9 @@ def read_npz(path: Path, selection: Selection | None = None) -> Listing:
             names = {key.lower(): key for key in archive.files}
             if len(names) < len(archive.files):
                 raise DataError(f"{path} has arrays whose names differ in case alone", found=", ".join(archive.files))
-            pairs = _pairs(path, names, selection)
+            members = {member.filename.removesuffix(".npy"): member for member in archive.zip.infolist()}
+            contents = {key: (members[name].CRC, members[name].file_size) for key, name in names.items()}
+            pairs = _pairs(path, names, contents, selection)
             used = [key for _, x, y in pairs for key in (x, y)]
             arrays = {key: archive[names[key]] for key in used}
             if not pairs:
@@ -76,8 +78,12 @@ def read_npz(path: Path, selection: Selection | None = None) -> Listing:
     return replace(whole, name=path.stem, given=given, stated=stated, losses=tuple(losses))
 
 
-def _pairs(path: Path, names: dict[str, str], selection: Selection) -> list[tuple[str, str, str]]:
-    """Split, name of the images and name of the labels of each pair of arrays, in lower case."""
+def _pairs(
+    path: Path, names: dict[str, str], contents: dict[str, tuple[int, int]], selection: Selection
+) -> list[tuple[str, str, str]]:
+    """Split, name of the images and name of the labels of each pair of arrays, in lower case. contents: checksum and
+    size of each array; a pair that is there twice, under two names, is one.
+    """
     if selection.image or selection.label:
         chosen = [name.lower() for name in (selection.image, selection.label)]
         if not all(chosen):
@@ -95,7 +101,8 @@ def _pairs(path: Path, names: dict[str, str], selection: Selection) -> list[tupl
     for split, suffixes in SPLITS:
         ways = [(x + end, y + end) for end in suffixes for x, y in PAIRS]
         ways += [(f"{split}_images", f"{split}_labels")] if split else []
-        known = [(x, y) for x, y in ways if x in names and y in names]
+        there = [(x, y) for x, y in ways if x in names and y in names]
+        known = [*{(contents[x], contents[y]): (x, y) for x, y in reversed(there)}.values()][::-1]
         if len(known) > 1:
             fix = "; ".join(f"for {y!r}, use {selection.command(str(path), image=x, label=y)}" for x, y in known)
             raise DataError(
