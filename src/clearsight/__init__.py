@@ -9,13 +9,6 @@ Names are loaded when first used, so `import clearsight` is quick.
 
 from __future__ import annotations
 
-import os
-
-if not {"OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME"} & os.environ.keys():
-    # Threads of OpenMP that wait for others otherwise keep their cores busy, and two programs slow each other down many
-    # times over. Read when PyTorch is loaded, so it has no effect in a process that has loaded it already.
-    os.environ["OMP_WAIT_POLICY"] = "PASSIVE"
-
 __version__ = "0.1.0"
 
 _HOMES = {
