@@ -125,11 +125,15 @@ def _parts(
 ) -> tuple[Floats, Floats, Floats, Floats]:
     """Of each label (N,) the probability if it is right, if it is wrong and drawn uniformly, and if it is wrong and
     drawn from the classes confused with the true one; and how classes are confused (K, K), from true to label.
+
+    Confusion counts in both directions: an image labelled a that looks like b is evidence that b is given the label a,
+    and where one class is taken for another, the reverse is probable as well.
     """
     p, rows = softmax(logits, temperature), np.arange(len(labels))
     own = p[rows, labels]
     if confusion is None:
         confusion = np.eye(p.shape[1])[labels].T @ p
+        confusion += confusion.T.copy()
         np.fill_diagonal(confusion, 0)
         confusion /= np.maximum(confusion.sum(1, keepdims=True), 1e-300)
     confused = np.einsum("nk,kn->n", p, confusion[:, labels])
