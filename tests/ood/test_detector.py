@@ -55,14 +55,23 @@ def test_what_changed_copies_show_too_is_not_unusual():
     held_out = np.arange(1000.0)
     usual, rate = threshold_for(held_out, {})
     assert rate == FALSE_ALARMS
-    assert threshold_for(held_out, {"light": held_out * 0.5, "none": held_out[:0]}) == (usual, rate)
-    moved = held_out + 70
-    raised, rate = threshold_for(held_out, {"light": held_out * 0.5, "shifted": moved})
+    assert threshold_for(held_out, {"light": np.full(20, -50.0), "none": held_out[:0]}) == (usual, rate)
+    raised, rate = threshold_for(held_out, {"light": np.full(20, -50.0), "shifted": np.full(20, 70.0)})
     assert usual < raised
     assert rate == pytest.approx((held_out > raised).mean(), abs=0.002), "what is stated is what it allows"
-    assert (moved > raised).mean() <= 2 * FALSE_ALARMS, "of the kind that is flagged most"
-    most, _ = threshold_for(held_out, {"shifted": held_out + 500})
+    assert (held_out + 70 > raised).mean() <= 2 * FALSE_ALARMS, "of the kind that is flagged most"
+    most, _ = threshold_for(held_out, {"shifted": np.full(20, 500.0)})
     assert (held_out > most).mean() > 0.015, "some images that belong are flagged all the same"
+
+
+def test_few_copies_that_differ_little_do_not_raise_the_threshold():
+    """The largest of some quantiles of a few copies each would exceed the one of all held-out images by chance."""
+    rates = []
+    for seed in range(20):
+        draw = np.random.default_rng(seed)
+        kinds = {kind: draw.normal(0, 0.5, 16) for kind in ("augmented", "shifted", "darker", "brighter")}
+        rates.append(threshold_for(draw.exponential(2, 400), kinds)[1])
+    assert np.median(rates) == FALSE_ALARMS
 
 
 def test_it_comes_back_from_card_and_arrays():

@@ -173,28 +173,33 @@ class OODDetector:
         return cls(bank, tails, reference, about["threshold"], about["false_alarms"], left_out)
 
 
-def threshold_for(held_out: NDArray[np.float64], changed: Mapping[str, NDArray[np.float64]]) -> tuple[float, float]:
+def threshold_for(held_out: NDArray[np.float64], added: Mapping[str, NDArray[np.float64]]) -> tuple[float, float]:
     """The combined score above which images are flagged, and the false alarm rate that this allows.
 
-    The threshold flags at most `FALSE_ALARMS` of held-out images, by their rank among V + 1. If it flags more than
-    twice that share of one kind of changed copies, it is raised until it does not, or until `LEAST` of the held-out
-    images are left; the rate falls with it.
+    The threshold flags at most `FALSE_ALARMS` of held-out images, by their rank among V + 1. If it would flag more than
+    twice that share of the images when they are changed in one of some ways, it is raised until it does not, or until
+    `LEAST` of the held-out images are left; the rate falls with it. What a change adds to the score is taken to be the
+    same for images with low and high scores: then few copies suffice, as each stands for the change of all images.
 
     Args:
         held_out: combined scores of held-out images (V,).
-        changed: combined scores (W,) of each kind of changed copies.
+        added: score of the changed copy minus that of the original (W,), for each way of changing images.
 
     Returns:
         Threshold and false alarm rate.
     """
     usual = conformal_threshold(held_out, FALSE_ALARMS)
     most = max(usual, conformal_threshold(held_out, LEAST))
-    required = [conformal_threshold(scores, 2 * FALSE_ALARMS) for scores in changed.values() if len(scores)]
+    changed = [np.add.outer(held_out, some[:CHANGES]).ravel() for some in added.values() if len(some)]
+    required = [float(np.quantile(scores, 1 - 2 * FALSE_ALARMS)) for scores in changed]
     threshold = min(most, max([usual, *required]))
     if threshold == usual:
         return usual, FALSE_ALARMS
     return threshold, (int((held_out > threshold).sum()) + 1) / (len(held_out) + 1)
 
+
+CHANGES = 500
+"""Copies of one kind at most that say what the change adds to the score."""
 
 LEAST = 0.02
 """Share of held-out images that is flagged at least, whatever changed copies say."""

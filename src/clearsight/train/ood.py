@@ -142,13 +142,12 @@ def fit_ood_detector(
     if other is not None:
         fitted_to, exposed = _exposed(context, predictor, other)
         material = replace(material, other=fitted_to.features)
-    plain, changed, kinds = _held_out_scores(material, context.config.run.seed)
+    plain, changed, kinds, sources = _held_out_scores(material, context.config.run.seed)
     tails: Tails = {name: tuple(Tail.fit(s[name]) for s in (plain, changed) if len(s[name])) for name in plain}
     reference = combined(surprises(plain, tails))
-    of_copies = combined(surprises(changed, tails))
-    threshold, false_alarms = threshold_for(
-        reference, {str(kind): of_copies[kinds == kind] for kind in np.unique(kinds)}
-    )
+    added = combined(surprises(changed, tails)) - reference[sources]
+    mild = np.unique(kinds[kinds != AUGMENTED[0]])  # training changes images by far more than what this promises
+    threshold, false_alarms = threshold_for(reference, {str(kind): added[kinds == kind] for kind in mild})
     left_out = LeftOut({}, (), "there are too few classes to leave some out")
     if with_logits:
         left_out = _left_out(context, material)
@@ -275,16 +274,20 @@ def _changed(
     return np.asarray(changed.clip(0, 1), np.float32)
 
 
-def _held_out_scores(material: _Material, seed: int) -> tuple[dict[str, Floats], dict[str, Floats], NDArray[np.str_]]:
-    """Every score of the held-out images, and of their changed copies, by banks without the image's own fold; and how
-    each copy is changed.
+def _held_out_scores(
+    material: _Material, seed: int
+) -> tuple[dict[str, Floats], dict[str, Floats], NDArray[np.str_], NDArray[np.int64]]:
+    """Every score of the V held-out images, and of their W changed copies, by banks without the image's own fold; how
+    each copy is changed (W,), and the position of its original among the V (W,).
     """
     remembered = material.remembered
     order = np.random.default_rng(seed).permutation(len(remembered))
     shared = np.isin(remembered, material.held_out).any()
     fold = order % min(FOLDS, len(remembered)) if shared else np.zeros(len(remembered), np.int64)
     parts: list[tuple[dict[str, Floats], dict[str, Floats]]] = []
+    done = 0
     kinds: list[NDArray[np.str_]] = []
+    sources: list[NDArray[np.int64]] = []
     for number in [*range(int(fold.max()) + 1), -1] if shared else [-1]:
         mine = remembered[fold == number] if number >= 0 else np.setdiff1d(material.held_out, remembered)
         asked = np.intersect1d(mine, material.held_out)
@@ -292,10 +295,13 @@ def _held_out_scores(material: _Material, seed: int) -> tuple[dict[str, Floats],
             continue
         bank = material.bank(remembered[fold != number])
         parts.append((material.plain.of(asked).scores(bank), material.copies.of(asked).scores(bank)))
-        kinds.append(material.copies.kinds[np.isin(material.copies.rows, asked)])
+        copied = np.isin(material.copies.rows, asked)
+        kinds.append(material.copies.kinds[copied])
+        sources.append(done + np.searchsorted(asked, material.copies.rows[copied]))
+        done += len(asked)
     names = parts[0][0]
     plain, changed = ({name: np.concatenate([p[k][name] for p in parts]) for name in names} for k in (0, 1))
-    return plain, changed, np.concatenate(kinds)
+    return plain, changed, np.concatenate(kinds), np.concatenate(sources)
 
 
 def _features(context: TrainContext, result: TrainResult, bundle: Bundle, rows: NDArray[np.int64]) -> Floats:
