@@ -124,6 +124,11 @@ def is_number(text: str) -> bool:
     return True
 
 
+def is_finite_number(text: str) -> bool:
+    """Whether a cell is a number that is neither infinite nor NaN."""
+    return is_number(text) and math.isfinite(float(text))
+
+
 def number_in(text: str, column: str, origin: str, place: str) -> float:
     """A cell as a number; DataError names one that is none."""
     try:
