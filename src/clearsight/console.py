@@ -12,6 +12,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -128,6 +129,16 @@ def usual_console() -> Console:
     return Notebook()
 
 
+_running: ContextVar[Console | None] = ContextVar("running", default=None)
+
+
+def current_console() -> Console:
+    """Where work shows progress that any function may start, such as a download: the terminal of the command that is
+    running, else the usual console.
+    """
+    return _running.get() or usual_console()
+
+
 class Terminal:
     """Bars with time left on a terminal; one line per finished stage where standard error is a file or a pipe."""
 
@@ -202,9 +213,11 @@ class Terminal:
 def terminal() -> Iterator[Console]:
     """A Terminal whose bars are drawn while the block runs, and removed from the screen's control whatever happens."""
     console = Terminal()
+    token = _running.set(console)
     with console.progress:
         try:
             yield console
         finally:
             console.close()
+            _running.reset(token)
     sys.stderr.flush()

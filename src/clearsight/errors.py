@@ -7,7 +7,8 @@ ours and keeps its traceback.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from difflib import get_close_matches
+
+from clearsight.spelling import close_names
 
 
 class ClearsightError(Exception):
@@ -106,5 +107,5 @@ def did_you_mean(name: str, known: Iterable[str]) -> str | None:
     Returns:
         Text for the `fix` of an error, or None.
     """
-    close = get_close_matches(name, sorted(known), n=3, cutoff=0.6)
+    close = close_names(name, known)
     return f"did you mean {' or '.join(close)}?" if close else None

@@ -6,6 +6,7 @@ import json
 import re
 import shlex
 import tarfile
+import zipfile
 
 import numpy as np
 import pandas as pd
@@ -187,6 +188,49 @@ def test_yolo_classify(tmp_path):
     (tmp_path / "data.yaml").write_text("!!python/object/apply:os.system ['true']")
     with pytest.raises(DataError, match="cannot be read as YAML"):
         find(tmp_path / "data.yaml")
+
+
+def yolo(tmp_path, names, folders=("cat", "dog")):
+    for k, content in enumerate(PICTURES):
+        place = tmp_path / ("train" if k < 4 else "val") / folders[k % 2]
+        place.mkdir(parents=True, exist_ok=True)
+        (place / f"{k}.png").write_bytes(content)
+    (tmp_path / "data.yaml").write_text(f"train: train\nval: val\nnames: {names}\n")
+    return find(tmp_path / "data.yaml")
+
+
+@pytest.mark.parametrize("names", ["[cat, dog]", "{0: cat, 1: dog}", "[dog, cat]"])
+def test_names_of_yolo_that_agree_with_the_folders(tmp_path, names):
+    found = yolo(tmp_path, names)
+    assert (set(found.stated.cells), found.losses) == ({"cat", "dog"}, ())
+
+
+@pytest.mark.parametrize(
+    ("names", "folders", "losses"),
+    [
+        ("[cat, dog, owl]", ("cat", "dog"), ["1 name in data.yaml without images: owl"]),
+        ("[cat, owl]", ("cat", "dog"), [
+            "1 class folder not among the 2 names in data.yaml, used as a class under the folder's name: dog",
+            "1 name in data.yaml without images: owl",
+        ]),
+        ("[cat, dog]", ("0", "7"), [
+            "2 class folders not among the 2 names in data.yaml, used as classes under the folder's name: 0, 7",
+            "2 names in data.yaml without images: cat, dog",
+        ]),
+        ("{3: cat, 5: dog, 6: owl}", ("3", "5"), ["1 name in data.yaml without images: owl"]),
+    ],
+)  # fmt: skip
+def test_names_of_yolo_that_differ_from_the_folders_are_reported(tmp_path, names, folders, losses):
+    assert list(yolo(tmp_path, names, folders).losses) == losses
+
+
+def test_folders_called_by_the_numbers_of_yolos_names_get_the_names(tmp_path):
+    found = yolo(tmp_path, "{0: yes, 1: no}", ("0", "1"))  # which YAML takes for booleans
+    assert (set(found.stated.cells), found.losses) == ({"yes", "no"}, ())
+    assert "the class folders are numbers of the names in data.yaml, such as 0: yes" in found.notes
+    assert set(yolo(tmp_path / "own", "['1', '0']", ("0", "1")).stated.cells) == {"0", "1"}
+    with pytest.raises(DataError, match=r"states no names of classes; found names: cat; expected names: \[cat, dog\]"):
+        yolo(tmp_path / "text", "cat")
 
 
 def test_yolo_boxes_are_refused(tmp_path):
@@ -405,6 +449,29 @@ def test_shards_of_splits(tmp_path):
     assert len(find(str(tmp_path / "train-{000..001}.tar")).source) == 4
     assert len(find(str(tmp_path / "train-*.tar")).source) == 4
     assert as_inputs(str(tmp_path / "train-*.tar")).names[0] == "train-000.tar/000.png"
+
+
+@pytest.mark.parametrize("names", [("train", "val", "test"), ("training", "valid", "testing")])
+def test_shards_in_folders_of_splits(tmp_path, names):
+    for number, name in enumerate(names):
+        (tmp_path / name).mkdir()
+        shard(tmp_path / name / "000.tar", samples([2 * number], "cls", lambda k: k % 3))
+        shard(tmp_path / name / "001.tar.gz", samples([2 * number + 1], "cls", lambda k: k % 3), "w:gz")
+    (tmp_path / names[0] / "000.idx").write_text("of the shard")
+    found = find(tmp_path)
+    stated = {found.source.name(i): (found.given[i], cell) for i, cell in enumerate(found.stated.cells)}
+    assert stated == {
+        f"{names[k // 2]}/00{k % 2}.tar{'.gz' * (k % 2)}/{k:03d}.png": (("train", "val", "test")[k // 2], str(k % 3))
+        for k in range(6)
+    }
+    with zipfile.ZipFile(tmp_path / "set.zip", "w") as archive:
+        for file in tmp_path.glob("*/*.tar*"):
+            archive.write(file, file.relative_to(tmp_path))
+    assert sorted(find(tmp_path / "set.zip").given) == sorted(found.given)
+    (tmp_path / "more").mkdir()
+    shard(tmp_path / "more" / "000.tar", samples([0], "cls", lambda k: k))
+    with pytest.raises(DataError, match=r"unclear to which split 1 file in .* belongs"):
+        find(tmp_path)
 
 
 def test_webdataset_fields_have_a_command_for_each(tmp_path):

@@ -3,15 +3,18 @@
 import numpy as np
 import pytest
 
+from clearsight.data.content_order import by_content, listed_positions
 from clearsight.data.geometry import Geometry
 from clearsight.data.pixels import PixelFormat
-from clearsight.data.sample import sampled
+from clearsight.data.sample import Chosen, sampled
+from clearsight.data.scan import scan
 from clearsight.tasks import read
 
 
 def test_classes_keep_their_shares():
     whole = read("digits")
-    part = sampled(whole, 300, seed=0)
+    part, scanned = sampled(whole, scan(whole), 300, seed=0)
+    assert scanned.digests == scan(part).digests
     assert len(part) == pytest.approx(300, abs=10)
     shares = np.bincount(whole.labels) / len(whole)
     np.testing.assert_allclose(np.bincount(part.labels) / len(part), shares, atol=0.01)
@@ -19,7 +22,7 @@ def test_classes_keep_their_shares():
 
 def test_images_keep_their_names_and_pixels(digit_folders):
     whole = read(str(digit_folders))
-    part = sampled(whole, 12, seed=1)
+    part, _ = sampled(whole, scan(whole), 12, seed=1)
     names = [whole.source.name(i) for i in range(len(whole))]
     form, geometry = PixelFormat(1, 8), Geometry(8, 8)
     for i in range(len(part)):
@@ -31,11 +34,25 @@ def test_images_keep_their_names_and_pixels(digit_folders):
 
 def test_the_seed_decides_and_a_rare_class_stays():
     whole = read("digits")
-    names = [[part.source.name(i) for i in range(len(part))] for part in (sampled(whole, 50, s) for s in (0, 0, 1))]
+    parts = [sampled(whole, scan(whole), 50, seed)[0] for seed in (0, 0, 1)]
+    names = [[part.source.name(i) for i in range(len(part))] for part in parts]
     assert names[0] == names[1] != names[2]
-    assert set(sampled(whole, 10, 0).labels) == set(range(10))
+    assert set(sampled(whole, scan(whole), 10, 0)[0].labels) == set(range(10))
 
 
 def test_no_more_than_there_are():
     whole = read("digits")
-    assert sampled(whole, 5000, 0) is whole
+    assert sampled(whole, scan(whole), 5000, 0)[0] is whole
+
+
+def test_images_in_another_order_give_the_same_sample():
+    found = []
+    for order in (np.arange(1797), np.random.default_rng(0).permutation(1797)):
+        listed = read("digits")
+        shuffled = listed.rows(Chosen(listed.source, order), order)
+        ordered, scanned = by_content(shuffled, scan(shuffled), Geometry(8, 8))
+        part, _ = sampled(ordered, scanned, 40, seed=3)
+        found.append(part.contents)
+        positions = listed_positions(part)
+        assert [part.source.name(i) for i in range(len(part))] == [shuffled.source.name(i) for i in positions]
+    assert found[0] == found[1]

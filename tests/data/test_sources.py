@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
 
@@ -182,3 +183,40 @@ def test_a_truncated_npz(tmp_path):
     (tmp_path / "set.npz").write_bytes(content[: len(content) // 2])
     with pytest.raises(DataError, match=r"cannot be read as \.npz"):
         read(tmp_path / "set.npz")
+
+
+@pytest.mark.parametrize("column", ["label", "site"])
+def test_booleans_are_the_same_words_in_every_form(tmp_path, column):
+    rows = {"image_path": [f"{k}.png" for k in range(6)], "label": ["a", "b"] * 3, column: [True, False] * 3}
+    for k, image in enumerate(GRAY):
+        Image.fromarray(image).save(tmp_path / f"{k}.png")
+    frame = pd.DataFrame(rows)
+    frame.to_parquet(tmp_path / "rows.parquet")
+    frame.to_csv(tmp_path / "python.csv", index=False)
+    (tmp_path / "rows.jsonl").write_text(frame.to_json(orient="records", lines=True))
+    (tmp_path / "rows.json").write_text(frame.to_json(orient="records"))
+    for name, words in (("small", ("true", "false")), ("sheet", ("TRUE", "FALSE"))):
+        frame.assign(**{column: list(words) * 3}).to_csv(tmp_path / f"{name}.csv", index=False)
+    for form in (frame, "rows.parquet", "rows.jsonl", "rows.json", "python.csv", "small.csv", "sheet.csv"):
+        data = (
+            frame.assign(image_path=[str(tmp_path / p) for p in rows["image_path"]])
+            if form is frame
+            else tmp_path / form
+        )
+        found = find(data)
+        cells = found.stated.cells if column == "label" else tuple(found.metadata["site"])
+        assert cells == ("True", "False") * 3, form
+
+
+def test_words_beside_true_and_false_are_no_booleans(tmp_path):
+    Image.fromarray(GRAY[0]).save(tmp_path / "0.png")
+    Image.fromarray(GRAY[1]).save(tmp_path / "1.png")
+    (tmp_path / "rows.csv").write_text("image_path,label\n0.png,true\n1.png,unknown\n")
+    assert find(tmp_path / "rows.csv").stated.cells == ("true", "unknown")
+
+
+def test_folders_called_true_and_false_are_the_same_classes_as_booleans(tmp_path):
+    for name, image in zip(("true", "false"), GRAY, strict=False):
+        (tmp_path / name).mkdir()
+        Image.fromarray(image).save(tmp_path / name / "0.png")
+    assert set(find(tmp_path).stated.cells) == {"True", "False"}

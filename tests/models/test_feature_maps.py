@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from clearsight.errors import ModelError
-from clearsight.models.feature_maps import map_layers, maps_at, output_at
+from clearsight.models.feature_maps import map_layers, output_at
 
 
 class Counting(nn.Module):
@@ -46,8 +46,6 @@ def test_of_modules_that_hand_on_one_tensor_the_outermost_is_named():
     assert names == ["0.0", "0", "1"]
 
 
-def test_a_layer_without_maps():
-    with pytest.raises(ModelError, match=r"'4' has no feature maps; found 3 values"):
-        maps_at(network(), "4", torch.zeros(1, 1, 8, 8))
+def test_an_unknown_layer():
     with pytest.raises(ModelError, match="unknown layer '9'"):
         output_at(network(), "9", torch.zeros(1, 1, 8, 8))

@@ -6,7 +6,8 @@ from PIL import Image
 from clearsight.cli.main import main
 from clearsight.errors import OutputError
 from clearsight.models.catalogue import catalogue
-from clearsight.models.imagenet_history import CHALLENGE, EFFICIENTNETS, HUMAN_TOP5_ERROR, weighted_layers
+from clearsight.models.imagenet_history import CHALLENGE, EFFICIENTNETS, HUMAN_TOP5_ERROR
+from clearsight.models.layer_graph import wiring
 from clearsight.models.shape_tracing import no_data
 from clearsight.models.zoo import build_model, entry
 from clearsight.report.networks import frontier, plot_networks
@@ -56,7 +57,11 @@ def test_layers_with_weights_on_the_longest_path_as_the_papers_count_them(name, 
     with no_data():
         network = build_model(name, classes=10, channels=entry(name).channels)
     side = entry(name).img_size
-    assert weighted_layers(network, (entry(name).channels, side, side)) == layers
+    depths: list[int] = []
+    for node in wiring(network, (entry(name).channels, side, side)):
+        before = max((depths[number] for number in node.inputs), default=0)
+        depths.append(before + (node.kind in ("Conv2d", "Linear", "DropConnect")))
+    assert depths[-1] == layers
 
 
 def test_the_customary_counts_of_layers_and_the_years():

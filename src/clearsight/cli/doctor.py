@@ -109,8 +109,8 @@ def _examined(data: str, options: dict[str, object]) -> Diagnosis:
     from clearsight.tasks import read_exclusive
 
     config = TrainConfig.from_options(**options)
-    dataset = read_exclusive(data, "doctor", data_dir=config.data.data_dir)
     with terminal() as console:
+        dataset = read_exclusive(data, "doctor", data_dir=config.data.data_dir)
         from clearsight.diagnosis import examine
 
         return examine(dataset, config, console=console)

@@ -82,8 +82,8 @@ def run(arguments: argparse.Namespace) -> int:
         if getattr(arguments, option) is not None and arguments.method not in (None, *methods, "all"):
             ways = " or ".join((*methods, "all"))
             raise ConfigError(f"--{option} has no effect with --method {arguments.method}", expected=f"--method {ways}")
-    paths = image_files(arguments.images)
     with terminal() as console:
+        paths = image_files(arguments.images)
         from clearsight.api.explain import explain
         from clearsight.explanation import Settings
         from clearsight.explanation.results import image_lines

@@ -82,7 +82,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> None:
-    paths = image_files(arguments.images)
     text, scales = arguments.scales, None
     if text is not None:
         otherwise = ConfigError(
@@ -90,6 +89,7 @@ def run(arguments: argparse.Namespace) -> None:
         )
         scales = tuple(numbers(text, float, otherwise))
     with terminal() as console:
+        paths = image_files(arguments.images)
         from clearsight.api.locate import locate, picture_files
         from clearsight.localisation import Settings
         from clearsight.localisation.results import image_lines

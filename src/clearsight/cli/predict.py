@@ -77,8 +77,8 @@ def run(arguments: argparse.Namespace) -> int:
     top = 3 if arguments.top is None else arguments.top
     if top < 1:
         raise ConfigError(f"--top must be 1 or more, not {top}")
-    inputs = image_inputs(arguments.images)
     with terminal() as console:
+        inputs = image_inputs(arguments.images)
         from clearsight.calibration.prediction_sets import Method
         from clearsight.runs.load import load_predictor
         from clearsight.tasks.predict_options import COVERAGE, PredictOptions, check_effect, group_of

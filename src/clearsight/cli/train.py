@@ -65,9 +65,9 @@ def run(arguments: argparse.Namespace) -> None:
     from clearsight.tasks.evaluation import NEW
     from clearsight.train.task_options import task_options
 
-    if about.run.from_run is None and not about.run.resume:  # its data is read by the options of the run
-        data = read(data, data_dir=about.data.data_dir, task=about.data.task, options=task_options(about))
     with terminal() as console:
+        if about.run.from_run is None and not about.run.resume:  # its data is read by the options of the run
+            data = read(data, data_dir=about.data.data_dir, task=about.data.task, options=task_options(about))
         from clearsight.api.fit import train
 
         finished = train(data, home=Path("runs"), console=console, **chosen(arguments))

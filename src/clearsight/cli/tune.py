@@ -54,9 +54,9 @@ def run(arguments: argparse.Namespace) -> None:
     from clearsight.train.task_options import task_options
 
     data = config.data
-    dataset = read(arguments.data, data_dir=data.data_dir, task=data.task, options=task_options(config))
-    folder = Path(config.run.out or f"runs/{dataset.name}-search").expanduser()
     with terminal() as console:
+        dataset = read(arguments.data, data_dir=data.data_dir, task=data.task, options=task_options(config))
+        folder = Path(config.run.out or f"runs/{dataset.name}-search").expanduser()
         from clearsight.disk import disk_errors
         from clearsight.report.search_page import best_command, scores_words, write_search_page
         from clearsight.train.search import search

@@ -165,7 +165,7 @@ class BoxedImages:
         exact = squares_around(self.boxes[things])
         rows: list[tuple[int, NDArray[np.int64], str]] = []
         for i in range(len(self.files)):
-            rng = np.random.default_rng(zlib.crc32(self.files.paths[i].name.encode("utf-8", "backslashreplace")))
+            rng = np.random.default_rng(zlib.crc32(self.files.file_name(i).encode("utf-8", "backslashreplace")))
             own = np.flatnonzero(self.image[things] == i)
             own = own[np.lexsort(self.boxes[things[own]].T)]  # whatever their order in the file
             moved = [_moved(self.boxes[things[own]], rng) for _ in range(PER_OBJECT - 1)]

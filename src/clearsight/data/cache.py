@@ -82,6 +82,11 @@ def _cpus() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+def is_cached(kind: str, key: str) -> bool:
+    """Whether an entry is there."""
+    return (cache_root() / kind / key).is_dir()
+
+
 def entry(kind: str, key: str, build: Callable[[Path], None], expected_bytes: int = 0) -> Path:
     """The folder CACHE/kind/key, made by `build(folder)` if it does not exist; complete or absent, never half.
 

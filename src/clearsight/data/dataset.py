@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
+from urllib.parse import unquote
 
 import numpy as np
 from numpy.typing import NDArray
@@ -91,6 +92,18 @@ class Files:
         if self.root is not None and path.is_relative_to(self.root):
             path = path.relative_to(self.root)
         return printable(path.as_posix())
+
+    def file_name(self, i: int) -> str:
+        """The name of an image's file, also where it was downloaded.
+
+        Args:
+            i: position of the image.
+
+        Returns:
+            The last part of its path or URL.
+        """
+        name = self.paths[i].name if self.called is None else self.called[i]
+        return unquote(name.rpartition("/")[2]) if "://" in name else name.rpartition("/")[2]
 
     def inspect(self, i: int) -> tuple[str, Header, int]:
         """Digest and header of an image, without decoding its pixels.

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from clearsight.data.dataset import Dataset, Source
 from clearsight.data.geometry import Geometry
 from clearsight.data.pixels import Header, PixelFormat, Pixels
+from clearsight.data.scan import Scan
 
 
 @dataclass(frozen=True)
@@ -32,10 +33,10 @@ class Chosen:
         return self.source.decode(int(self.rows[i]), form, geometry, expected)
 
 
-def sampled(dataset: Dataset, images: int, seed: int) -> Dataset:
-    """About so many images of a data set, at random by seed; all of it where it has no more."""
+def sampled(dataset: Dataset, scanned: Scan, images: int, seed: int) -> tuple[Dataset, Scan]:
+    """About so many images of a data set, at random by seed and by their positions; all of it where it has no more."""
     if images >= len(dataset):
-        return dataset
+        return dataset, scanned
     rng = np.random.default_rng(seed)
     share, kept = images / len(dataset), []
     strata = np.unique(np.stack([dataset.labels.astype(str), dataset.given.astype(str)]), axis=1)
@@ -43,5 +44,6 @@ def sampled(dataset: Dataset, images: int, seed: int) -> Dataset:
         members = np.flatnonzero((dataset.labels == int(label)) & (dataset.given == given))
         kept.append(rng.permutation(members)[: max(1, round(share * len(members)))])
     rows = np.sort(np.concatenate(kept))
-
-    return dataset.rows(Chosen(dataset.source, rows), rows)
+    source = dataset.source
+    chosen = Chosen(source.source, source.rows[rows]) if isinstance(source, Chosen) else Chosen(source, rows)
+    return dataset.rows(chosen, rows), scanned.rows(rows)

@@ -147,14 +147,8 @@ def assign(
         test = units.fraction(rest, test_fraction, rng)
         require_classes_in_train(labels, np.setdiff1d(rest, test), rest, classes)
         rest = np.setdiff1d(rest, test)
-        whole = ", in whole groups" if groups is not None else ""
         share = len(test) / (len(test) + len(rest))
-        asked = f" (target {percent(test_fraction, 0)}; {_why_not_exactly(rest, groups, duplicates)})"
-        meant = "" if abs(share - test_fraction) < 0.01 else asked
-        rules.append(
-            f"the test split is a stratified random sample of {percent(share, 0)} of the images{meant}{whole} "
-            f"(seed {seed})"
-        )
+        rules.append(_sampling_rule(share, test_fraction, _why_not_exactly(rest, groups, duplicates), groups, seed))
     if len(val):
         pairs: tuple[tuple[Indices, Indices], ...] = ((rest, val),)
         return Split(rest, val, test, pairs, False, "; ".join(rules) or "the splits are given in the data")
@@ -166,6 +160,15 @@ def assign(
     pairs = tuple((rest[number != k], rest[number == k]) for k in range(folds) if (number == k).any())
     rules.append(f"the validation split is the first of {folds} folds of the remaining images")
     return Split(pairs[0][0], pairs[0][1], test, pairs, True, "; ".join(rules))
+
+
+def _sampling_rule(share: float, target: float, why: str, groups: Indices | None, seed: int) -> str:
+    """How the test split was carved, and why its share is not the target where it is a percent off or more."""
+    meant = "" if abs(share - target) < 0.01 else f" (target {percent(target, 0)}; {why})"
+    whole = ", in whole groups" if groups is not None else ""
+    return (
+        f"the test split is a stratified random sample of {percent(share, 0)} of the images{meant}{whole} (seed {seed})"
+    )
 
 
 def _why_not_exactly(among: Indices, groups: Indices | None, duplicates: Indices | None) -> str:

@@ -46,11 +46,12 @@ class Stated:
     where: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        """Names that differ in their Unicode form alone are one class."""
+        """Names that differ in their Unicode form alone are one class, and so are the spellings of true and false."""
         for name in ("cells", "classes", "columns"):
             texts = getattr(self, name)
             if texts is not None:
-                object.__setattr__(self, name, tuple(class_name(text) for text in texts))
+                named = [class_name(text) for text in texts]
+                object.__setattr__(self, name, tuple(named if name == "columns" else booleans(named)))
 
     def place(self, i: int) -> str:
         """What to call the row of image i: `line 3` of a table, `index 2` of an array."""
@@ -115,6 +116,28 @@ class Stated:
         return (self.column,), found
 
 
+BOOLEANS = {"true": "True", "false": "False", "": ""}
+
+
+def booleans(texts: Sequence[str]) -> list[str]:
+    """Texts that are all true or false, or empty, as Python writes these; others as they are.
+
+    JSON writes true, and spreadsheets write TRUE.
+
+    Args:
+        texts: the cells of a column, or names.
+
+    Returns:
+        The texts.
+
+    Example:
+        >>> booleans(["true", "FALSE", ""]), booleans(["true", "maybe"])
+        (['True', 'False', ''], ['true', 'maybe'])
+    """
+    found = [BOOLEANS.get(text.lower()) for text in texts]
+    return list(texts) if None in found else [text for text in found if text is not None]
+
+
 def is_number(text: str) -> bool:
     """Whether a cell is a number, which may be infinite."""
     try:
@@ -122,6 +145,11 @@ def is_number(text: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+def is_finite_number(text: str) -> bool:
+    """Whether a cell is a number that is neither infinite nor NaN."""
+    return is_number(text) and math.isfinite(float(text))
 
 
 def number_in(text: str, column: str, origin: str, place: str) -> float:

@@ -179,11 +179,11 @@ def rank_models(
     if images is not None and images < 20:
         raise ConfigError(f"--images must be 20 or more, not {images}")
     dataset = read_exclusive(data, "compare", data_dir=config.data.data_dir)
-    if images is not None:
-        dataset = sampled(dataset, images, config.run.seed)
     scanned = scan(dataset, console.stage("inspecting the files"))
     order = Geometry(ORDER_SIDE, ORDER_SIDE)  # the same for all candidates, so that their splits are the same
     dataset, scanned = by_content(dataset, scanned, order, progress=console.stage("reading pixels"))
+    if images is not None:
+        dataset, scanned = sampled(dataset, scanned, images, config.run.seed)
     chosen = _candidates(candidates, scanned)
     folder = _folder(config, dataset, [candidate.name for candidate in chosen], images)
     done: dict[str, dict[str, Any]] = {}
@@ -225,6 +225,8 @@ def _folder(config: TrainConfig, dataset: Dataset, names: list[str], images: int
         "data": dataset.origin, "candidates": names, "images": images, "seed": config.run.seed,
         "test_fraction": config.data.test_fraction, "folds": config.data.folds,
     }  # fmt: skip
+    if images is not None:
+        about["sampled"] = "by content"  # earlier versions sampled in listed order
     folder = Path(config.run.out or f"runs/{dataset.name}-leaderboard").expanduser()
     path = folder / "leaderboard.json"
     if path.is_file():

@@ -285,11 +285,11 @@ class _GuidedRectifiers(TorchFunctionMode):
 
 class _OnlyPositive(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, x: torch.Tensor) -> torch.Tensor:
+    def forward(_ctx: Any, x: torch.Tensor) -> torch.Tensor:
         return x.view_as(x)
 
     @staticmethod
-    def backward(ctx: Any, *gradients: torch.Tensor) -> torch.Tensor:
+    def backward(_ctx: Any, *gradients: torch.Tensor) -> torch.Tensor:
         return gradients[0].clamp_min(0)
 
 

@@ -52,6 +52,18 @@ def components(network: nn.Module) -> Iterator[tuple[str, Component]]:
     return ((path, module) for path, module in network.named_modules() if isinstance(module, Component))
 
 
+def traceable(network: nn.Module) -> bool:
+    """Whether an engine other than PyTorch can run a network: classical descriptors look at values.
+
+    Args:
+        network: any module.
+
+    Returns:
+        Whether all its components are traceable.
+    """
+    return all(component.traceable for _, component in components(network))
+
+
 @dataclass(frozen=True)
 class FeatureLevels:
     """Layers of several depths whose pooled maps a head sees side by side.
@@ -154,7 +166,7 @@ class ModelNetwork(Component):
     @property
     def exportable(self) -> bool:
         """Whether `for_export` gives a graph of tensors."""
-        return all(component.traceable for _, component in components(self))
+        return traceable(self)
 
     def for_export(self) -> ModelNetwork:
         """The network in tensor operations alone, for graphs that other engines run.

@@ -25,7 +25,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from clearsight.data.cache import entry
 from clearsight.errors import ConfigError
-from clearsight.models.base import components
+from clearsight.models.base import traceable
 
 Module = TypeVar("Module", bound=nn.Module)
 Outputs = list[NDArray[np.float32]]
@@ -156,11 +156,6 @@ def engine_name(network: nn.Module, shape: Shape, images: int, device: str) -> s
         return "torch"
     worth = device == "cpu" and images >= FEW and images * _counted_once(network, shape) > WORTH_CONVERTING
     return "openvino" if worth else "torch"
-
-
-def traceable(network: nn.Module) -> bool:
-    """Whether an engine other than PyTorch can run a network: classical descriptors look at values."""
-    return all(component.traceable for _, component in components(network))
 
 
 def engine_for(

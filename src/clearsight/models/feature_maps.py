@@ -151,18 +151,6 @@ def output_at(network: nn.Module, layer: str, x: torch.Tensor) -> torch.Tensor:
     return seen[0]
 
 
-def maps_at(network: nn.Module, layer: str, x: torch.Tensor) -> torch.Tensor:
-    """`output_at` as maps (N, K, h, w); ModelError for a layer that gives none."""
-    output = output_at(network, layer, x)
-    if output.ndim not in (3, 4):
-        raise ModelError(
-            f"the layer {short_name(layer)!r} has no feature maps",
-            found=f"{'x'.join(map(str, output.shape[1:]))} values per image",
-            fix="choose an earlier layer",
-        )
-    return as_maps(output)
-
-
 def units_at(network: nn.Module, layer: str, x: torch.Tensor) -> torch.Tensor:
     """`output_at` as units at places (N, K, h, w), for maps, tokens and vectors alike."""
     return as_units(output_at(network, layer, x))

@@ -7,10 +7,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from torch import nn
-
-from clearsight.models.layer_graph import wiring
-
 HUMAN_TOP5_ERROR = 5.1
 """Top-5 error in percent of a trained person on 1,500 test images [Russakovsky et al. 2015, arXiv:1409.0575, 6.4]."""
 
@@ -61,14 +57,3 @@ EFFICIENTNETS: tuple[PublishedPoint, ...] = (
     PublishedPoint("efficientnet_b7", 66_000_000, 37_000_000_000, 84.3),
 )
 """Tan and Le 2019, arXiv:1905.11946, table 2."""
-
-
-def weighted_layers(network: nn.Module, shape: tuple[int, int, int]) -> int:
-    """Convolutions and dense layers on the longest path from an image (C, H, W) to the logits: the layers of VGG-16,
-    ResNet-152 and GoogLeNet (22) as their papers count them.
-    """
-    depths: list[int] = []
-    for node in wiring(network, shape):
-        before = max((depths[number] for number in node.inputs), default=0)
-        depths.append(before + (node.kind in ("Conv2d", "Linear", "DropConnect")))
-    return depths[-1]

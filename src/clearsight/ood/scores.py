@@ -313,7 +313,7 @@ def unit(vectors: Floats) -> Floats:
         vectors: vectors (N, D).
 
     Returns:
-        Unit vectors (N, D); vectors of length 0 are left unchanged.
+        Unit vectors (N, D), float32; vectors of length 0 are left unchanged.
     """
     length = np.linalg.norm(vectors, axis=1, keepdims=True)
     return np.asarray(vectors / np.where(length > 0, length, 1), np.float32)

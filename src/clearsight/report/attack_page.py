@@ -113,9 +113,6 @@ def _examples(found: AttackCurve) -> list[dict[str, Any]]:
     ]
 
 
-MEASURES = {"linf": "the maximum change in any pixel value", "l2": "the maximum Euclidean norm of the change"}
-
-
 def robust_chart(found: AttackCurve) -> Markup:
     """Accuracy, with its interval, against epsilon; points stand at equal distances, as epsilons grow by factors."""
     y_ticks = ticks(0.0, 1.0)

@@ -27,6 +27,7 @@ from clearsight.data.dataset import Dataset
 from clearsight.disk import disk_errors, read_within, write_json
 from clearsight.errors import BundleError, ConfigError, DataError
 from clearsight.metrics.retrieval import mean_average_precision, precision_at, recall_at
+from clearsight.ood.scores import unit
 from clearsight.predictor import Predictor
 from clearsight.retrieval.faiss_file import read_faiss
 from clearsight.wording import count
@@ -432,19 +433,6 @@ def evaluate_index(
         recall=recall_at(relevant, totals, kept.shape[1]),
         mean_average_precision=mean_average_precision(relevant, totals),
     )
-
-
-def unit(vectors: Floats) -> Floats:
-    """Vectors scaled to length 1.
-
-    Args:
-        vectors: vectors (N, D).
-
-    Returns:
-        Unit vectors (N, D), float32; vectors of length 0 are left unchanged.
-    """
-    length = np.linalg.norm(vectors, axis=1, keepdims=True)
-    return np.asarray(vectors / np.where(length > 0, length, 1), np.float32)
 
 
 def model_digest(bundle: Bundle) -> str:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import os
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 from clearsight.bundle import Bundle
 from clearsight.data.geometry import Geometry
 from clearsight.data.pixels import PixelFormat
-from clearsight.errors import BundleError
+from clearsight.errors import BundleError, did_you_mean
 from clearsight.predictor import Predictor
 from clearsight.tasks import Classification
 
@@ -68,9 +67,8 @@ def load_predictor(folder: str | os.PathLike[str], *, engine: str = "auto", devi
             )
             return Predictor(bundle, engine=engine, device=device)
         hint = f"no weights are published for {name}; train it first" if name in model_names() else ""
-        close = get_close_matches(name, [n for n in model_names() if published(n)], n=1)
         raise BundleError(
             f"{name} does not exist", expected="a trained model's folder",
-            fix=hint or (f"did you mean {close[0]}?" if close else None),
+            fix=hint or did_you_mean(name, [known for known in model_names() if published(known)]),
         )  # fmt: skip
     return Predictor(Bundle.load(folder), engine=engine, device=device)

@@ -7,7 +7,7 @@ from typing import Any
 
 from clearsight.bundle import versions
 from clearsight.explanation.explain import methods_of
-from clearsight.models.execution import traceable
+from clearsight.models.base import traceable
 from clearsight.serving.worker import Worker
 
 

@@ -31,6 +31,20 @@ Unit = Annotated[int, Query(ge=0, description="number of the unit")]
 
 def add_studio_routes(app: FastAPI, looker: Looker, images_of: Images) -> None:
     """Attacks, looks into the network, and the run's pages."""
+    _add_attack(app, looker, images_of)
+    _add_network(app, looker, images_of)
+    for path, name, words in (
+        ("/v1/report.html", "report", "Show the training report of the model"),
+        ("/v1/robustness/robustness.html", "robustness", "Show the robustness report of the model"),
+    ):
+        app.add_api_route(
+            path, _page(looker, name), methods=["GET"], summary=words, response_class=Response, tags=["studio"],
+            responses={200: {"content": {"text/html": {"schema": {"type": "string"}}}}, **problems(401, 403, 404, 422)},
+        )  # fmt: skip
+
+
+def _add_attack(app: FastAPI, looker: Looker, images_of: Images) -> None:
+    """The search for an adversarial image."""
     bundle = looker.worker.predictor.bundle
     task, deep = bundle.task, bundle.form.bits == 16
     attacked = attack_body(prediction_schema(type(task)))
@@ -55,6 +69,11 @@ def add_studio_routes(app: FastAPI, looker: Looker, images_of: Images) -> None:
         image = one_image(await images_of(request, 2))
         found = await looker.attack(request, image, epsilon, method, norm, steps, target)
         return json_response(await asyncio.to_thread(responses.attacked, task.name, found, deep))
+
+
+def _add_network(app: FastAPI, looker: Looker, images_of: Images) -> None:
+    """The network to walk through: its layers, their maps of an image, one unit's inputs and patches."""
+    deep = looker.worker.predictor.bundle.form.bits == 16
 
     @app.get(
         "/v1/network", response_model=schemas.NetworkBody, summary="List the layers and their connections",
@@ -104,15 +123,6 @@ def add_studio_routes(app: FastAPI, looker: Looker, images_of: Images) -> None:
         except BundleError as error:
             raise RefusedError(404, error) from None
         return json_response(await asyncio.to_thread(responses.patches, found, layer, deep))
-
-    for path, name, words in (
-        ("/v1/report.html", "report", "Show the training report of the model"),
-        ("/v1/robustness/robustness.html", "robustness", "Show the robustness report of the model"),
-    ):
-        app.add_api_route(
-            path, _page(looker, name), methods=["GET"], summary=words, response_class=Response, tags=["studio"],
-            responses={200: {"content": {"text/html": {"schema": {"type": "string"}}}}, **problems(401, 403, 404, 422)},
-        )  # fmt: skip
 
 
 def _page(looker: Looker, name: str):  # type: ignore[no-untyped-def]

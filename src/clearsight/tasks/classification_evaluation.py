@@ -268,9 +268,6 @@ def evaluate_classes(
     """
     n, k = len(targets), len(classes)
     predicted = probabilities.argmax(axis=1) if predicted is None else predicted
-    wrong = np.flatnonzero(predicted != targets)
-    wrong = wrong[np.argsort(-probabilities[wrong, predicted[wrong]], kind="stable")]
-    where = np.arange(n) if indices is None else indices
     present = np.eye(k, dtype=bool)[targets]
     ranking = ranking_scores(present, probabilities)
     constant = np.tile(present.mean(0) if frequencies is None else np.asarray(frequencies, float), (n, 1))
@@ -300,17 +297,7 @@ def evaluate_classes(
         confusion=confusion_matrix(targets, predicted, k),
         reliability=tuple(reliability_bins(targets, probabilities)),
         reliability_uncalibrated=tuple(reliability_bins(targets, raw)),
-        mistakes=tuple(
-            ClassMistake(
-                int(where[i]),
-                images[int(i)] if images is not None else f"#{where[i]}",
-                classes[int(targets[i])],
-                classes[int(predicted[i])],
-                float(probabilities[i, predicted[i]]),
-                float(probabilities[i, targets[i]]),
-            )
-            for i in wrong
-        ),
+        mistakes=_mistakes(probabilities, targets, predicted, classes, indices, images),
         classes=tuple(classes),
         calibration=calibration,
         roc=roc_curves(present, probabilities, classes),
@@ -338,6 +325,30 @@ def _per_class(
             _known(ranking.average_precision[k]),
         )
         for k, name in enumerate(classes)
+    )
+
+
+def _mistakes(
+    probabilities: NDArray[np.floating],
+    targets: NDArray[np.integer],
+    predicted: NDArray[np.integer],
+    classes: Sequence[str],
+    indices: NDArray[np.integer] | None,
+    images: Sequence[str] | None,
+) -> tuple[ClassMistake, ...]:
+    """The images whose predicted class is wrong, most confident first."""
+    where = np.arange(len(targets)) if indices is None else indices
+    wrong = np.flatnonzero(predicted != targets)
+    return tuple(
+        ClassMistake(
+            int(where[i]),
+            images[int(i)] if images is not None else f"#{where[i]}",
+            classes[int(targets[i])],
+            classes[int(predicted[i])],
+            float(probabilities[i, predicted[i]]),
+            float(probabilities[i, targets[i]]),
+        )
+        for i in wrong[np.argsort(-probabilities[wrong, predicted[wrong]], kind="stable")]
     )
 
 

@@ -34,6 +34,11 @@ class ErrorMistake(Mistake):
     truth: tuple[float, ...]
     error: float
 
+    def line(self) -> str:
+        """The truth and the prediction."""
+        predicted, truth = (", ".join(f"{v:.4g}" for v in row) for row in (self.predicted, self.truth))
+        return f"large error: {self.image}, true {truth}, predicted {predicted}"
+
 
 @dataclass(frozen=True, repr=False)
 class ErrorEvaluation(Evaluation):
@@ -59,8 +64,7 @@ class ErrorEvaluation(Evaluation):
 
     def mistake_line(self, mistake: ErrorMistake) -> str:
         """The truth and the prediction."""
-        predicted, truth = (", ".join(f"{v:.4g}" for v in row) for row in (mistake.predicted, mistake.truth))
-        return f"large error: {mistake.image}, true {truth}, predicted {predicted}"
+        return mistake.line()
 
     def report(self, thing: str = "image", validation: Self | None = None) -> ReportParts:
         """What the report says about the test split."""

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clearsight.metrics import debiased_ece, debiased_ece_interval, expected_calibration_error
-from clearsight.metrics.curves import Curve, precision_recall_curves, ranking_scores, roc_curves
+from clearsight.metrics.curves import Curve, RankingScores, precision_recall_curves, ranking_scores, roc_curves
 from clearsight.metrics.ranking import f1_of
 from clearsight.tasks.evaluation import Evaluation, Mistake
 from clearsight.tasks.panel import PanelEntry, calibration_entry, chance_entry
@@ -227,30 +227,13 @@ def evaluate_labels(
         The evaluation.
     """
     truth = targets > 0
-    given, half = probabilities >= np.array(thresholds), probabilities >= 0.5
+    given = probabilities >= np.array(thresholds)
     right = np.clip(np.where(truth, probabilities, 1 - probabilities), 1e-15, 1)
-    surprise = -np.log(right).sum(1)
     ranking = ranking_scores(truth, probabilities)
     known = np.isfinite(ranking.macro_auroc)
     (confidence, correct), (raw_confidence, raw_correct) = _questions(truth, probabilities), _questions(truth, raw)
-    labels = [
-        LabelScore(
-            name,
-            int(t.sum()),
-            ranking.average_precision[k],
-            thresholds[k],
-            _share(t & g, g),
-            _share(t & g, t),
-            f1_of(t, g),
-            f1_of(t, h),
-            ranking.auroc[k] if np.isfinite(ranking.auroc[k]) else None,
-            ranking.auroc_intervals[k] if np.isfinite(ranking.auroc[k]) else None,
-        )
-        for k, (name, t, g, h) in enumerate(zip(names, truth.T, given.T, half.T, strict=True))
-    ]
+    labels = _per_label(truth, given, probabilities >= 0.5, names, thresholds, ranking)
     present = [s for s in labels if s.images]
-    where = np.arange(len(truth)) if indices is None else indices
-    wrong = np.flatnonzero((truth != given).any(1))
     return LabelsEvaluation(
         n=len(truth),
         mean_average_precision=_mean([s.average_precision for s in present]),
@@ -269,21 +252,61 @@ def evaluate_labels(
         debiased_ece_uncalibrated=debiased_ece(raw_confidence, raw_correct),
         auroc=ranking.macro_auroc if known else None,
         auroc_interval=ranking.macro_auroc_interval if known else None,
-        per_label=tuple(labels),
-        mistakes=tuple(
-            LabelMistake(
-                int(where[i]),
-                images[i] if images is not None else f"#{where[i]}",
-                tuple(names[k] for k in np.flatnonzero(truth[i] & ~given[i]).tolist()),
-                tuple(names[k] for k in np.flatnonzero(given[i] & ~truth[i]).tolist()),
-                float(surprise[i]),
-            )
-            for i in wrong[np.argsort(-surprise[wrong], kind="stable")].tolist()
-        ),
+        per_label=labels,
+        mistakes=_mistakes(truth, given, -np.log(right).sum(1), names, indices, images),
         names=tuple(names),
         roc=roc_curves(truth, probabilities, names),
         precision_recall=precision_recall_curves(truth, probabilities, names),
         rule=rule,
+    )
+
+
+def _per_label(
+    truth: NDArray[np.bool_],
+    given: NDArray[np.bool_],
+    half: NDArray[np.bool_],
+    names: Sequence[str],
+    thresholds: Sequence[float],
+    ranking: RankingScores,
+) -> tuple[LabelScore, ...]:
+    """Scores of each label. given, half (N, K): predicted with its threshold, and with 1/2."""
+    return tuple(
+        LabelScore(
+            name,
+            int(t.sum()),
+            ranking.average_precision[k],
+            thresholds[k],
+            _share(t & g, g),
+            _share(t & g, t),
+            f1_of(t, g),
+            f1_of(t, h),
+            ranking.auroc[k] if np.isfinite(ranking.auroc[k]) else None,
+            ranking.auroc_intervals[k] if np.isfinite(ranking.auroc[k]) else None,
+        )
+        for k, (name, t, g, h) in enumerate(zip(names, truth.T, given.T, half.T, strict=True))
+    )
+
+
+def _mistakes(
+    truth: NDArray[np.bool_],
+    given: NDArray[np.bool_],
+    surprise: NDArray[np.float64],
+    names: Sequence[str],
+    indices: NDArray[np.integer] | None,
+    images: Sequence[str] | None,
+) -> tuple[LabelMistake, ...]:
+    """The images whose labels are not exactly right, most surprising first. surprise (N,): as in LabelMistake."""
+    where = np.arange(len(truth)) if indices is None else indices
+    wrong = np.flatnonzero((truth != given).any(1))
+    return tuple(
+        LabelMistake(
+            int(where[i]),
+            images[i] if images is not None else f"#{where[i]}",
+            tuple(names[k] for k in np.flatnonzero(truth[i] & ~given[i]).tolist()),
+            tuple(names[k] for k in np.flatnonzero(given[i] & ~truth[i]).tolist()),
+            float(surprise[i]),
+        )
+        for i in wrong[np.argsort(-surprise[wrong], kind="stable")].tolist()
     )
 
 

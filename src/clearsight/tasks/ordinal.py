@@ -15,7 +15,6 @@ Shapes: N images, K grades; outputs z (N, K - 1), probabilities (N, K), grades (
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
@@ -28,7 +27,7 @@ from torch import Tensor, nn
 from clearsight.calibration.binary import BinaryCalibration, Sigmoids
 from clearsight.calibration.prediction_sets import interval_scores, thinned, threshold_of
 from clearsight.data.dataset import Dataset, Listing, natural_key
-from clearsight.data.targets import Stated, require_finite
+from clearsight.data.targets import Stated, is_finite_number, require_finite
 from clearsight.errors import DataError
 from clearsight.metrics import entropy, wilson_interval
 from clearsight.tasks.calibration_scores import flat_scores
@@ -105,7 +104,7 @@ class Ordinal(Task):
         cells = stated.names() if stated.cells is not None else []
         if not cells or not set(cells) <= set(given):
             cells = _as_numbers(stated, cells) or cells
-        if not given and not all(map(_is_number, cells)):
+        if not given and not all(map(is_finite_number, cells)):
             raise DataError(
                 f"the order of the grades in {stated.origin} is unknown",
                 found=", ".join(sorted(set(cells), key=natural_key)[:8]),
@@ -336,17 +335,10 @@ def _listed(grades: str | Sequence[str] | None) -> tuple[str, ...]:
 
 def _as_numbers(stated: Stated, cells: Sequence[str]) -> list[str]:
     """Numbers as names of grades, 1 and 1.0 alike; empty where neither cells nor a column are numbers."""
-    if stated.numbers is None and not all(map(_is_number, cells)):
+    if stated.numbers is None and not all(map(is_finite_number, cells)):
         return []
     columns, numbers = stated.as_numbers()
     if numbers.shape[1] > 1:
         raise DataError(f"{stated.origin} has several grades per image", expected="a single column of grades")
     require_finite(numbers, columns, stated.origin)
     return [str(int(value)) if value == int(value) else f"{value:.3g}" for value in numbers[:, 0].tolist()]
-
-
-def _is_number(text: str) -> bool:
-    try:
-        return math.isfinite(float(text))
-    except ValueError:
-        return False

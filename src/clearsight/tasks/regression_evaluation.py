@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from clearsight.metrics import wilson_interval
 from clearsight.metrics.ranking import explained_interval, r_squared
-from clearsight.tasks.evaluation import Evaluation, Mistake
+from clearsight.tasks.error_evaluation import ErrorMistake
+from clearsight.tasks.evaluation import Evaluation
 from clearsight.tasks.panel import PanelEntry, chance_entry, coverage_entry
 from clearsight.tasks.predictions import ANGLES
 from clearsight.tasks.sections import Bar, Card, Cards, Charts, ParityChart, ReportParts, Section, Table, Tile
@@ -49,15 +50,6 @@ class NumberScore:
     width: float
 
 
-@dataclass(frozen=True)
-class NumberMistake(Mistake):
-    """An image with a large error. predicted, truth (T,)."""
-
-    predicted: tuple[float, ...]
-    truth: tuple[float, ...]
-    error: float
-
-
 @dataclass(frozen=True, repr=False)
 class NumbersEvaluation(Evaluation):
     """Scores of N images, and what they are computed from: predicted, truth (N, T), errors (N, E) with sign, widths (N,
@@ -69,7 +61,7 @@ class NumbersEvaluation(Evaluation):
     unit: str
     coverage: float
     per_number: tuple[NumberScore, ...]
-    mistakes: tuple[NumberMistake, ...]
+    mistakes: tuple[ErrorMistake, ...]
     names: tuple[str, ...]
     predicted: NDArray[np.float64]
     truth: NDArray[np.float64]
@@ -121,10 +113,9 @@ class NumbersEvaluation(Evaluation):
             [*lines, f"coverage of the {percent(summary['coverage'], 0)} intervals: {percent(summary['covered'])}"]
         )
 
-    def mistake_line(self, mistake: NumberMistake) -> str:
+    def mistake_line(self, mistake: ErrorMistake) -> str:
         """The truth and what was predicted."""
-        predicted, truth = (", ".join(f"{v:.4g}" for v in row) for row in (mistake.predicted, mistake.truth))
-        return f"large error: {mistake.image}, true {truth}, predicted {predicted}"
+        return mistake.line()
 
     def report(self, thing: str = "image", validation: Self | None = None) -> ReportParts:
         """Errors and intervals, predictions against the truth, and the images furthest off."""
@@ -200,7 +191,7 @@ class NumbersEvaluation(Evaluation):
             yield ParityChart(name, truth[some, k], predicted[some, k], self.errors[:, k], width)
 
 
-def _card(mistake: NumberMistake) -> Card:
+def _card(mistake: ErrorMistake) -> Card:
     lines = [("predicted", mistake.predicted), ("true", mistake.truth)]
     return Card(
         mistake.index, mistake.image, tuple((word, ", ".join(f"{v:.4g}" for v in values)) for word, values in lines)
@@ -260,7 +251,7 @@ def evaluate_numbers(
         coverage=coverage,
         per_number=tuple(scores),
         mistakes=tuple(
-            NumberMistake(
+            ErrorMistake(
                 int(where[i]),
                 images[i] if images is not None else f"#{where[i]}",
                 tuple(predicted[i].tolist()),

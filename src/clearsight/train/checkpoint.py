@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +52,18 @@ class Checkpoint:
                 stream.write(content)
         now = time.monotonic()
         self._next = now + max(self.every, (now - began) / SHARE)
+
+    def restore(self, parts: Mapping[str, Any]) -> dict[str, Any] | None:
+        """Load the saved state into its parts.
+
+        Returns:
+            The saved state, or None where nothing was saved; errors as from `load`.
+        """
+        saved = self.load()
+        if saved is not None:
+            for name, part in parts.items():
+                part.load_state_dict(saved[name])
+        return saved
 
     def load(self) -> dict[str, Any] | None:
         """The saved state, or None where nothing was saved. CheckpointError when it is damaged or of another run."""

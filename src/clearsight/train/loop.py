@@ -34,7 +34,7 @@ from clearsight.train.augmentation_config import AugmentationConfig
 from clearsight.train.batch_norm import freeze_bn, frozen_statistics
 from clearsight.train.checkpoint import Checkpoint
 from clearsight.train.class_weights import class_weights
-from clearsight.train.config import TrainConfig
+from clearsight.train.config import OptimizationConfig, TrainConfig
 from clearsight.train.observer import UNOBSERVED, Epoch, Observer, Step, ignore
 from clearsight.train.optimisers import LINE_SEARCHES, build_optimiser
 from clearsight.train.regularisers import WeightAverage, l1_penalty, limit_gradient, limit_norms
@@ -76,6 +76,19 @@ class Examples:
             A function from outputs and targets to losses (N,).
         """
         return self.task.training.losses[name]
+
+    def class_weight(self, kind: str) -> torch.Tensor:
+        """The weight of each class.
+
+        Args:
+            kind: "balanced" or "none".
+
+        Returns:
+            Weights (K,).
+        """
+        if kind == "balanced":
+            return class_weights(self.labels[self.train], self.classes)
+        return torch.ones(self.classes)
 
     def targets_of(self, rows: NDArray[np.int64], smoothing: float = 0.0) -> torch.Tensor:
         """Encoded targets of some images.
@@ -141,8 +154,7 @@ def train_network(
     average = WeightAverage(network, regularization.ema) if regularization.ema else None
     scaler = torch.amp.GradScaler(device, enabled=how.amp == "fp16")
     forward = world.wrap(torch.compile(network) if how.compile else network, device)
-    balanced = regularization.class_weights == "balanced"
-    class_weight = class_weights(data.labels[data.train], data.classes) if balanced else torch.ones(data.classes)
+    class_weight = data.class_weight(regularization.class_weights)
     loss_of, per_epoch = data.loss(how.loss), how.steps_per_epoch(len(data.train))
     total = min(per_epoch * how.epochs, how.max_steps or per_epoch * how.epochs)
 
@@ -179,9 +191,7 @@ def train_network(
     stateful: dict[str, Any] = {"network": network, "optimiser": optimiser, "scaler": scaler}
     if average is not None:
         stateful["average"] = average
-    if checkpoint is not None and (saved := checkpoint.load()) is not None:
-        for name, part in stateful.items():
-            part.load_state_dict(saved[name])
+    if checkpoint is not None and (saved := checkpoint.restore(stateful)) is not None:
         history, best_state = [Epoch(**row) for row in saved["history"]], saved["best"]
         step, seen, before, tally = saved["step"], saved["seen"], saved["seconds"], np.array(saved["tally"])
         for line in history:
@@ -201,11 +211,8 @@ def train_network(
         parts = np.array_split(rows, math.ceil(len(rows) / how.batch_size))
         batches = [_batch(pixels, data, world.share(part), config, class_weight, noise) for part in parts]
         weight = world.sum(torch.stack([w.sum() for _, _, w in batches]).sum())  # of the whole step, on all processes
-        losses_so_far = [line.val_loss for line in history]
-        factor = rate_factor(how.sched, step / max(1, total - 1), how.warm_up, losses_so_far, how.patience)
-        for group, peak in zip(optimiser.param_groups, peaks, strict=True):
-            group["lr"] = peak * factor
-        rate, waited = max(peaks) * factor, time.perf_counter() - asked
+        rate = _set_rates(optimiser, peaks, how, step / max(1, total - 1), history)
+        waited = time.perf_counter() - asked
         if augmentation.adversarial == "pgd":
             batches = [(_attacked(network, x, y, augmentation, step_seed), y, w) for x, y, w in batches]
 
@@ -224,8 +231,7 @@ def train_network(
         search = (partial(searched, batches, weight, step),) if how.opt in LINE_SEARCHES else ()
         scaler.step(optimiser, *search)
         scaler.update()
-        if regularization.max_norm is not None:
-            limit_norms(network, regularization.max_norm)
+        limit_norms(network, regularization.max_norm)
         if average is not None:
             average.update(network)
         tally += value * len(rows), right, len(rows)
@@ -259,6 +265,23 @@ def train_network(
     network.eval().to("cpu").to(memory_format=torch.contiguous_format)
     best = min(history, key=lambda e: e.val_loss)
     return Trained(tuple(history), best, seen / (time.perf_counter() - began), stopped_early=step < total)
+
+
+def _set_rates(
+    optimiser: torch.optim.Optimizer,
+    peaks: Sequence[float],
+    how: OptimizationConfig,
+    progress: float,
+    history: Sequence[Epoch],
+) -> float:
+    """Set the learning rate of each parameter group to its peak times the schedule's factor, and return the largest.
+
+    progress: share of the steps done, 0 to 1.
+    """
+    factor = rate_factor(how.sched, progress, how.warm_up, [line.val_loss for line in history], how.patience)
+    for group, peak in zip(optimiser.param_groups, peaks, strict=True):
+        group["lr"] = peak * factor
+    return max(peaks) * factor
 
 
 def _worn_out(history: Sequence[Epoch], patience: int) -> bool:

@@ -32,16 +32,19 @@ def l1_penalty(network: nn.Module) -> Tensor:
 
 
 @torch.no_grad()
-def limit_norms(network: nn.Module, max_norm: float) -> None:
-    """Scale down, in place, the incoming weights of every unit whose Euclidean norm is above `max_norm` > 0.
+def limit_norms(network: nn.Module, max_norm: float | None) -> None:
+    """Scale down, in place, the incoming weights of every unit whose Euclidean norm is above `max_norm` > 0; None for
+    no limit.
 
     A unit is a row of a linear layer or a filter of a convolution; biases, and layers that are not trained, are left
     alone [Srivastava 2014, Dropout, section 5.1].
 
     Args:
         network: the network that is trained.
-        max_norm: maximum Euclidean norm, above 0.
+        max_norm: maximum Euclidean norm, above 0; None for no limit.
     """
+    if max_norm is None:
+        return
     for layer in network.modules():
         if isinstance(layer, nn.Linear | nn.Conv1d | nn.Conv2d | nn.Conv3d) and layer.weight.requires_grad:
             incoming = tuple(range(1, layer.weight.ndim))  # the first dimension counts the units

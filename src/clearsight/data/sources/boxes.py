@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 
 from clearsight.data.boxed import BACKGROUND, BoxedImages
 from clearsight.data.cache import threaded
-from clearsight.data.dataset import Files, Listing, encode_labels
+from clearsight.data.dataset import Listing, encode_labels
 from clearsight.data.pixels import oriented_size, quiet_pillow, read_bytes
-from clearsight.data.sources.table_paths import located
+from clearsight.data.sources.table_paths import Located, at_url, located
 from clearsight.data.targets import Stated, class_name
 from clearsight.errors import DataError, ImageError
 from clearsight.wording import count
@@ -40,13 +40,15 @@ TOLERANCE = 1.0
 class BoxRows:
     """Boxes as a file states them, a row each, before they are checked.
 
-    origin: what the user asked for. where: what to call each row in front of the user. files: the image of each row.
-    boxes: its corners, None for an image without objects. splits, groups: of its image, "" where none is stated.
-    sizes: width and height that the file states of images, by their text.
+    origin: what the user asked for. base: URL of the folder that images are relative to; "" for `root`. where: what to
+    call each row in front of the user. files: the image of each row. boxes: its corners, None for an image without
+    objects. splits, groups: of its image, "" where none is stated. sizes: width and height that the file states of
+    images, by their text.
     """
 
     origin: str
     root: Path
+    base: str = ""
     where: list[str] = field(default_factory=list)
     files: list[str] = field(default_factory=list)
     boxes: list[tuple[float, ...] | None] = field(default_factory=list)
@@ -115,16 +117,15 @@ def read_boxes(rows: BoxRows, name: str, notes: Sequence[str] = ()) -> Listing:
     if not rows.files:
         raise DataError(f"{rows.origin} lists no images", found="0 rows")
     texts = list(dict.fromkeys(rows.files))
-    found = located(texts, rows.root, rows.origin)
-    paths, respelled = found.paths, found.notes
-    sizes, lost = _sizes(texts, paths, rows)
+    found = located(texts, rows.root, rows.origin, rows.base)
+    sizes, lost = _sizes(texts, found, rows)
     number = {text: i for i, text in enumerate(texts)}
     of_image = np.array([number[text] for text in rows.files])
     splits, groups = (
         _of_images(column, of_image, rows, what)
         for column, what in ((rows.splits, "split"), (rows.groups, "group"))
     )  # fmt: skip
-    kept = [i for i in range(len(paths)) if sizes[i] is not None]
+    kept = [i for i in range(len(texts)) if sizes[i] is not None]
     place = {i: k for k, i in enumerate(kept)}
     boxed_rows = [r for r in range(len(rows.files)) if rows.boxes[r] is not None and of_image[r] in place]
     known = np.array([sizes[i] for i in kept], np.int64).reshape(-1, 2)
@@ -139,7 +140,7 @@ def read_boxes(rows: BoxRows, name: str, notes: Sequence[str] = ()) -> Listing:
             expected="at least one box per class",
         )  # fmt: skip
     boxed = BoxedImages(
-        Files(tuple(paths[i] for i in kept), rows.root), known, image[chosen], boxes[chosen],
+        found.source(kept), known, image[chosen], boxes[chosen],
         tuple(class_name(rows.labels[boxed_rows[r]]) for r in chosen), crowd,
         tuple(rows.masks[boxed_rows[r]] for r in chosen),
     )  # fmt: skip
@@ -156,33 +157,39 @@ def read_boxes(rows: BoxRows, name: str, notes: Sequence[str] = ()) -> Listing:
             [f"{count(int(crowd.sum()), 'crowd region')} excluded from object and background crops"]
             if crowd.any() else []
         ),
-        *remarks, *repeats, *respelled, *notes,
+        *remarks, *repeats, *found.notes, *notes,
     ]  # fmt: skip
     return Listing(name, crops, given, stated, grouped, tuple(about), tuple(lost), boxed=boxed)
 
 
-def coco_root(path: Path, content: dict[str, Any]) -> Path:
+def coco_root(path: Path, content: dict[str, Any], base: str = "") -> tuple[Path, str]:
     """The folder that the names of a COCO file's images are relative to: its own, or `images` there.
 
     Args:
         path: the file.
         content: what is in it.
+        base: URL of the file's folder; "" for one on this machine.
 
     Returns:
-        The folder.
+        The folder, and its URL, "" for one on this machine.
     """
     listed = content.get("images")
-    first = listed[0] if isinstance(listed, list) and listed and isinstance(listed[0], dict) else {}
+    one = listed[0] if isinstance(listed, list) and listed and isinstance(listed[0], dict) else {}
+    first = str(one.get("file_name", ""))
     root, inner = path.parent, path.parent / "images"
-    return inner if not (root / str(first.get("file_name", ""))).is_file() and inner.is_dir() else root
+    if base:
+        within = f"{base}/{inner.name}"
+        return root, within if not at_url(first, base) and at_url(first, within) else base
+    return (inner if not (root / first).is_file() and inner.is_dir() else root), ""
 
 
-def read_coco(path: Path, content: Any) -> Listing:
+def read_coco(path: Path, content: Any, base: str = "") -> Listing:
     """Images, boxes and masks of a COCO JSON file; images are searched beside the file and in `images` there.
 
     Args:
         path: the file.
         content: what is in it.
+        base: URL of the file's folder; "" for one on this machine.
 
     Returns:
         The listing of the crops, as for `read_boxes`.
@@ -199,7 +206,7 @@ def read_coco(path: Path, content: Any) -> Listing:
             f"{path} cannot be read as COCO annotations", found=f"{type(error).__name__}: {str(error)[:120]}",
             expected="a JSON object with images, annotations (image_id, category_id, bbox) and categories (id, name)",
         ) from error  # fmt: skip
-    rows = BoxRows(str(path.resolve()), coco_root(path, content))
+    rows = BoxRows(str(path.resolve()), *coco_root(path, content, base))
     for number, one in images.items():
         if not isinstance(one.get("file_name"), str):
             raise DataError(f"image {number} of {path} has no file_name", found=str(one)[:120])
@@ -227,10 +234,8 @@ def read_coco(path: Path, content: Any) -> Listing:
     return read_boxes(rows, path.stem)
 
 
-def _sizes(
-    texts: Sequence[str], paths: Sequence[Path], rows: BoxRows
-) -> tuple[list[tuple[int, int] | None], list[str]]:
-    """Width and height of each image, None for one that cannot be read; and what to say of those."""
+def _sizes(texts: Sequence[str], located: Located, rows: BoxRows) -> tuple[list[tuple[int, int] | None], list[str]]:
+    """Width and height of each image, None for one that cannot be read or downloaded; and what to say of those."""
 
     def one(path: Path) -> tuple[int, int] | str:
         try:
@@ -238,28 +243,24 @@ def _sizes(
         except ImageError as error:
             return str(error)
 
+    here = [i for i in range(len(texts)) if i not in located.failed]
     with quiet_pillow():
-        found = list(threaded(one, paths))
+        found = list(threaded(one, [located.paths[i] for i in here]))
     failed = [size for size in found if isinstance(size, str)]
     if len(failed) == len(found):
         raise DataError(f"no image listed in {rows.origin} can be read", found=failed[0])
-    by_path = dict(zip(paths, found, strict=True))
+    sizes = {texts[i]: size for i, size in zip(here, found, strict=True) if not isinstance(size, str)}
     for text, stated in rows.sizes.items():
-        size = next(
-            (by_path[p] for p in by_path if p.name == Path(text).name and not isinstance(by_path[p], str)), None
-        )
-        if size is not None and size != stated:
+        if (size := sizes.get(text, stated)) != stated:
             raise DataError(
                 f"the size of {text} in {rows.origin} differs from that of the file", found="{}x{}".format(*stated),
                 expected="{}x{}, with the EXIF orientation applied".format(*size),
                 fix="use the images that were annotated, or correct width and height",
             )  # fmt: skip
-    lost = (
-        [f"left out {count(len(failed), 'unreadable image')} and the corresponding boxes: {failed[0]}"]
-        if failed
-        else []
-    )
-    return [None if isinstance(size, str) else size for size in found], lost
+    lost = list(located.losses())
+    if failed:
+        lost.append(f"left out {count(len(failed), 'unreadable image')} and the corresponding boxes: {failed[0]}")
+    return [sizes.get(text) for text in texts], lost
 
 
 def _of_images(column: list[str], of_image: NDArray[np.int64], rows: BoxRows, what: str) -> list[str]:

@@ -75,13 +75,14 @@ def require_unique(path: Path, content: Mapping[str, Any]) -> None:
                 )  # fmt: skip
 
 
-def read_categories(path: Path, content: Mapping[str, Any], root: Path) -> Listing:
+def read_categories(path: Path, content: Mapping[str, Any], root: Path, base: str = "") -> Listing:
     """The images of a COCO file, and the categories of each.
 
     Args:
         path: of the file.
         content: what is in it.
         root: folder that the names of images are relative to.
+        base: URL of that folder; "" for one on this machine.
 
     Returns:
         The listing: one class per image, or several labels where an image has several categories.
@@ -121,4 +122,4 @@ def read_categories(path: Path, content: Mapping[str, Any], root: Path) -> Listi
     frame.index = pd.Index([str(image) for image in kept])
     left = len(files) - len(kept)
     notes = [f"{count(left, 'image')} without a category left out"] if left else []
-    return read_frame(frame, root=root, name=path.stem, origin=str(path.resolve()), row="image", notes=notes)
+    return read_frame(frame, root=root, name=path.stem, origin=str(path.resolve()), row="image", notes=notes, base=base)

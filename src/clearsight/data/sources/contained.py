@@ -15,8 +15,8 @@ from clearsight.data.inputs import ImageInputs, as_images
 from clearsight.data.packed import Packed, PackedImage
 from clearsight.data.sources.parquet import ENDINGS as PARQUET
 from clearsight.data.sources.parquet import shard_images
-from clearsight.data.sources.places import archived, exists, is_file, local, naming, opened
-from clearsight.data.sources.remote import downloaded, file_path, images, is_url, without_query
+from clearsight.data.sources.places import archived, exists, fetched, is_file, local, naming, opened, url_in_archive
+from clearsight.data.sources.remote import file_path, images, is_url, without_query
 from clearsight.data.sources.selection import selected
 from clearsight.data.sources.webdataset import is_tar, labelled_beside, packed_shards, shards_of
 from clearsight.errors import DataError, ImageError
@@ -69,13 +69,14 @@ def images_in(place: str) -> tuple[list[Any], list[str]] | None:
         )  # fmt: skip
     if is_url(text) and Path(urlsplit(text).path).suffix.lower() in EXTENSIONS:
         (found,) = images([text])
-        if isinstance(found, str):
+        if not isinstance(found, str):
+            return [str(found)], [without_query(text)]
+        if url_in_archive(text) is None:
             raise ImageError(f"{without_query(text)} cannot be downloaded", found=found)
-        return [str(found)], [without_query(text)]
     path = local(text)
     if not is_url(text) and not exists(path) and (shards := shards_of(text, path)):
         return _items(packed_shards(shards))
-    path = downloaded(text) if is_url(text) else path
+    path = fetched(text) if is_url(text) else path
     if is_tar(path) and is_file(path) and labelled_beside(path)[0]:
         return _items(packed_shards([path]))
     plain = not is_url(text) and file_path(text) is None

@@ -35,7 +35,7 @@ def read_csv(path: Path, selection: Selection | None = None, base: str = "") -> 
     selection.only(str(path), "label", "image")
     frame, notes = csv_frame(path)
     if is_short(list(frame.columns)) and len(frame):
-        return read_tasks(path, rows_of(frame), selection)
+        return read_tasks(path, rows_of(frame), selection, base)
     return read_frame(
         frame, root=path.parent, name=path.stem, origin=str(path.resolve()), notes=notes, selection=selection, base=base
     )

@@ -58,7 +58,7 @@ def _listed(path: Path, content: Any, selection: Selection, base: str) -> Listin
     import pandas as pd
 
     if is_tasks(content):
-        return read_tasks(path, content, selection)
+        return read_tasks(path, content, selection, base)
     if isinstance(content, list) and content and all(isinstance(row, dict) for row in content):
         frame = pd.DataFrame(content, dtype=object)
         return read_frame(
@@ -66,12 +66,6 @@ def _listed(path: Path, content: Any, selection: Selection, base: str) -> Listin
             base=base,
         )  # fmt: skip
     require_unique(path, content)
-    if base:
-        raise DataError(
-            f"the images of {path}, a COCO file at a URL, are not downloaded", found=base,
-            expected="a file on this machine, or the URL of an archive of the file and its images",
-            fix="download the images and the file",
-        )  # fmt: skip
     if isinstance(content, dict) and of_images(path, content, selection):
-        return read_categories(path, content, coco_root(path, content))
-    return read_coco(path, content)
+        return read_categories(path, content, *coco_root(path, content, base))
+    return read_coco(path, content, base)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,6 +21,7 @@ from clearsight.data.decode import EXTENSIONS
 from clearsight.data.sources.remote import is_url
 from clearsight.data.sources.selection import Selection
 from clearsight.data.sources.table import read_frame
+from clearsight.data.sources.table_paths import at_url
 from clearsight.errors import DataError
 from clearsight.wording import count
 
@@ -47,13 +48,14 @@ def is_short(columns: Sequence[Any]) -> bool:
     return {"annotation_id", "lead_time"} <= {str(name).strip().lower() for name in columns}
 
 
-def read_tasks(path: Path, tasks: Sequence[Mapping[str, Any]], selection: Selection) -> Listing:
+def read_tasks(path: Path, tasks: Sequence[Mapping[str, Any]], selection: Selection, base: str = "") -> Listing:
     """The images and labels of an export.
 
     Args:
         path: of the export.
         tasks: what is in it, in the long form or the short one.
         selection: field of the images and name of the control that the user chose.
+        base: URL of the export's folder; "" for one on this machine.
 
     Returns:
         The listing.
@@ -72,7 +74,8 @@ def read_tasks(path: Path, tasks: Sequence[Mapping[str, Any]], selection: Select
     for task, stated in zip(data, found, strict=True):
         chosen = labels.setdefault(str(task.get(field, "")), [])
         chosen += [one[control] for one in stated if control in one]
-    _require_places(labels, path)
+    places = _places(list(labels), path.parent, base)
+    _require_different(places, path)
     labelled = {image: given[0] for image, given in labels.items() if len({frozenset(one) for one in given}) == 1}
     unlabelled = sum(not given for given in labels.values())
     disputed = [image for image, given in labels.items() if given and image not in labelled]
@@ -84,7 +87,7 @@ def read_tasks(path: Path, tasks: Sequence[Mapping[str, Any]], selection: Select
     several = any(len(given) > 1 for given in labelled.values())
     cells: list[Any] = [given if several else "".join(given) for given in labelled.values()]
     frame = pd.DataFrame(
-        {"image_path": [_place(image, path.parent) for image in labelled], "label": pd.Series(cells, dtype=object)},
+        {"image_path": [places[image] for image in labelled], "label": pd.Series(cells, dtype=object)},
         dtype=object,
     )
     losses = []
@@ -94,15 +97,14 @@ def read_tasks(path: Path, tasks: Sequence[Mapping[str, Any]], selection: Select
         losses.append(
             f"left out {count(len(disputed), 'image')} whose annotations disagree, for example {disputed[0][-60:]}"
         )
-    listing = read_frame(frame, root=path.parent, name=path.stem, origin=str(path.resolve()), row="task")
+    listing = read_frame(frame, root=path.parent, name=path.stem, origin=str(path.resolve()), row="task", base=base)
     return replace(listing, losses=(*listing.losses, *losses))
 
 
-def _require_places(images: Iterable[str], path: Path) -> None:
+def _require_different(places: Mapping[str, str], path: Path) -> None:
     """DataError where two images of the server are found as one file: only the ends of their names are the same."""
     seen: dict[str, str] = {}
-    for image in images:
-        place = _place(image, path.parent)
+    for image, place in places.items():
         if (first := seen.setdefault(place, image)) != image:
             raise DataError(
                 f"two images in {path} are found as the same file {place}", found=f"{first[-80:]} and {image[-80:]}",
@@ -202,17 +204,28 @@ def _control(found: Sequence[Sequence[Mapping[str, Any]]], path: Path, selection
     return names[0] if names else ""
 
 
-def _place(text: str, root: Path) -> str:
-    """The path or URL of an image: a file of the server's storage by its name next to the export."""
-    if is_url(text):
-        return text
+def _places(images: Sequence[str], root: Path, base: str) -> dict[str, str]:
+    """The path or URL of each image: a file of the server's storage by its name next to the export. At a URL, what is
+    found for the first image holds for all.
+    """
+    found = {text: text for text in images}
+    stored = [text for text in images if not is_url(text)]
+    if base and stored:
+        names = _spellings(stored[0])
+        chosen = next((k for k, name in enumerate(names) if at_url(name, base)), 0)
+        return found | {text: _spellings(text)[chosen] for text in stored}
+    for text in stored:
+        found[text] = next((name for name in _spellings(text) if (root / name).is_file()), text)
+    return found
+
+
+def _spellings(text: str) -> tuple[str, ...]:
+    """Where an image of the server's storage may be, relative to the export."""
     parts = urlsplit(text)
     if parts.path.rstrip("/").endswith("/data/local-files"):
         text = parse_qs(parts.query).get("d", [""])[0]
     elif "/data/upload/" in parts.path:
         text = unquote(parts.path)
     name = text.replace("\\", "/").rpartition("/")[2]
-    for place in (text, name, f"images/{name}", UPLOADED.sub("", name), f"images/{UPLOADED.sub('', name)}"):
-        if (root / place.lstrip("/")).is_file():
-            return place.lstrip("/")
-    return text
+    short = UPLOADED.sub("", name)
+    return text.lstrip("/"), name, f"images/{name}", short, f"images/{short}"

@@ -59,9 +59,9 @@ class Columns:
     others: list[str]
 
 
-def read_parquet(path: Path, selection: Selection | None = None) -> Listing:
-    """The images of a Parquet or Arrow file."""
-    return _read([path], path.parent, path.stem, str(path.resolve()), selection or Selection())
+def read_parquet(path: Path, selection: Selection | None = None, base: str = "") -> Listing:
+    """The images of a Parquet or Arrow file. base: URL of the file's folder; "" for one on this machine."""
+    return _read([path], path.parent, path.stem, str(path.resolve()), selection or Selection(), base)
 
 
 def shards_in(folder: Path) -> list[Path]:
@@ -75,7 +75,7 @@ def read_shards(folder: Path, files: Sequence[Path], selection: Selection | None
     return _read(files, folder, folder.resolve().name, str(folder.resolve()), selection or Selection())
 
 
-def _read(files: Sequence[Path], root: Path, name: str, origin: str, selection: Selection) -> Listing:
+def _read(files: Sequence[Path], root: Path, name: str, origin: str, selection: Selection, base: str = "") -> Listing:
     import pandas as pd
 
     selection.only(origin, "label", "image")
@@ -100,7 +100,7 @@ def _read(files: Sequence[Path], root: Path, name: str, origin: str, selection: 
     label = selection.label or columns.label
     chosen = Selection(label=label, image="" if columns.stored else columns.image)
     images = _packed(parts, root) if columns.stored else None
-    return read_frame(whole, root=root, name=name, origin=origin, selection=chosen, images=images)
+    return read_frame(whole, root=root, name=name, origin=origin, selection=chosen, images=images, base=base)
 
 
 def shard_images(files: Sequence[Path], root: Path, origin: str, selection: Selection) -> Packed:

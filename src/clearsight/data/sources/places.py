@@ -1,6 +1,6 @@
 """Where data is on this machine: paths as they are, archives extracted, URLs downloaded.
 
-A path may lead into an archive: `photos.zip/labels.csv`.
+A path or URL may lead into an archive: `photos.zip/labels.csv`.
 """
 
 from __future__ import annotations
@@ -9,10 +9,11 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
+from urllib.parse import unquote, urlsplit
 
 from clearsight.data.sources.archive import extracted, is_archive, refuse_unread
-from clearsight.data.sources.remote import file_path, is_url
-from clearsight.errors import ClearsightError
+from clearsight.data.sources.remote import downloaded, file_path, is_url
+from clearsight.errors import ClearsightError, DataError
 
 A = TypeVar("A")
 
@@ -47,6 +48,38 @@ def in_archive(path: Path) -> tuple[Path, str] | None:
         if is_archive(parent) and is_file(parent):
             return parent, path.relative_to(parent).as_posix()
     return None
+
+
+def url_in_archive(url: str) -> tuple[str, str] | None:
+    """The URL of the archive that a URL leads into, and the path inside it; None for other URLs."""
+    parts = urlsplit(url)
+    names = parts.path.split("/")
+    for k in range(1, len(names)):
+        if is_archive(Path(names[k - 1])) and any(names[k:]):
+            archive = parts._replace(path="/".join(names[:k])).geturl()
+            return archive, unquote("/".join(name for name in names[k:] if name))
+    return None
+
+
+def fetched(url: str) -> Path:
+    """Where a URL was downloaded to.
+
+    Args:
+        url: of a file or folder, or of something in an archive: `https://example.org/photos.zip/labels.csv`.
+
+    Returns:
+        The path in the cache; it leads into the archive where the server has nothing else at that URL.
+
+    Raises:
+        DataError: nothing is there, or it cannot be reached.
+    """
+    try:
+        return downloaded(url)
+    except DataError:
+        if (leads := url_in_archive(url)) is None:
+            raise
+    archive = downloaded(leads[0])
+    return archive / leads[1]
 
 
 def archived(path: Path) -> bool:

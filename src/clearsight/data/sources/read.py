@@ -27,11 +27,11 @@ from clearsight.data.sources.metadata import has_images, tables_beside, with_met
 from clearsight.data.sources.npz import read_npz
 from clearsight.data.sources.parquet import ENDINGS as PARQUET
 from clearsight.data.sources.parquet import read_parquet, read_shards, shards_in
-from clearsight.data.sources.places import exists, in_archive, is_file, local, naming, opened
-from clearsight.data.sources.remote import downloaded, is_url
+from clearsight.data.sources.places import exists, fetched, in_archive, is_file, local, naming, opened
+from clearsight.data.sources.remote import is_url
 from clearsight.data.sources.selection import Selection, selected
 from clearsight.data.sources.table import read_frame
-from clearsight.data.sources.webdataset import is_tar, labelled_beside, read_webdataset, shards_of, tars_in
+from clearsight.data.sources.webdataset import is_tar, labelled_beside, read_webdataset, shards_of, tars_below, tars_in
 from clearsight.data.sources.yolo import read_yaml
 from clearsight.data.targets import IN_MEMORY
 from clearsight.errors import BundleError, DataError, nearest
@@ -83,14 +83,15 @@ def find(data: Any, data_dir: str | Path | None = None, any_classes: AnyClasses 
         )  # fmt: skip
     if (shards := shards_of(place, path)) and not exists(path):
         return _of_origin(read_webdataset(shards, place, selection), str(data), place, path, selection)
-    here = downloaded(place) if is_url(place) else path
+    here = fetched(place) if is_url(place) else path
     if naming(lambda: _is_tar_of_samples(place, here, selection), str(here), place):
         found, within = here, str(here) if is_url(place) else ""
     else:
         found, within = naming(lambda: opened(place, here), str(here), place)
     if not str(place) or not exists(found):
         raise _missing(place, path)
-    listing = naming(lambda: _read(found, place, selection, any_classes), within, place)
+    base = place.partition("?")[0].rpartition("/")[0] if is_url(place) and found == here else ""
+    listing = naming(lambda: _read(found, base, selection, any_classes), within, place)
     if within:
         _require_contained(listing, place)
     return _of_origin(listing, str(data), place, path, selection, name=_named(place) if within else None)
@@ -104,17 +105,18 @@ def _of_origin(
     return replace(listing, name=name or listing.name, stated=replace(listing.stated, origin=selection.of(plain)))
 
 
-def _read(path: Path, place: str, selection: Selection, any_classes: AnyClasses | None) -> Listing:
-    """The images of a folder or file on this machine."""
+def _read(path: Path, base: str, selection: Selection, any_classes: AnyClasses | None) -> Listing:
+    """The images of a folder or file on this machine. base: URL of the folder that it was downloaded from; "" for
+    none.
+    """
     if path.is_dir():
         return _read_directory(path, selection, any_classes)
-    base = place.rpartition("/")[0] if is_url(place) else ""
     readers: dict[str, Callable[[], Listing]] = {
         ".csv": lambda: read_csv(path, selection, base), ".tsv": lambda: read_csv(path, selection, base),
         ".jsonl": lambda: read_jsonl(path, selection, base), ".json": lambda: read_json(path, selection, base),
-        ".npz": lambda: read_npz(path, selection), ".yaml": lambda: read_yaml(path, selection),
-        ".yml": lambda: read_yaml(path, selection),
-        **dict.fromkeys(PARQUET, lambda: read_parquet(path, selection)),
+        ".npz": lambda: read_npz(path, selection), ".yaml": lambda: read_yaml(path, selection, base),
+        ".yml": lambda: read_yaml(path, selection, base),
+        **dict.fromkeys(PARQUET, lambda: read_parquet(path, selection, base)),
     }  # fmt: skip
     if is_tar(path):
         return read_webdataset([path], str(path.resolve()), selection)
@@ -156,9 +158,11 @@ def _read_directory(path: Path, selection: Selection, any_classes: AnyClasses | 
                 return read_webdataset(shards, str(path.resolve()), selection)
             if shards := shards_in(path):
                 return read_shards(path, shards, selection)
+            if shards := tars_below(path):
+                return read_webdataset(shards, str(path.resolve()), selection)
     except OSError as error:
         raise DataError(f"{error.filename or path} cannot be listed", found=error.strerror) from error
-    if selection.format == "webdataset" and (shards := tars_in(path)):
+    if selection.format == "webdataset" and (shards := tars_in(path) or tars_below(path)):
         return read_webdataset(shards, str(path.resolve()), selection)
     if selection.format == "folder" or not tables:
         selection.only(str(path), "format=folder")
@@ -176,7 +180,7 @@ def _without_shards(path: Path, from_folders: Callable[[], Listing]) -> Listing:
             return listing
     except DataError as error:
         failed = error
-    if shards := tars_in(path) or shards_in(path):
+    if shards := tars_in(path) or shards_in(path) or tars_below(path):
         at = shlex.quote(os.path.commonpath([file.parent for file in shards] if len(shards) > 1 else shards))
         raise DataError(
             f"{path} contains both images and files that hold images", found=f"{count(len(shards), 'file')} such as "

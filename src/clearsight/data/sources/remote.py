@@ -7,14 +7,17 @@ downloaded once for its URL.
 from __future__ import annotations
 
 import hashlib
+import math
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import IO, Any
 from urllib.parse import unquote, urlsplit
 from urllib.request import url2pathname
 
-from clearsight.data.cache import cache_limit, entry, threaded
+from clearsight.console import current_console
+from clearsight.data.cache import cache_limit, entry, is_cached, threaded
 from clearsight.data.sources.archive import member_path
 from clearsight.errors import DataError
 
@@ -27,6 +30,9 @@ LARGEST_IMAGE = 1 << 30
 
 CHUNK = 1 << 20
 CONNECTIONS = 16
+LARGE = 10 << 20
+"""Bytes from which the progress of a download is in megabytes."""
+
 SECONDS = 30
 """Without an answer, after which a server is given up."""
 
@@ -83,12 +89,13 @@ def downloaded(url: str) -> Path:
     def build(folder: Path) -> None:
         place = folder / "content"
         place.mkdir()
-        total = 0
+        total, progress = 0, _Progress(name, size)
         for one in files:
             inner = name if one == path or about.get("type") != "directory" else _below(url, path, one, name)
             target = place / inner
             target.parent.mkdir(parents=True, exist_ok=True)
-            total += _fetch(system, one, target, cache_limit(), url)
+            total += _fetch(system, one, target, cache_limit(), url, partial(progress.at, total))
+        progress.finish(total)
         (folder / "size").write_text(str(total))
 
     return entry(KIND, _key("\n".join([url, *state])), build, size) / "content" / name
@@ -115,7 +122,13 @@ def images(urls: Sequence[str]) -> list[Path | str]:
         except DataError as error:
             return str(error.found)
 
-    return list(threaded(one, urls, CONNECTIONS))
+    if len(urls) < 2 or all(is_cached(KIND, _key(url)) for url in urls):
+        return list(threaded(one, urls, CONNECTIONS))
+    found, advance = [], current_console().stage("downloading images")
+    for image in threaded(one, urls, CONNECTIONS):
+        found.append(image)
+        advance(len(found), len(urls))
+    return found
 
 
 def _opened(url: str) -> tuple[Any, str]:
@@ -140,8 +153,28 @@ def _opened(url: str) -> tuple[Any, str]:
     return system, path
 
 
-def _fetch(system: Any, path: str, target: Path, most: int, url: str) -> int:
-    """Copy a file into the cache; its size."""
+class _Progress:
+    """The bar of a download in kilobytes or megabytes; one of unknown size, 0, shows none until it is finished."""
+
+    def __init__(self, name: str, size: int) -> None:
+        self.step, unit = (1 << 20, "MB") if size > LARGE else (1 << 10, "kB")
+        self.size, self.advance = size, current_console().stage(f"downloading {name}", unit)
+
+    def at(self, before: int, more: int) -> None:
+        """Show that so many bytes are here, of files before and of this one."""
+        if (done := before + more) < self.size:
+            self.advance(done // self.step, math.ceil(self.size / self.step))
+
+    def finish(self, total: int) -> None:
+        """Show that all bytes are here."""
+        whole = math.ceil(total / self.step)
+        self.advance(whole, whole)
+
+
+def _fetch(
+    system: Any, path: str, target: Path, most: int, url: str, received: Callable[[int], None] = lambda _: None
+) -> int:
+    """Copy a file into the cache; its size. received: called with the bytes that are there."""
     try:
         source: IO[bytes] = system.open(path, "rb")
     except Exception as error:  # of any protocol's library
@@ -151,6 +184,7 @@ def _fetch(system: Any, path: str, target: Path, most: int, url: str) -> int:
         while chunk := _read(source, url):
             output.write(chunk)
             total += len(chunk)
+            received(total)
             if total > most:
                 raise DataError(f"the file at {url} is too large", found=f"more than {most / 1e9:.1f} GB")
     return total

@@ -67,7 +67,7 @@ def read_frame(
     corners = corner_columns(list(columns))
     if corners is not None and path_column is not None and label is not None:
         positions = [path_column, label, *(columns[c] for c in corners)]
-        return read_boxes(_box_rows(frame, positions, columns, root, origin, row), name, notes)
+        return read_boxes(_box_rows(frame, positions, columns, root, origin, row, base), name, notes)
     others = [] if label is not None else number_columns(frame, columns, path_column)
     if (path_column is None and images is None) or (label is None and not others):
         raise no_columns(frame, columns, path_column if images is None else -1, origin, selection)
@@ -127,12 +127,18 @@ def _files(frame: pd.DataFrame, column: int, root: Path, origin: str, base: str,
 
 
 def _box_rows(
-    frame: pd.DataFrame, taken: Sequence[int], columns: dict[str, int], root: Path, origin: str, row: str
+    frame: pd.DataFrame,
+    taken: Sequence[int],
+    columns: dict[str, int],
+    root: Path,
+    origin: str,
+    row: str,
+    base: str,
 ) -> BoxRows:
     """A table with a box in each row. taken: positions of the image, the label and the four corners."""
     files, labels, *corners = (texts(frame, column) for column in taken)
     about = {name: texts(frame, columns[name]) if name in columns else [""] * len(frame) for name in ABOUT}
-    rows = BoxRows(origin, root)
+    rows = BoxRows(origin, root, base)
     for i, index in enumerate(frame.index):
         where = f"{row} {index}"
         cells = [column[i] for column in corners]

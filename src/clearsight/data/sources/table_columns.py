@@ -6,14 +6,13 @@ by `TABLE#label=COLUMN&image=COLUMN`. Where several columns may hold the labels 
 
 from __future__ import annotations
 
-import math
 import re
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from clearsight.data.sources.selection import Selection
-from clearsight.data.targets import is_number
+from clearsight.data.targets import booleans, is_finite_number, is_number
 from clearsight.errors import DataError, nearest
 from clearsight.wording import count
 
@@ -169,21 +168,14 @@ def columns_taken(
 
 def number_columns(frame: pd.DataFrame, columns: dict[str, int], image: int | None) -> list[int]:
     """Columns that hold a number somewhere, but for those that are about the image."""
-
-    def number(text: str) -> bool:
-        try:
-            return math.isfinite(float(text))
-        except ValueError:
-            return False
-
     free = [i for word, i in columns.items() if i != image and word not in ABOUT and not _INDEX.fullmatch(word)]
-    return [i for i in free if any(map(number, texts(frame, i)))]
+    return [i for i in free if any(map(is_finite_number, texts(frame, i)))]
 
 
 def texts(frame: pd.DataFrame, column: int) -> list[str]:
     """A column's values as stripped text, "" where there is none; a class may well be called "None" or "nan"."""
     values = frame.iloc[:, column]
-    return ["" if absent else _text(v) for v, absent in zip(values, values.isna(), strict=True)]
+    return booleans(["" if absent else _text(v) for v, absent in zip(values, values.isna(), strict=True)])
 
 
 def _text(value: Any) -> str:

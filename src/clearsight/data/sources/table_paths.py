@@ -66,6 +66,12 @@ def located(texts: Sequence[str], root: Path, origin: str, base: str = "") -> Lo
     return Located(tuple(paths), tuple(paths), root, notes=tuple(notes))
 
 
+def at_url(text: str, base: str) -> bool:
+    """Whether a text names an image that can be downloaded, or one at no URL. base: URL that it is relative to."""
+    place = _below(base, text)
+    return not is_url(place) or isinstance(images([place])[0], Path)
+
+
 def _below(base: str, text: str) -> str:
     """A text as a URL, where it is a path relative to one."""
     if is_url(text) or file_path(text) is not None or Path(text).is_absolute():

@@ -5,7 +5,8 @@
     000.jpg  000.txt                  the name of a class
 
 Images of shards that are not compressed are read where they are; those of others from a copy in the cache. No file is
-extracted, so no path in a shard is ever used. Shards of several splits have these in their names: train-000.tar.
+extracted, so no path in a shard is ever used. Shards of several splits have these in their names, or in those of their
+folders: train-000.tar, train/000.tar.
 
 Reference: https://github.com/webdataset/webdataset
 """
@@ -28,7 +29,7 @@ import numpy as np
 from clearsight.data.cache import entry, file_key
 from clearsight.data.dataset import Listing, printable
 from clearsight.data.decode import EXTENSIONS
-from clearsight.data.files import left_aside
+from clearsight.data.files import files_below, left_aside
 from clearsight.data.packed import Packed
 from clearsight.data.sources.archive import ALLOWED, MEMBERS, RATIO, Info, is_archive, readable
 from clearsight.data.sources.folder import split_in
@@ -84,6 +85,11 @@ def tars_in(folder: Path) -> list[Path]:
     tars = [p for p in files if is_tar(p)]
     others = [p for p in files if not is_tar(p) and p.suffix.lower() in EXTENSIONS]
     return [] if others else tars
+
+
+def tars_below(folder: Path) -> list[Path]:
+    """The tar files in the folders of a folder, such as train/000.tar and val/000.tar."""
+    return sorted(file for file in files_below(folder) if is_tar(file))
 
 
 def shards_of(place: str, path: Path) -> list[Path]:

@@ -5,13 +5,17 @@ Reference: https://docs.ultralytics.com/datasets/classify/
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from clearsight.data.dataset import Listing
+from clearsight.data.dataset import Listing, natural_key
 from clearsight.data.sources.folder import SPLIT_NAMES, list_classes, read_splits
+from clearsight.data.sources.remote import downloaded
 from clearsight.data.sources.selection import Selection
+from clearsight.data.targets import class_name
 from clearsight.errors import DataError
+from clearsight.wording import count
 
 LARGEST = 1 << 20
 """Bytes of a file that are read at most."""
@@ -20,20 +24,24 @@ LONGEST = 4096
 """Characters of the name of a folder."""
 
 
-def read_yaml(path: Path, selection: Selection | None = None) -> Listing:
+def read_yaml(path: Path, selection: Selection | None = None, base: str = "") -> Listing:
     """The images of a `data.yaml`.
 
     Args:
         path: of the file, whose `path`, `train`, `val` and `test` are folders.
         selection: what the user chose, which must be nothing.
+        base: URL of the file's folder, which is downloaded; "" for one on this machine.
 
     Returns:
-        The listing, by class folders.
+        The listing, by class folders. Names of classes that differ from those of the folders are losses and notes of
+        it; folders called by the numbers of the names get these.
 
     Raises:
         DataError: the file names no folders, or these are for detection.
     """
     (selection or Selection()).only(str(path))
+    if base:
+        path = _downloaded_with(base, path.name)
     content = _content(path)
     root = Path(_text(path, "path", content.get("path") or "."))
     root = root if root.is_absolute() else path.parent / root
@@ -62,7 +70,54 @@ def read_yaml(path: Path, selection: Selection | None = None) -> Listing:
             found=", ".join(sorted({folder.name for folder in splits})), expected="train/CLASS/image",
             fix="to train a detector, convert the boxes to a COCO .json file, and pass that",
         )  # fmt: skip
-    return read_splits(root, root, splits, listed, any_classes=False)
+    listing = read_splits(root, root, splits, listed, any_classes=False)
+    return _with_names(listing, _names(path, content.get("names")), path.name)
+
+
+def _downloaded_with(base: str, name: str) -> Path:
+    """A file in the cache, together with all that is in its folder at a URL."""
+    folder = downloaded(base)
+    if not folder.is_dir():
+        raise DataError(
+            f"the folders that {base}/{name} names cannot be downloaded", found="a server that lists no folders",
+            expected="a URL of a store such as s3://", fix="pass the URL of an archive of the file and its folders",
+        )  # fmt: skip
+    return folder / name
+
+
+def _names(path: Path, stated: Any) -> dict[str, str]:
+    """The names of classes by their numbers, in the order of these; none where none are stated."""
+    listed = dict(enumerate(stated)) if isinstance(stated, list) else {} if stated is None else stated
+    if not isinstance(listed, dict) or any(isinstance(name, dict | list) for name in listed.values()):
+        raise DataError(
+            f"{path} states no names of classes", found=f"names: {str(stated)[:80]}",
+            expected="names: [cat, dog], or a number and a name per line",
+        )  # fmt: skip
+    return {str(number): class_name(str(name)) for number, name in listed.items()}
+
+
+def _with_names(listing: Listing, names: dict[str, str], file: str) -> Listing:
+    """A listing of class folders, compared with the names of classes that the file states."""
+    cells = listing.stated.cells or ()
+    folders = sorted(set(cells), key=natural_key)
+    if not names or not folders:
+        return listing
+    notes, losses = list(listing.notes), list(listing.losses)
+    if not set(folders) & set(names.values()) and set(folders) <= set(names):
+        cells = tuple(names[cell] for cell in cells)
+        notes.append(f"the class folders are numbers of the names in {file}, such as {folders[0]}: {names[folders[0]]}")
+    unknown = sorted(set(cells) - set(names.values()), key=natural_key)
+    unused = [name for name in names.values() if name not in cells]
+    if unknown:
+        losses.append(
+            f"{count(len(unknown), 'class folder')} not among the {count(len(names), 'name')} in {file}, used as "
+            f"{'a class' if len(unknown) == 1 else 'classes'} under the folder's name: {', '.join(unknown[:8])}"
+        )
+    if unused:
+        losses.append(f"{count(len(unused), 'name')} in {file} without images: {', '.join(unused[:8])}")
+    return replace(
+        listing, stated=replace(listing.stated, cells=cells), notes=tuple(notes), losses=tuple(losses)
+    )  # fmt: skip
 
 
 def is_detection(folder: Path) -> bool:
@@ -94,6 +149,8 @@ def _content(path: Path) -> dict[Any, Any]:
         if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, yaml.SafeLoader)):
             raise ValueError("aliases (*), which may stand for any amount of data")
         content = yaml.safe_load(text)
+        if isinstance(content, dict) and "names" in content:  # as texts: YAML takes `yes` and `no` for booleans
+            content["names"] = yaml.load(text, yaml.BaseLoader)["names"] or None
     except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError, yaml.YAMLError) as error:
         raise DataError(f"{path} cannot be read as YAML", found=str(error)[:160]) from error
     if not isinstance(content, dict):

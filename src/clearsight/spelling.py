@@ -1,0 +1,68 @@
+"""Which known names an unknown one may be a misspelling of."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from difflib import SequenceMatcher
+
+SHORTEST = 3
+"""Letters of a name, or of the beginning of one, that may be a misspelling."""
+
+
+def close_names(name: str, known: Iterable[str], most: int = 3) -> list[str]:
+    """Known names that differ from another one by few letters for their length, or that it is the beginning of.
+
+    One letter may differ in names of three to six, two in names of seven to ten, and so on. Upper and lower case are
+    the same; dashes at the beginning do not count as letters.
+
+    Args:
+        name: the unknown name.
+        known: the names that exist.
+        most: names in the result at most.
+
+    Returns:
+        The names, closest first; none where none is close.
+
+    Example:
+        >>> close_names("--ephocs", ["--epochs", "--out", "--lr"])
+        ['--epochs']
+        >>> close_names("--overwrite", ["--adversarial-steps", "--out"])
+        []
+    """
+    found: list[tuple[bool, float, float, str]] = []
+    one = name.lstrip("-").lower()
+    for other in sorted(set(known)):
+        letters = other.lstrip("-").lower()
+        length = max(len(one), len(letters))
+        allowed = max(length * 2 // 7, int(length >= SHORTEST))
+        if abs(len(one) - len(letters)) <= allowed and (distance := edit_distance(one, letters)) <= allowed:
+            found.append((False, distance, -SequenceMatcher(None, one, letters).ratio(), other))
+        elif len(one) >= SHORTEST and letters.startswith(one):
+            found.append((True, len(letters), 0.0, other))
+    return [other for *_, other in sorted(found)[:most]]
+
+
+def edit_distance(one: str, other: str) -> int:
+    """The least number of letters to insert, delete, replace, or exchange with the next one, to get another text.
+
+    Args:
+        one: a text.
+        other: the other text.
+
+    Returns:
+        The optimal string alignment distance [Damerau 1964].
+
+    Example:
+        >>> edit_distance("trian", "train"), edit_distance("fotos", "photos")
+        (1, 2)
+    """
+    before: list[int] = []
+    row = list(range(len(other) + 1))
+    for i, letter in enumerate(one, 1):
+        earlier, before, row = before, row, [i]
+        for j, wanted in enumerate(other, 1):
+            cost = min(before[j] + 1, row[j - 1] + 1, before[j - 1] + (letter != wanted))
+            if i > 1 and j > 1 and letter == other[j - 2] and one[i - 2] == wanted:
+                cost = min(cost, earlier[j - 2] + 1)
+            row.append(cost)
+    return row[-1]
