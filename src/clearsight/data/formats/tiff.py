@@ -25,7 +25,8 @@ from clearsight.data.geometry import Geometry
 from clearsight.data.pixel_format import Header, PixelFormat, Pixels
 from clearsight.errors import ImageError
 
-SIGNATURES = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+BIG = (b"II+\0", b"MM\0+")
+SIGNATURES = (b"II*\0", b"MM\0*", *BIG)
 
 GRAY, RGB = (0, 1), 2
 """Photometric interpretations: white is zero, black is zero; RGB."""
@@ -60,7 +61,8 @@ def matches(content: bytes, name: str) -> bool:
         return False
     usual = tags.samples - tags.alpha == (3 if tags.photometric == RGB else 1)
     plain = set(tags.formats) <= {UNSIGNED} and max(tags.bits) <= 16
-    return not usual or not plain or is_large(tags.width, tags.height) or tags.is_array
+    large = content[:4] == BIG[1] or is_large(tags.width, tags.height)
+    return not usual or not plain or large or tags.is_array
 
 
 @dataclass(frozen=True)
@@ -80,7 +82,9 @@ class _Tags:
     def of(cls, content: bytes) -> _Tags:
         """Of a file; any exception where it is damaged."""
         stream = io.BytesIO(content)
-        tags = ImageFileDirectory_v2(content[: 16 if content[2:4] in (b"+\0", b"\0+") else 8])
+        tags = ImageFileDirectory_v2(content[:16] if content[:4] == BIG[0] else content[:8])
+        if content[:4] == BIG[1]:  # which Pillow takes for a small one
+            tags._bigtiff, tags.next = True, int.from_bytes(content[8:16], "big")
         stream.seek(tags.next)
         tags.load(stream)
         extra, words = tags.get(338, ()), str(tags.get(270, ""))
