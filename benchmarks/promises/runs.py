@@ -269,7 +269,7 @@ class Gather:
             self.part(name, prepared.pixels.view(rows), rows)
             return
         everyone = np.sort(np.concatenate([prepared.split.train, prepared.split.val]))
-        parts = extract(new_probe(fitted.recipe), prepared.pixels, everyone, device="cpu")
+        parts = extract(new_probe(fitted.recipe, prepared), prepared.pixels, everyone, device="cpu")
         mine = [np.asarray(part[np.searchsorted(everyone, rows)]) for part in parts]
         features = np.concatenate([mine[i] for i in levels.chosen], axis=1)
         with torch.inference_mode():

@@ -228,11 +228,14 @@ def test_alpha_of_16_bits(extra):
     assert np.abs(whole(content, RGB16) - (deep() * share + 65535 * (1 - share))).max() <= 1
 
 
-def test_premultiplied_and_unused_fourth_channel_of_a_tiff():
+def test_premultiplied_and_unnamed_fourth_channel_of_a_tiff():
+    """A fourth sample that no tag calls alpha is a channel of its own, such as near infrared."""
     four = np.dstack([deep() // 2, np.full((H, W, 1), 32768, np.uint16)])
     premultiplied = whole(tiff(four, extra=1), RGB16)
     assert np.abs(premultiplied - (deep() // 2 + 32767.0)).max() <= 1
-    assert (whole(tiff(four, extra=0), RGB16) == deep() // 2).all()
+    assert (whole(tiff(four, extra=0), PixelFormat(4, 16)) == four).all()
+    with pytest.raises(ImageError, match="another number of channels than the training images; found 4; expected 3"):
+        whole(tiff(four, extra=0), RGB16)
 
 
 def test_gray_with_alpha_of_16_bits():
@@ -244,19 +247,8 @@ def test_gray_with_alpha_of_16_bits():
 
 def test_integers_beyond_16_bits_are_refused():
     content = saved(Image.fromarray(np.full((H, W), 70_000, np.int32)), "TIFF")
-    with pytest.raises(
-        ImageError, match=r"x\.tif cannot be decoded; found integers from 70000 to 70000, outside the 16-bit"
-    ):
+    with pytest.raises(ImageError, match=r"x\.tif has values of an unknown range; found int32 values from 70000 to"):
         decode_image(content, "x.tif", GRAY16, Geometry(H, W))
-
-
-def test_floats_are_refused():
-    content = saved(Image.fromarray(ramp()[:, :, 0].astype(np.float32)), "TIFF")
-    with pytest.raises(ImageError, match=r"x\.tif contains floating-point pixels.*onvert it to a 16-bit PNG") as e:
-        image_header(content, "x.tif")
-    assert "mode F" in str(e.value)
-    with pytest.raises(ImageError):
-        image_header(tiff(ramp().astype(np.float32), kind=3), "x.tif")
 
 
 def test_every_8_bit_value_survives_16_bits():
@@ -414,7 +406,7 @@ def test_formats_that_start_other_programs_are_not_opened():
         image_header(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n%%EndComments\n", "a.jpg")
 
 
-@pytest.mark.parametrize(("width", "height"), [(60_000, 60_000), (9500, 9500), (1, 70_000), (2**31 - 1, 2**31 - 1)])
+@pytest.mark.parametrize(("width", "height"), [(60_000, 60_000), (17_500, 17_500), (1, 70_000), (2**31 - 1, 2**31 - 1)])
 def test_a_decompression_bomb_is_refused_unread(width, height):
     head = png(width, height, 8, 2, [])
     start = time.process_time()  # so that other processes do not count
@@ -422,12 +414,12 @@ def test_a_decompression_bomb_is_refused_unread(width, height):
         with pytest.raises(ImageError, match=r"b\.png is too large to decode.*million"):
             work()
     assert time.process_time() - start < 0.5, "decoding so many pixels would take many seconds"
-    assert MAX_PIXELS < 9500 * 9500
+    assert MAX_PIXELS < 17_500 * 17_500
 
 
 def test_a_bomb_is_refused_without_a_printed_warning():
-    with quiet_pillow(), pytest.raises(ImageError, match=r"found 12000x12000 = 144 million pixels"):
-        image_header(png(12_000, 12_000, 8, 2, []), "b.png")
+    with quiet_pillow(), pytest.raises(ImageError, match=r"found 18000x18000 = 324 million pixels"):
+        image_header(png(18_000, 18_000, 8, 2, []), "b.png")
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         with quiet_pillow(), pytest.raises(UserWarning, match="ours"):

@@ -239,14 +239,14 @@ class Model:
         Returns:
             Text of several lines.
         """
-        bundle, (channels, height, width) = self.predictor.bundle, self.shape
+        bundle, (_, height, width) = self.predictor.bundle, self.shape
         shown = ", ".join(bundle.classes[:5]) + (", ..." if len(bundle.classes) > 5 else "")
         spec = bundle.network.spec
         lines = [
             f"task: {bundle.task.name} ({bundle.thing}s), {len(bundle.classes)} "
             f"{bundle.task.words_used.names[len(bundle.classes) != 1]} ({shown})",
             f"network {spec.get('name', spec.get('kind'))}, input {width} x {height} pixels, "
-            f"{'gray' if channels == 1 else 'RGB'}, {bundle.form.bits} bits per channel",
+            f"{bundle.form.colours}, {bundle.form.bits} bits per channel",
         ]
         if test := bundle.scores.get("test"):
             lines.append(f"test split: {bundle.task.evaluation.headline(test, bundle.thing).splitlines()[0]}")

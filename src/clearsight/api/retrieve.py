@@ -10,8 +10,8 @@ import numpy as np
 from clearsight.api.results import saved
 from clearsight.arguments import known_arguments
 from clearsight.console import Console, usual_console
+from clearsight.data.displayed import displayed_as_rgb, displayed_form
 from clearsight.data.geometry import Geometry
-from clearsight.data.pixels import PixelFormat
 from clearsight.errors import ClearsightError, ConfigError
 from clearsight.retrieval import Index, IndexResult, SearchResult
 from clearsight.runs.folder import recorded_data_dir
@@ -127,7 +127,7 @@ def search(
         pictures = tuple(originals.picture(int(place)) for place in places[0])
     except ClearsightError:
         pass
-    shown = query.decode(0, PixelFormat(3, 8), Geometry(128, 128, "pad"))
+    shown = displayed_as_rgb(query.decode(0, displayed_form(query.inspect(0)[1]), Geometry(128, 128, "pad")))
     return saved(SearchResult(query.names[0], neighbours, shown, pictures), out)
 
 

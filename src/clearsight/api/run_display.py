@@ -141,14 +141,17 @@ class ModelRenderer(SectionsRenderer[Any]):
         return sentence(bundle.task.evaluation.headline(test, bundle.thing).splitlines()[0]) if test else ""
 
     def tiles(self) -> Sequence[Tile]:
-        bundle, (channels, height, width) = self.result.predictor.bundle, self.result.shape
+        bundle, (_, height, width) = self.result.predictor.bundle, self.result.shape
         names = bundle.task.words_used.names
         spec, weights = bundle.network.spec, sum(p.numel() for p in bundle.network.parameters())
-        colour = "gray" if channels == 1 else "colour"
         return (
             Tile("Predicts", count(len(bundle.classes), *names), f"task: {bundle.task.name} ({bundle.thing}s)"),
             Tile("Network", str(spec.get("name", spec.get("kind"))), f"{large(weights)} weights"),
-            Tile("Input", f"{width}\u00a0×\u00a0{height}", f"pixels, {colour}, {bundle.form.bits} bits per channel"),
+            Tile(
+                "Input",
+                f"{width}\u00a0×\u00a0{height}",
+                f"pixels, {bundle.form.colours}, {bundle.form.bits} bits per channel",
+            ),
         )
 
     def sections(self) -> Sequence[Section]:

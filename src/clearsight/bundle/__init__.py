@@ -29,6 +29,7 @@ from safetensors.numpy import save_file as save_arrays
 from safetensors.torch import load_file, save_file
 
 from clearsight.bundle import format1
+from clearsight.data.displayed import show_bands
 from clearsight.data.geometry import Geometry
 from clearsight.data.pixels import PixelFormat
 from clearsight.data.split_record import SplitRecord
@@ -67,6 +68,9 @@ class Bundle:
     scores: dict[str, Any] = field(default_factory=dict)
     ood_detector: OODDetector | None = None
     split: SplitRecord | None = None
+
+    def __post_init__(self) -> None:
+        show_bands(self.form)
 
     @property
     def classes(self) -> tuple[str, ...]:

@@ -91,6 +91,11 @@ def histogram(x: torch.Tensor, space: Space = "rgb", bins: int = 6) -> torch.Ten
         >>> histogram(torch.zeros(1, 1, 8, 8), "rgb", bins=4).tolist()
         [[1.0, 0.0, 0.0, 0.0]]
     """
+    if x.shape[1] > 4:  # the grid would have more cells than there is memory
+        raise DataError(
+            "a colour histogram needs gray or RGB images", found=f"{x.shape[1]} channels",
+            fix="use another model, such as hog+svm or a network",
+        )  # fmt: skip
     cells = _cells(in_space(x, space), bins)
     counts = x.new_zeros(len(x), bins ** x.shape[1])
     counts.scatter_add_(1, cells, torch.ones_like(cells, dtype=x.dtype))

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from clearsight.data.audit import Finding
 from clearsight.data.cached_pixels import CachedPixels
+from clearsight.data.displayed import displayed
 from clearsight.data.prepare import Prepared
 from clearsight.data.scan import Scan
 
@@ -101,6 +102,7 @@ def _tile(pixels: CachedPixels, scan: Scan, i: int) -> Picture:
 
 def _small(planes: NDArray[np.generic], shape: float) -> Picture:
     """Pixels (C, H, W) as a picture of a shape (width over height)."""
+    planes = displayed(planes)
     levels = planes.astype(np.float32)
     if planes.dtype != np.uint8:
         low, high = np.percentile(levels, (0.1, 99.9))

@@ -13,8 +13,13 @@ from clearsight.errors import DataError, ImageError
 Shape = tuple[int, int, int]
 """(C, H, W)"""
 
+NARROW = 2
+"""An axis counts more than four channels only if the sides of the image would be at least this many times as long."""
+
 THIN = 4
 """Pixels a side up to which a reading of an array's axes gives way to one with larger images."""
+
+FIRST, LAST = ", channels first", ", channels last"
 
 SHAPES = "(H, W), (H, W, C), (N, H, W), (N, H, W, C) or (N, C, H, W) with 1 or 3 channels, or 4 if they come last"
 RANGES = "uint8 (0 to 255), uint16 (0 to 65535) or floats in [0, 1]"
@@ -42,38 +47,60 @@ class _Reading:
 
 
 def _readings(array: NDArray[Any]) -> list[_Reading]:
-    """All that the shape of an array of 2 to 4 axes may mean."""
+    """All that the shape of an array of 2 to 4 axes may mean as gray, RGB and RGBA images."""
     found: list[tuple[str, NDArray[Any], tuple[tuple[int, ...], ...] | None]] = []
     if array.ndim == 2:
         found.append(("", array[None, None], None))
     if array.ndim == 3:
         found.append(("", array[:, None], None))
         if array.shape[2] in (1, 3, 4):
-            found.append((", channels last", array.transpose(2, 0, 1)[None], ((0, 1, 2), (2, 0, 1))))
+            found.append((LAST, array.transpose(2, 0, 1)[None], ((0, 1, 2), (2, 0, 1))))
         if array.shape[0] == 3:  # of one channel it is the batch of one gray image above
-            found.append((", channels first", array[None], ((0, 1, 2), (1, 2, 0))))
+            found.append((FIRST, array[None], ((0, 1, 2), (1, 2, 0))))
     if array.ndim == 4:
         if array.shape[1] in (1, 3):
-            found.append((", channels first", array, ((0, 2, 3, 1),)))
+            found.append((FIRST, array, ((0, 2, 3, 1),)))
         if array.shape[3] in (1, 3, 4):
-            found.append((", channels last", array.transpose(0, 3, 1, 2), ((0, 3, 1, 2),)))
-    kinds = {1: "gray", 3: "RGB", 4: "RGBA"}
-    return [
-        _Reading(
-            f"{len(images)} {kinds[images.shape[1]]} image{'s' * (len(images) != 1)} of height {images.shape[2]} and "
-            f"width {images.shape[3]}{layout}", images, axes,
-        )
-        for layout, images, axes in found
-    ]  # fmt: skip
+            found.append((LAST, array.transpose(0, 3, 1, 2), ((0, 3, 1, 2),)))
+    return [_reading(images, layout, axes) for layout, images, axes in found]
+
+
+def _other_readings(array: NDArray[Any], channels: int | None) -> list[_Reading]:
+    """What the shape may mean as images of any other number of channels, or of the number that is known."""
+    if array.ndim < 3 or not array.size:
+        return []
+
+    def counts(axis: int, sides: tuple[int, ...]) -> bool:
+        return array.shape[axis] == channels if channels else NARROW * array.shape[axis] <= min(sides)
+
+    found = []
+    batch = array if array.ndim == 4 else array[None]
+    if counts(-3, array.shape[-2:]):
+        found.append(_reading(batch, FIRST, ((0, 2, 3, 1),) if array.ndim == 4 else ((0, 1, 2), (1, 2, 0))))
+    if counts(-1, array.shape[-3:-1]):
+        last = ((0, 3, 1, 2),) if array.ndim == 4 else ((0, 1, 2), (2, 0, 1))
+        found.append(_reading(batch.transpose(0, 3, 1, 2), LAST, last))
+    return found
+
+
+def _reading(images: NDArray[Any], layout: str, axes: tuple[tuple[int, ...], ...] | None) -> _Reading:
+    n, channels, height, width = images.shape
+    kind = {1: "gray", 3: "RGB", 4: "RGBA"}.get(channels, f"{channels}-channel")
+    words = f"{n} {kind} image{'s' * (n != 1)} of height {height} and width {width}{layout}"
+    return _Reading(words, images, axes)
 
 
 def _possible(array: NDArray[Any], count: int | None, shape: Shape | None, tensor: bool) -> list[_Reading]:
     """The readings of an array that nothing rules out."""
     if shape is not None and array.ndim == 4 and array.shape[1:] == shape:
-        return _readings(array)[:1]
+        return [_reading(array, FIRST, ((0, 2, 3, 1),))]
     found = _readings(array)
     if tensor and array.ndim == 3 and count is None and len(array) != 1:
         found = found[1:]  # three axes of a tensor are one image
+    if shape is not None and shape[0] not in (1, 3):  # of a network that takes no others
+        found = _other_readings(array, shape[0])
+    elif (array.ndim == 4 and not found and array.shape[1] != 4) or (array.ndim == 3 and count == 1 != len(array)):
+        found = [reading for reading in found if len(reading.images) == count] or _other_readings(array, None)
     if count is not None:
         found = [reading for reading in found if len(reading.images) == count]
     found = [reading for reading in found if reading.large(shape)] or found
@@ -102,7 +129,8 @@ def read_array(
     if array.ndim in (2, 3, 4) and not array.size:
         nothing = "images" if not len(array) else "pixels"
         raise DataError(f"the array contains no {nothing}", found=f"an array of shape {array.shape}")
-    if array.ndim == 3 and array.shape[2] == 2 and count is None and not name and not tensor:
+    gray = shape is None or shape[0] in (1, 3)
+    if gray and array.ndim == 3 and array.shape[2] == 2 and count is None and not name and not tensor:
         raise DataError(
             "the array can be interpreted in 2 ways", found=f"shape {array.shape}, {array.dtype}",
             fix=f"write `PIL.Image.fromarray(images, 'LA')` for 1 gray image of height {len(array)} and width "

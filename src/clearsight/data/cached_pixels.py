@@ -119,7 +119,7 @@ def cached_pixels(
 def pixel_recipe(form: PixelFormat, geometry: Geometry, decode: Compute) -> Recipe:
     """The store of pixels of a form and geometry."""
     shape = (form.channels, geometry.height, geometry.width)
-    about = {"version": VERSION, "form": form.to_dict(), "geometry": geometry.to_dict()}
+    about = {"version": VERSION, "form": form.decoded, "geometry": geometry.to_dict()}
     return Recipe("pixels", json.dumps(about, sort_keys=True), lambda: (("pixels", shape, form.dtype),), decode)
 
 

@@ -92,7 +92,7 @@ def _contents(
             content = pixels.contents[i]
             yield ((np.frombuffer(bytes.fromhex(content), np.uint8),), "") if content else (None, "")
 
-    about = {"version": VERSION, "form": form.to_dict(), "geometry": geometry.to_dict()}
+    about = {"version": VERSION, "form": form.decoded, "geometry": geometry.to_dict()}
     shapes = (("content", (BYTES,), np.dtype(np.uint8)),)
     found = rows_of(Recipe("contents", json.dumps(about, sort_keys=True), lambda: shapes, compute), scanned.digests)
     digests = (row.tobytes().hex() for row in found.arrays["content"])

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from clearsight.data.decode import decode, read_header
 from clearsight.data.geometry import Geometry
-from clearsight.data.pixels import Header, PixelFormat, Pixels, digest, from_array, read_bytes
+from clearsight.data.pixels import Header, PixelFormat, PixelOptions, Pixels, digest, from_array, read_bytes
 from clearsight.data.targets import Stated
 from clearsight.errors import DataError, ImageError
 
@@ -151,7 +151,7 @@ class Array:
 
     def __post_init__(self) -> None:
         shape = self.images.shape
-        axes_fit = len(shape) == 3 or (len(shape) == 4 and shape[1] in (1, 3))
+        axes_fit = len(shape) in (3, 4)
         if self.images.dtype not in (np.uint8, np.uint16) or not axes_fit:
             raise ValueError(f"unsupported images of shape {shape}, {self.images.dtype}")
 
@@ -191,8 +191,9 @@ class Array:
         """
         image = self.planes(i)
         bits: Any = 8 if image.dtype == np.uint8 else 16
-        mode = "RGB" if image.ndim == 3 and image.shape[0] == 3 else "L"
-        header = Header(image.shape[-1], image.shape[-2], mode, "array", bits)
+        channels = image.shape[0] if image.ndim == 3 else 1
+        mode = {1: "L", 3: "RGB"}.get(channels, f"{channels} channels")
+        header = Header(image.shape[-1], image.shape[-2], mode, "array", bits, channels=channels)
         content = np.ascontiguousarray(image).tobytes()
         return digest(content + str(image.shape).encode()), header, len(content)
 
@@ -279,7 +280,7 @@ class Dataset:
     be found again. added_to: the same for images that those of `origin` were added to. known_part (N,): the part of
     each image in the run that training continues ("train", "val", "test", "unused"), "" for a new image; None if no run
     is continued. contents (N,): digests of the pixels whose order the images are in (`data.content_order`); None for
-    images in the order of their source.
+    images in the order of their source. pixels: what the user states about their values, size and channels.
     """
 
     name: str
@@ -300,6 +301,7 @@ class Dataset:
     known_part: NDArray[np.str_] | None = None
     boxed: BoxedImages | None = None
     contents: tuple[str, ...] | None = None
+    pixels: PixelOptions = field(default_factory=PixelOptions)
 
     def __post_init__(self) -> None:
         if not self.names:

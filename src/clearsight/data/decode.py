@@ -5,7 +5,6 @@ from __future__ import annotations
 from clearsight.data.geometry import Geometry
 from clearsight.data.pixels import (
     IMAGE_EXTENSIONS,
-    MAX_PIXELS,
     Header,
     PixelFormat,
     Pixels,
@@ -21,15 +20,15 @@ EXTENSIONS = IMAGE_EXTENSIONS | {SUFFIX}
 
 
 def read_header(content: bytes, name: str) -> Header:
-    """As `image_header`; of a sound, what its image will be."""
-    return sound_header(content, name) if is_sound(content, name) else image_header(content, name)
+    """As `image_header`, whatever the number of pixels; of a sound, what its image will be."""
+    return sound_header(content, name) if is_sound(content, name) else image_header(content, name, None)
 
 
-def decode(content: bytes, name: str, form: PixelFormat, geometry: Geometry, max_pixels: int = MAX_PIXELS) -> Pixels:
+def decode(content: bytes, name: str, form: PixelFormat, geometry: Geometry, max_pixels: int | None = None) -> Pixels:
     """As `decode_image`, for sounds too, whose pixels are those of the spectrogram."""
     if not is_sound(content, name):
         return decode_image(content, name, form, geometry, max_pixels)
-    header = sound_header(content, name)
+    header, max_pixels = sound_header(content, name), max_pixels or form.max_pixels
     if header.width * header.height > max_pixels:
         raise ImageError(
             f"{name} is too long to decode",

@@ -48,9 +48,9 @@ from clearsight.data.pixels import (
     decode_pillow,
     digest,
     from_array,
+    header_of,
     levels,
     opened_content,
-    pillow_header,
     read_bytes,
     whole_image,
 )
@@ -175,12 +175,15 @@ class ImageInputs:
         if content is not None:
             return digest(content), read_header(content, self.name(i)), len(content)
         if isinstance(item, Image.Image):
-            header = pillow_header(item, self.name(i))
+            header = header_of(item, b"", self.name(i))
             item = decode_pillow(item, self.name(i), PixelFormat.covering([header]), None)
         else:
             item = levels(item)
-            mode, bits = ("L" if len(item) == 1 else "RGB"), 8 * item.dtype.itemsize
-            header = Header(item.shape[2], item.shape[1], mode, "array", cast(Any, bits), alpha=len(item) == 4)
+            mode, bits = {1: "L", 3: "RGB", 4: "RGB"}.get(len(item), f"{len(item)} channels"), 8 * item.dtype.itemsize
+            header = Header(
+                item.shape[2], item.shape[1], mode, "array", cast(Any, bits), alpha=len(item) == 4,
+                channels=0 if len(item) == 4 else len(item),
+            )  # fmt: skip
         pixels = np.ascontiguousarray(item[0] if len(item) == 1 else item)
         return digest(pixels.tobytes() + str(pixels.shape).encode()), header, pixels.nbytes
 

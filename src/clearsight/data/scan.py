@@ -3,26 +3,31 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
 from clearsight.data.cache import Progress, threaded
 from clearsight.data.dataset import Dataset
-from clearsight.data.pixels import Header, PixelFormat, quiet_pillow
+from clearsight.data.formats.conversion import check_size
+from clearsight.data.pixels import FULL_PIXELS, Header, PixelFormat, PixelOptions, quiet_pillow
 from clearsight.data.sound import RULE
 from clearsight.errors import DataError, ImageError
 
 
 @dataclass(frozen=True)
 class Scan:
-    """Facts of N images before decoding. Where an image could not be opened, its digest is "" and its header None."""
+    """Facts of N images before decoding. Where an image could not be opened, its digest is "" and its header None.
+
+    options: what the user states about the pixels.
+    """
 
     digests: tuple[str, ...]
     headers: tuple[Header | None, ...]
     bytes: NDArray[np.int64]
     failed: dict[int, str]
+    options: PixelOptions = field(default_factory=PixelOptions)
 
     def rows(self, chosen: NDArray[np.int64]) -> Scan:
         """The facts of some of the images.
@@ -36,13 +41,13 @@ class Scan:
         old = chosen.tolist()
         return Scan(
             tuple(self.digests[i] for i in old), tuple(self.headers[i] for i in old), self.bytes[chosen],
-            {new: self.failed[i] for new, i in enumerate(old) if i in self.failed},
+            {new: self.failed[i] for new, i in enumerate(old) if i in self.failed}, self.options,
         )  # fmt: skip
 
     @property
     def form(self) -> PixelFormat:
         """The pixel format that holds every readable image without loss."""
-        return PixelFormat.covering([h for h in self.headers if h is not None])
+        return PixelFormat.covering([h for h in self.headers if h is not None], self.options)
 
     @property
     def short_side(self) -> int:
@@ -73,26 +78,35 @@ class Scan:
 
     def pixel_facts(self) -> dict[str, object]:
         """Counts of what the files hold, and the rules that apply to them, for the record."""
-        known = [h for h in self.headers if h is not None]
+        known, form = [h for h in self.headers if h is not None], self.form
+        shown = ", ".join(str(band + 1) for band in form.shown)
+        low, high = form.value_range or (0.0, 1.0)
         rules = {
             "transparent pixels are composited over white": any(h.alpha for h in known),
             "all colour spaces are converted to RGB": any(
                 h.mode in ("P", "CMYK", "YCbCr", "LAB", "HSV") for h in known
             ),
-            "gray images are expanded to 3 channels": self.form.channels == 3 and any(h.gray for h in known),
-            "8-bit images are converted to 16 bits": self.form.bits == 16 and any(h.bits == 8 for h in known),
+            "gray images are expanded to 3 channels": form.channels == 3 and any(h.gray for h in known),
+            "8-bit images are converted to 16 bits": form.bits == 16 and any(h.bits == 8 for h in known),
             "EXIF orientation is applied": any(h.oriented for h in known),
             "only the first frame of an animation is used": any(h.frames > 1 for h in known),
+            f"channels {shown} of {form.channels} are displayed (--bands shows others)": form.channels not in (1, 3),
+            f"values from {low:g} to {high:g} are mapped to 16 bits": form.value_range is not None
+            or any(h.values for h in known),
+            **{h.rule: True for h in known if h.rule},
+            f"images above {FULL_PIXELS // 10**6} million pixels are decoded at a reduced scale": any(
+                h.width * h.height > FULL_PIXELS for h in known
+            ),
             RULE: self.sounds,
         }
         sides = np.array([(h.width, h.height) for h in known])
         return {
-            "modes": dict(Counter(f"{h.mode} {h.bits}-bit" for h in known)),
+            "modes": dict(Counter(h.mode if h.values else f"{h.mode} {h.bits}-bit" for h in known)),
             "formats": dict(Counter(h.format for h in known)),
             "width": [int(sides[:, 0].min()), int(np.median(sides[:, 0])), int(sides[:, 0].max())],
             "height": [int(sides[:, 1].min()), int(np.median(sides[:, 1])), int(sides[:, 1].max())],
-            "channels": self.form.channels,
-            "bits": self.form.bits,
+            "channels": form.channels,
+            "bits": form.bits,
             "rules": [rule for rule, applies in rules.items() if applies],
         }
 
@@ -102,7 +116,9 @@ def scan(dataset: Dataset, progress: Progress | None = None) -> Scan:
 
     def one(i: int) -> tuple[str, Header, int] | str:
         try:
-            return dataset.source.inspect(i)
+            found = dataset.source.inspect(i)
+            check_size(dataset.source.name(i), found[1].width, found[1].height, dataset.pixels.max_pixels)
+            return found
         except ImageError as error:
             return str(error)
 
@@ -124,4 +140,4 @@ def scan(dataset: Dataset, progress: Progress | None = None) -> Scan:
             f"no image in {dataset.origin} can be read",
             found=next(iter(failed.values())),
         )
-    return Scan(tuple(digests), tuple(headers), size, failed)
+    return Scan(tuple(digests), tuple(headers), size, failed, dataset.pixels)

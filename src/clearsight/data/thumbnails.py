@@ -53,7 +53,7 @@ def _block_means(chunk: NDArray[Any]) -> NDArray[np.uint16]:
     rows = np.linspace(0, height, THUMBNAIL + 1).astype(int)
     cols = np.linspace(0, width, THUMBNAIL + 1).astype(int)
     scale = 257 if chunk.dtype == np.uint8 else 1
-    luma = LUMA if chunk.shape[1] == 3 else np.ones(1, np.float32)
+    luma = LUMA if chunk.shape[1] == 3 else np.full(chunk.shape[1], 1 / chunk.shape[1], np.float32)
     gray = np.tensordot(chunk.astype(np.float32), luma, (1, 0)) * scale
     # images below 16 pixels have empty blocks: reduceat then repeats the pixel at the boundary
     summed = np.add.reduceat(np.add.reduceat(gray, rows[:-1], axis=1), cols[:-1], axis=2)

@@ -37,6 +37,7 @@ from clearsight.result import Result
 from clearsight.tasks import read_exclusive
 from clearsight.train.config import TrainConfig
 from clearsight.train.recipe import SMALL, check_names
+from clearsight.train.task_options import pixel_options
 from clearsight.wording import percent, short_duration, size_words
 
 APART = 0.05
@@ -178,7 +179,7 @@ def rank_models(
     config = TrainConfig.from_options(**options)
     if images is not None and images < 20:
         raise ConfigError(f"--images must be 20 or more, not {images}")
-    dataset = read_exclusive(data, "compare", data_dir=config.data.data_dir)
+    dataset = replace(read_exclusive(data, "compare", data_dir=config.data.data_dir), pixels=pixel_options(config))
     scanned = scan(dataset, console.stage("inspecting the files"))
     order = Geometry(ORDER_SIDE, ORDER_SIDE)  # the same for all candidates, so that their splits are the same
     dataset, scanned = by_content(dataset, scanned, order, progress=console.stage("reading pixels"))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
+
 from clearsight.errors import ModelError
 from clearsight.models.layers import last_dense
 from clearsight.models.network import Network, Probe
@@ -11,10 +13,23 @@ from clearsight.models.zoo import DEFAULT_BACKBONE, published_state, weight_fact
 
 
 def load_backbone(probe: Probe) -> None:
-    """Fill a probe's backbone with the published weights of its network."""
+    """Fill a probe's backbone with the published weights of its network.
+
+    Where it takes other than three channels, the filters of its first convolution are repeated over the channels and
+    scaled by 3 / C, so that maps keep their magnitude [timm, `adapt_input_conv`].
+    """
     state = published_state(probe.spec["name"])
     own = probe.backbone.state_dict()
-    probe.backbone.load_state_dict({key: state[key] for key in own})
+    probe.backbone.load_state_dict({key: _fitted(state[key], tensor) for key, tensor in own.items()})
+
+
+def _fitted(published: torch.Tensor, own: torch.Tensor) -> torch.Tensor:
+    """A published tensor; for a first convolution of another number of channels, as many filters."""
+    if published.shape == own.shape or published.ndim != 4 or published.shape[1] != 3:
+        return published
+    from timm.models import adapt_input_conv
+
+    return torch.as_tensor(adapt_input_conv(own.shape[1], published))
 
 
 def imagenet_network(name: str = DEFAULT_BACKBONE) -> tuple[Network, tuple[str, ...]]:

@@ -103,7 +103,11 @@ def _facts(prepared: Prepared) -> Iterator[tuple[str, str]]:
     else:
         yield "Width", _extent(pixels["width"])
         yield "Height", _extent(pixels["height"])
-    yield "Colour", f"{'gray' if form.channels == 1 else 'colour'}, {form.bits} bits per channel"
+    yield "Colour", f"{form.colours}, {form.bits} bits per channel"
+    if form.channels not in (1, 3) or form.bands:
+        yield "Channels displayed", ", ".join(str(k + 1) for k in form.shown)
+    if form.value_range:
+        yield "Values of black and white", "{:g} and {:g}".format(*form.value_range)
     if set(pixels["formats"]) != {"array"}:
         yield "Files", ", ".join(f"{n:,} {name}" for name, n in pixels["formats"].items())
     fitting = "" if prepared.scan.all_square else FITS[geometry.resize_mode]

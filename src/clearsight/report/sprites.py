@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from clearsight.data.displayed import displayed_as_rgb
 from clearsight.report.components.map_colours import colours, strength
 from clearsight.report.components.pictures import image_uri
 from clearsight.report.tiles import Colours, bright, signed
@@ -76,5 +77,4 @@ def difference(before: Floats, after: Floats) -> tuple[Colours, float]:
     change = np.asarray(after - before, np.float64)
     largest = float(np.abs(change).max())
     gain = 0.5 / largest if largest > 0 else 1.0
-    planes = change if len(change) == 3 else np.repeat(change.mean(0, keepdims=True), 3, axis=0)
-    return np.moveaxis(0.5 + gain * planes, 0, 2), gain
+    return np.moveaxis(0.5 + gain * displayed_as_rgb(change), 0, 2), gain

@@ -7,8 +7,9 @@ shown only where its content is what was indexed: whoever made the index had it 
 from __future__ import annotations
 
 from clearsight.data.dataset import Source
+from clearsight.data.displayed import displayed_as_rgb, displayed_form
 from clearsight.data.geometry import Geometry
-from clearsight.data.pixels import PixelFormat, Pixels
+from clearsight.data.pixels import Pixels
 from clearsight.data.sources.read import recorded_place
 from clearsight.errors import BundleError, DataError
 from clearsight.retrieval.index import Index
@@ -34,9 +35,11 @@ class Originals:
         it is no longer the one that was indexed.
         """
         row, digest = self.rows[place], self.digests[place]
-        if not digest or row >= len(self.source) or self.source.inspect(row)[0] != digest:
+        known, header, _ = self.source.inspect(row) if digest and row < len(self.source) else ("", None, 0)
+        if header is None or known != digest:
             raise DataError("the image has changed since it was indexed", fix="build the index again")
-        return self.source.decode(row, PixelFormat(3, 8), Geometry(side, side, "pad"), digest)
+        found = self.source.decode(row, displayed_form(header), Geometry(side, side, "pad"), digest)
+        return displayed_as_rgb(found)
 
 
 def no_digests() -> BundleError:

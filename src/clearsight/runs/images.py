@@ -300,7 +300,8 @@ def as_learned(
     listing = data if isinstance(data, Dataset) else listed(bundle, data, data_dir, added_to)
     if added_to and not isinstance(listing, Dataset):
         listing, _ = latest(listing, contents_of(bundle, listing, console))
-    return read(listing, task=bundle.task.name, options=bundle.task.read_options())
+    read_as = read(listing, task=bundle.task.name, options=bundle.task.read_options())
+    return replace(read_as, pixels=bundle.form.options)
 
 
 def latest(listing: Listing, contents: Sequence[str]) -> tuple[Listing, tuple[str, ...]]:
@@ -324,7 +325,7 @@ def contents_of(bundle: Bundle, listing: Listing, console: Console) -> tuple[str
     n = len(listing.source)
     bare = Dataset(
         listing.name, listing.source, np.full(n, -1), (), listing.given, listing.stated.origin,
-        task_named(bundle.task.name),
+        task_named(bundle.task.name), pixels=bundle.form.options,
     )  # fmt: skip
     scanned = scan(bare, console.stage("inspecting the files"))
     return all_pixels(bundle, bare, scanned, console)[0].contents

@@ -54,7 +54,12 @@ def read(
     listing = data if isinstance(data, Listing) else list_images(data, data_dir=data_dir, task=task)
     dataset = (asked or claimed(listing.stated)).read(listing, options)
     return replace(
-        dataset, metadata=listing.metadata, losses=listing.losses, boxed=listing.boxed, added_to=listing.added_to
+        dataset,
+        metadata=listing.metadata,
+        losses=listing.losses,
+        boxed=listing.boxed,
+        added_to=listing.added_to,
+        pixels=options.pixels,
     )
 
 

@@ -6,12 +6,14 @@ Shapes: N images, O outputs of a network.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
+
+from clearsight.data.pixel_format import PixelOptions
 
 if TYPE_CHECKING:
     from clearsight.ood.detector import OODDetector
@@ -30,6 +32,7 @@ class TaskOptions:
     of angles, degrees or radians. within: range of the numbers. variances: the network predicts a variance for each
     number. grades: names of the grades, lowest first. hierarchy: "folders", a CSV file of parents, or the parent of
     each name. evaluating: the data is for evaluating a finished model and may lack some of its classes.
+    pixels: what the user states about the images themselves.
     """
 
     normal: str | Sequence[str] | None = None
@@ -40,6 +43,7 @@ class TaskOptions:
     grades: str | Sequence[str] | None = None
     hierarchy: str | Mapping[str, str] | None = None
     evaluating: bool = False
+    pixels: PixelOptions = field(default_factory=PixelOptions)
 
 
 @dataclass(frozen=True)

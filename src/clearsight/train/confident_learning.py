@@ -176,7 +176,7 @@ def _numbers(context: TrainContext) -> tuple[Numbers, str]:
     """
     data = context.data
     if context.recipe.kind == "probe":
-        probe = new_probe(context.recipe)
+        probe = new_probe(context.recipe, context.data)
         everyone = np.sort(np.concatenate([data.split.train, data.split.val]))
         parts = extract(probe, data.pixels, everyone, device=context.device)
 

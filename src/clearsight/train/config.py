@@ -11,6 +11,7 @@ import dataclasses
 import math
 import os
 from dataclasses import dataclass, field, replace
+from functools import partial
 from numbers import Number
 from typing import TYPE_CHECKING, Any, get_type_hints
 
@@ -27,7 +28,7 @@ from clearsight.train.choices import (
     known_tasks,
 )
 from clearsight.train.decision_config import DecisionConfig, with_hierarchy
-from clearsight.train.option_field import fault, low_high, option, option_fields, seconds
+from clearsight.train.option_field import bands_of, fault, low_high, option, option_fields, seconds
 from clearsight.train.run_config import RunConfig
 from clearsight.train.transfer_config import TransferConfig
 
@@ -80,6 +81,19 @@ class DataConfig:
     )
     grades: str | None = option(
         None, "grades for --task ordinal in ascending order, such as low,mid,high (default: numeric order)"
+    )
+    value_range: str | None = option(
+        None,
+        "values that become black and white in images with more than 8 bits, such as 0,4095, or -1000,400 for CT; "
+        "values outside are clipped (default: those of the data type, floats from 0 to 1; DICOM: the file's window)",
+    )
+    max_pixels: float = option(
+        300.0,
+        "largest image that is decoded, in millions of pixels; above 89 million, at a reduced scale",
+        within="(0, 100000]",
+    )
+    bands: str | None = option(
+        None, "channels that pages display as red, green and blue, such as 4,3,2, or one in gray (default: 1,2,3)"
     )
     folds: int | None = option(
         None, "number of cross-validation folds; the first is the validation split (default: 5, or 10 for many images)",
@@ -308,7 +322,9 @@ class TrainConfig:
             value = os.fspath(value) if isinstance(value, os.PathLike) else value  # a run too
             if name in ("normal", "head_widths") and isinstance(value, Number):
                 value = str(value)
-            if name in ("within", "normal", "grades", "head_widths") and isinstance(value, tuple | list):
+            if name in ("within", "normal", "grades", "head_widths", "value_range", "bands") and isinstance(
+                value, tuple | list
+            ):
                 value = ",".join(map(str, value))
             if wrong := fault(known[name], value, hints[name]):
                 faults.append(wrong)
@@ -347,6 +363,15 @@ class TrainConfig:
             faults.append("--init and --pretrained both set the initial weights: drop one")
         if m.freeze in ("all", "lower", "recipe") and m.pretrained is False:
             faults.append(f"--freeze {m.freeze} needs published weights, which --no-pretrained excludes: drop one")
+        for read, text in (
+            (partial(low_high, option="--value-range"), self.data.value_range),
+            (bands_of, self.data.bands),
+        ):
+            try:
+                if text is not None:
+                    read(text)
+            except ConfigError as error:
+                faults.append(str(error).rstrip("."))
         if self.data.within is not None:
             try:
                 low_high(self.data.within)

@@ -28,11 +28,14 @@ class FeatureSource:
 
     def probe(self, form: PixelFormat) -> LayerProbe:
         """The network up to its layer, without a head, for images of a format; ConfigError where it takes others."""
-        if form.channels > self.channels:
+        if form.channels not in (1, self.channels):
+            kinds = {1: "gray images", 3: "colour images"}
             raise ConfigError(
-                "the network given by --model-arg network=... takes gray images", found="colour images",
-                expected="gray images",
-            )  # fmt: skip
+                "the network given by --model-arg network=... takes "
+                f"{kinds.get(self.channels, f'{self.channels} channels')}",
+                found=kinds.get(form.channels, f"{form.channels} channels"),
+                expected=kinds.get(self.channels, f"{self.channels} channels"),
+            )
         return LayerProbe.of(self.network, self.layer)
 
 

@@ -309,7 +309,9 @@ def _features(context: TrainContext, result: TrainResult, bundle: Bundle, rows: 
     split, levels = context.data.split, bundle.network.feature_levels
     if levels and not result.tuned and not bundle.network.uses_tta:
         everyone = np.sort(np.concatenate([split.train, split.val]))
-        bare = new_probe(replace(context.recipe, model=bundle.network.spec["name"]))  # a classical recipe names both
+        bare = new_probe(
+            replace(context.recipe, model=bundle.network.spec["name"]), context.data
+        )  # a classical recipe names both
         parts = extract(bare, context.data.pixels, everyone, device=context.device)
         places = np.searchsorted(everyone, rows)
         return np.concatenate([parts[i][places] for i in levels.chosen], axis=1)

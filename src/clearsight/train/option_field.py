@@ -156,11 +156,12 @@ def _in_interval(value: float, interval: str) -> bool:
     return above and (value <= high if interval[-1] == "]" else value < high)
 
 
-def low_high(text: str) -> tuple[float, float]:
+def low_high(text: str, option: str = "--within") -> tuple[float, float]:
     """Read a range.
 
     Args:
         text: two numbers, such as `-30,30`.
+        option: the option whose value it is, for messages.
 
     Returns:
         Low and high end.
@@ -178,9 +179,34 @@ def low_high(text: str) -> tuple[float, float]:
         low = high = math.nan
     if not low < high:
         raise ConfigError(
-            "--within is not a valid range", found=repr(text), expected="low,high, such as --within=-30,30"
+            f"{option} is not a valid range", found=repr(text), expected=f"low,high, such as {option}=-30,30"
         )
     return low, high
+
+
+def bands_of(text: str) -> tuple[int, ...]:
+    """Read the numbers of the channels to display.
+
+    Args:
+        text: one number or three, such as `4,3,2`.
+
+    Returns:
+        The numbers, counted from 1.
+
+    Raises:
+        ConfigError: the text is neither one nor three numbers above 0.
+
+    Example:
+        >>> bands_of("4,3,2")
+        (4, 3, 2)
+    """
+    words = text.split(",")
+    if len(words) not in (1, 3) or not all(word.strip().isdecimal() and int(word) > 0 for word in words):
+        raise ConfigError(
+            "--bands is not valid", found=repr(text),
+            expected="one channel to display in gray, or three for red, green and blue, such as --bands 4,3,2",
+        )  # fmt: skip
+    return tuple(int(word) for word in words)
 
 
 def seconds(text: str) -> float:

@@ -30,6 +30,9 @@ class EstimatorOptions(TypedDict, total=False):
     normal: str | int | Sequence[str | int] | None
     grades: str | Sequence[str] | None
     hierarchy: str | Path | None
+    value_range: str | Sequence[float] | None
+    max_pixels: float
+    bands: str | Sequence[int] | None
     folds: int | None
     leave_out: str | Path | None
     other: str | None

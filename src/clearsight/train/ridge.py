@@ -36,7 +36,7 @@ def ridge_head(context: TrainContext) -> TrainResult:
     data, split, task = context.data, context.data.split, context.task
     encoded = task.encode(data.dataset)
     assert encoded is not None
-    probe, began = new_probe(context.recipe), time.perf_counter()
+    probe, began = new_probe(context.recipe, context.data), time.perf_counter()
     rows = np.sort(np.concatenate([split.train, split.val]))
     parts = extract(probe, data.pixels, rows, device=context.device, progress=context.console.stage("features"))
     speed = len(rows) / (time.perf_counter() - began)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from clearsight.data.pixel_format import PixelOptions
 from clearsight.tasks import TaskOptions
 from clearsight.train.config import TrainConfig
-from clearsight.train.option_field import low_high
+from clearsight.train.option_field import bands_of, low_high
 
 
 def task_options(config: TrainConfig, *, variances: bool = False) -> TaskOptions:
@@ -18,4 +19,15 @@ def task_options(config: TrainConfig, *, variances: bool = False) -> TaskOptions
         variances=variances,
         grades=data.grades,
         hierarchy=config.decision.hierarchy,
+        pixels=pixel_options(config),
+    )
+
+
+def pixel_options(config: TrainConfig) -> PixelOptions:
+    """The options about the values, size and channels of images."""
+    data = config.data
+    return PixelOptions(
+        value_range=low_high(data.value_range, "--value-range") if data.value_range else None,
+        max_pixels=round(data.max_pixels * 1e6),
+        bands=bands_of(data.bands) if data.bands else (),
     )

@@ -83,12 +83,14 @@ def marks(pixels: CachedPixels, rows: NDArray[np.int64], labels: NDArray[np.int6
 def _levels(pixels: CachedPixels, rows: NDArray[np.int64]) -> tuple[NDArray[np.uint8], tuple[int, int, int]]:
     """Levels (n, C S T) of images of no more than `SIDE` pixels a side, and (C, S, T)."""
     channels, height, width = pixels.array.shape[1:]
-    shape = channels, min(SIDE, height), min(SIDE, width)
+    shape, fours = (channels, min(SIDE, height), min(SIDE, width)), range(0, channels, 4)
     scale = 1 if pixels.array.dtype == np.uint8 else 1 / 257
     levels = np.empty((len(rows), int(np.prod(shape))), np.uint8)
     for k, i in enumerate(rows):
         image = np.ascontiguousarray(pixels.array[i].transpose(1, 2, 0), np.float32) * scale
-        small: Any = cv2.resize(image, (shape[2], shape[1]), interpolation=cv2.INTER_AREA).reshape(*shape[1:], channels)
+        small: Any = np.dstack(  # OpenCV scales at most four channels at once
+            [cv2.resize(image[..., c : c + 4], (shape[2], shape[1]), interpolation=cv2.INTER_AREA) for c in fours]
+        )
         levels[k] = np.rint(small.transpose(2, 0, 1)).ravel()
     return levels, shape
 

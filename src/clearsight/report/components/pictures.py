@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from clearsight.data.displayed import displayed, displayed_as_rgb
 from clearsight.data.pixels import Header
 from clearsight.data.prepare import Prepared
 
@@ -78,8 +79,9 @@ def eight_bits(pixels: NDArray[Any], like: NDArray[Any] | None = None) -> NDArra
     """(C, H, W) as (H, W) or (H, W, 3) uint8. 16-bit images are stretched between their darkest and brightest permille:
     divided by 257, the 12 bits that many microscopes use would be almost black. like: an image whose own darkest and
     brightest count instead, so that a change of light is seen."""
+    pixels = displayed(pixels)
     if pixels.dtype != np.uint8:
-        low, high = np.percentile(pixels if like is None else like, (0.1, 99.9))
+        low, high = np.percentile(pixels if like is None else displayed(like), (0.1, 99.9))
         scaled = (pixels.astype(np.float32) - low) / max(float(high - low), 1.0)
         pixels = np.rint(np.clip(scaled, 0, 1) * 255).astype(np.uint8)
     picked: NDArray[np.uint8] = pixels[0] if pixels.shape[0] == 1 else pixels.transpose(1, 2, 0)
@@ -101,9 +103,8 @@ def data_uri(pixels: NDArray[np.floating]) -> str:
 
 
 def rgb(pixels: NDArray[np.floating]) -> NDArray[np.floating]:
-    """(C, H, W) as (H, W, 3); of other than three channels their mean, in gray."""
-    planes = pixels if pixels.shape[0] == 3 else np.repeat(pixels.mean(0, keepdims=True), 3, axis=0)
-    return np.moveaxis(planes, 0, 2)
+    """(C, H, W) as (H, W, 3); of other than three channels those that are displayed."""
+    return np.moveaxis(displayed_as_rgb(pixels), 0, 2)
 
 
 def rgb_thumbnail(image: Thumbnail) -> NDArray[np.float64]:

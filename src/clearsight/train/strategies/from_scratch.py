@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from clearsight.calibration.temperature import fit_temperature
+from clearsight.data.channel_statistics import channel_statistics
 from clearsight.data.loader import batches
 from clearsight.data.prepare import Prepared
 from clearsight.metrics import accuracy, log_loss, softmax
@@ -188,17 +189,3 @@ def _first_batches(
     rows = np.random.default_rng(context.config.run.seed).permutation(data.split.train)[: count * size]
     for images, chosen in batches(data.pixels.array, rows, size):
         yield images, examples.targets_of(chosen, smoothing)
-
-
-def channel_statistics(data: Prepared, sample: int = 5000) -> tuple[list[float], list[float]]:
-    """Mean and standard deviation per channel of the training split, of [0, 1] pixels, over at most `sample` images."""
-    rows = data.split.train[:: max(1, len(data.split.train) // sample)]
-    total, squares, count = np.zeros(data.form.channels), np.zeros(data.form.channels), 0
-    scale = 255.0 if data.form.bits == 8 else 65535.0
-    for start in range(0, len(rows), 64):
-        x = data.pixels.array[rows[start : start + 64]] / scale
-        total, squares = total + x.sum(axis=(0, 2, 3)), squares + (x**2).sum(axis=(0, 2, 3))
-        count += x.size // x.shape[1]
-    mean = total / count
-    std = np.sqrt(np.maximum(squares / count - mean**2, 1e-8))
-    return [float(m) for m in mean], [float(s) for s in std]

@@ -42,7 +42,7 @@ WHY = "a quarter of the epochs of the continued run, whose weights are the start
 
 def train_further(context: TrainContext, previous: Previous) -> TrainResult | None:
     """Train the run's layers further; None where its network has none that were trained."""
-    published = new_probe(context.recipe)
+    published = new_probe(context.recipe, context.data)
     old = previous.tuned_network(published.backbone)
     if old is None:
         return None

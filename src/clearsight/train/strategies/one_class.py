@@ -122,7 +122,7 @@ def _trunk(context: TrainContext, task: Anomaly) -> _Trunk:
     """A pretrained network; one trained to classify the normal classes, if the user names it; or the pixels."""
     if context.recipe.kind == "probe":
         say_idle(context, "the network's weights are frozen, because there are only normal images to train on")
-        return _Trunk(new_probe(context.recipe), f"features of pretrained {context.recipe.model}")
+        return _Trunk(new_probe(context.recipe, context.data), f"features of pretrained {context.recipe.model}")
     if context.config.model.model != "auto":
         result = from_scratch(replace(context, data=replace(context.data, dataset=_only_normal(context, task))))
         return _Trunk(

@@ -11,6 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clearsight.arguments import flag
+from clearsight.data.channel_statistics import channel_statistics
+from clearsight.data.prepare import Prepared
 from clearsight.models.network import AS_IT_IS, VIEWS, Probe, headless, tap_points
 from clearsight.models.pretrained import load_backbone
 from clearsight.models.zoo import weight_facts
@@ -74,7 +76,7 @@ def frozen_head(context: TrainContext, features: str | None = None, reuse: bool 
     only the kind of head that the continued run has chosen, if there is one.
     """
     data, split = context.data, context.data.split
-    probe = new_probe(context.recipe)
+    probe = new_probe(context.recipe, context.data)
     rows = np.sort(np.concatenate([split.train, split.val]))
     began = time.perf_counter()
     parts = extract(probe, data.pixels, rows, device=context.device, progress=context.console.stage("features"))
@@ -182,10 +184,17 @@ def _say_head(context: TrainContext, result: ProbeResult) -> None:
     )
 
 
-def new_probe(recipe: Recipe) -> Probe:
-    """The pretrained backbone, tapped at the ends of its stages, still without a head."""
+def new_probe(recipe: Recipe, data: Prepared | None = None) -> Probe:
+    """The pretrained backbone, tapped at the ends of its stages, still without a head.
+
+    data: what it is trained on. Images of other than 1 or 3 channels are normalised by their own mean and deviation,
+    and the first layer is adapted to them.
+    """
     facts = weight_facts(recipe.model)
-    body = headless(recipe.model, len(facts.mean), recipe.img_size, recipe.model_args)
+    mean, std = list(facts.mean), list(facts.std)
+    if data is not None and data.form.channels not in (1, len(mean)):
+        mean, std = channel_statistics(data)
+    body = headless(recipe.model, len(mean), recipe.img_size, recipe.model_args)
     taps = tap_points(body)
     probe = Probe(
         {
@@ -193,7 +202,7 @@ def new_probe(recipe: Recipe) -> Probe:
             "name": recipe.model,
             "img_size": recipe.img_size,
             "model_args": recipe.model_args,
-            "input": {"mean": list(facts.mean), "std": list(facts.std), "mode": "fixed"},
+            "input": {"mean": mean, "std": std, "mode": "fixed"},
             "taps": taps,
             "parts": [len(taps)],
             "head": None,
