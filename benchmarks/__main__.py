@@ -40,8 +40,8 @@ DEFAULT = ("startup", "accuracy", "features", "memory", "doctor")
 
 
 def main() -> int:
-    if sys.argv[1:2] == ["promises"]:  # which has options of its own
-        return int(import_module("benchmarks.promises.command").main(sys.argv[2:]))
+    if sys.argv[1:2] in (["promises"], ["audit"]):  # which have options of their own
+        return int(import_module(f"benchmarks.{sys.argv[1]}.command").main(sys.argv[2:]))
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(ALL)} (default: all but fastai)")
     chosen = parser.parse_args().names or DEFAULT

@@ -94,9 +94,9 @@ def _codes(words: list[str]) -> NDArray[np.int64]:
 
 
 def _light_and_tint(pixels: CachedPixels, rows: NDArray[np.int64]) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Brightness (n, 4): quantiles and mean of the gray levels. Tint (n, 6): red and blue minus green, of the mean, the
-    median and the brightest tenth of the pixels, so that a tint shows on white and gray things too; (n, 0) of gray
-    images.
+    """Brightness (n, 7): quantiles, mean and deviation of the gray levels. Tint (n, 6): red and blue minus green, of
+    the mean, the median and the brightest tenth of the pixels, so that a tint shows on white and gray things too;
+    (n, 0) of gray images.
     """
     height, width = pixels.array.shape[2:]
     scale = 1.0 if pixels.array.dtype == np.uint8 else 255 / 65535
@@ -105,7 +105,7 @@ def _light_and_tint(pixels: CachedPixels, rows: NDArray[np.int64]) -> tuple[NDAr
         planes = pixels.array[i][:, :: -(-height // SAMPLED), :: -(-width // SAMPLED)].astype(np.float32) * scale
         planes = planes.reshape(len(planes), -1)
         gray = LUMA @ planes if len(planes) == 3 else planes.mean(0)
-        light.append([*np.quantile(gray, (0.02, 0.5, 0.98)), gray.mean()])
+        light.append([*np.quantile(gray, (0, 0.02, 0.5, 0.98, 1)), gray.mean(), gray.std()])
         if len(planes) == 3:
             difference = planes[[0, 2]] - planes[1]
             bright = difference[:, gray >= np.quantile(gray, 0.9)]

@@ -2,8 +2,9 @@
 
 File type, size, camera, borders and constant marks are never what a picture shows: each is reported for every class
 that it predicts with a balanced accuracy of `ARTEFACT` or more. Colour and brightness are evidence in many data sets.
-They are reported only for a class that they separate almost alone (`ALONE`) and much better than they separate any
-other (`AHEAD`), as a tint or an exposure of its own does.
+They are reported as shortcuts only for a class that they separate almost alone (`ALONE`) and much better than they
+separate any other (`AHEAD` or `TIMES_FEWER`), as a tint or an exposure of its own does. A note lists the other classes
+that they separate well (`NOTED`): whether that is a fault, pixels and labels cannot tell.
 
 All classes and properties of a data set are tested together: Holm's correction [1979] keeps the probability of any
 finding without a relation below `ERROR_RATE`.
@@ -33,8 +34,15 @@ place too."""
 ALONE, AHEAD = 0.95, 0.08
 """Balanced accuracy of colour or brightness for a class, and how much more than for any other class."""
 
+TIMES_FEWER, LEAST_ERROR = 3.0, 0.01
+"""The same for high accuracies: times by which the balanced error is smaller than for any other class, with this much
+added to both."""
+
 TWO_CLASSES = 0.97
 """The same where no third class is there to compare with, or where all classes are separated alike."""
+
+NOTED = 0.8
+"""Balanced accuracy of colour or brightness from which a note names the class."""
 
 ERROR_RATE = 0.01
 FEWEST = 5
@@ -78,22 +86,30 @@ def shortcuts(dataset: Dataset, scan: Scan, pixels: CachedPixels, known: NDArray
         scores = class_scores(one.values.astype(float), labels, k)
         tests += [_Test(one.name, c, score, one.evidence) for c, score in enumerate(scores)]
     family = len(tests) + k
-    found = _remarkable(tests, family)
+    significant = _significant(tests, family)
+    found = _remarkable(tests, significant)
     marked = {c: mark for c, mark in marks(pixels, rows, labels, k).items() if not _explained(c, found)}
     sized = {test.label for test in found if test.name == "image size"}
     found = [test for test in found if test.name != "aspect ratio" or test.label not in sized]
-    found += _remarkable([_Test("mark", c, mark.score, place=mark.place) for c, mark in marked.items()], family)
-    return _findings(dataset, scan, rows, labels, present, found)
+    marks_tested = [_Test("mark", c, mark.score, place=mark.place) for c, mark in marked.items()]
+    found += _remarkable(marks_tested, _significant(marks_tested, family))
+    noted = [t for t in significant if t.evidence and t.score.balanced_accuracy >= NOTED and t not in found]
+    return [*_findings(dataset, scan, rows, labels, present, found), *_notes(dataset, present, noted)]
 
 
-def _remarkable(tests: list[_Test], family: int) -> list[_Test]:
-    """The tests that are significant among so many, and large enough."""
+def _significant(tests: list[_Test], family: int) -> list[_Test]:
+    """The tests that are significant among so many."""
     order = sorted(tests, key=lambda test: test.score.p_value)
     significant = []
     for rank, test in enumerate(order):
         if test.score.p_value * (family - rank) > ERROR_RATE:
             break
         significant.append(test)
+    return significant
+
+
+def _remarkable(tests: list[_Test], significant: list[_Test]) -> list[_Test]:
+    """The significant tests that are large enough, compared with all tests of the same property."""
     scores: dict[str, list[float]] = {}
     for test in tests:
         scores.setdefault(test.name, []).append(test.score.balanced_accuracy)
@@ -108,7 +124,8 @@ def _large(test: _Test, all_scores: list[float]) -> bool:
         return value >= TWO_CLASSES
     others = sorted(all_scores)
     others.remove(value)
-    return value >= max(ALONE, others[-1] + AHEAD)
+    fewer = TIMES_FEWER * (1 - value + LEAST_ERROR) <= 1 - others[-1] + LEAST_ERROR
+    return value >= ALONE and (value >= others[-1] + AHEAD or fewer)
 
 
 def _explained(label: int, found: list[_Test]) -> bool:
@@ -151,6 +168,21 @@ def _findings(
                 )
             )  # fmt: skip
     return findings
+
+
+def _notes(dataset: Dataset, present: NDArray[np.int64], tests: list[_Test]) -> list[Finding]:
+    """A note for each property that separates classes and may be what distinguishes them."""
+    thing, things = dataset.task.counted
+    notes = []
+    for name in dict.fromkeys(test.name for test in tests):
+        accuracies = {dataset.classes[present[t.label]]: t.score.balanced_accuracy for t in tests if t.name == name}
+        ranked = sorted(accuracies.items(), key=lambda entry: -entry[1])
+        words = listed([f"{one!r} ({percent(value, 0)})" for one, value in ranked], 5)
+        who = f"{thing if len(ranked) == 1 else things} {words}"
+        message = f"{name} alone predicts {who}: balanced accuracy, chance 50 %. It may belong to the {thing} itself"
+        evidence = {"feature": name, "classes": list(accuracies), "balanced_accuracy": accuracies, "chance": 0.5}
+        notes.append(Finding("predictive-property", "note", message, _advice(name, thing), evidence))
+    return notes
 
 
 def _subject(name: str, test: _Test) -> str:
