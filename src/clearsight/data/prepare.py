@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -73,6 +73,27 @@ def prepare(
     skip = frozenset(scanned.failed)
     pixels = cached_pixels(dataset.source, scanned.digests, form, geometry, skip=skip, progress=progress)
     set_aside = {**scanned.failed, **pixels.failed}
+    split = split_of(dataset, scanned, set_aside, seed=seed, test_fraction=test_fraction, folds=folds)
+    examined = audit(  # which names the images on both sides of the split
+        dataset, scanned, pixels, split, set_aside, geometry=geometry, limit=copies_limit
+    )
+    split = _without_known(split, pixels)
+    counts = {**examined.counts, "test": {"images": len(split.test)}}
+    findings = (*_validation_as_test(dataset, split), *examined.findings)
+    examined = replace(examined, counts=counts, split_rule=split.rule, findings=findings)
+    return Prepared(dataset, scanned, form, geometry, pixels, split, examined)
+
+
+def split_of(
+    dataset: Dataset,
+    scanned: Scan,
+    set_aside: Collection[int],
+    *,
+    seed: int,
+    test_fraction: float | None,
+    folds: int | None,
+) -> Split:
+    """The split and folds of a data set, whatever size its images are read at. set_aside: images that do not decode."""
     usable = np.ones(len(dataset), dtype=bool)
     usable[list(set_aside)] = False
     usable &= dataset.labels >= 0
@@ -96,14 +117,7 @@ def prepare(
         if known is not None:  # nothing that the run learned from is tested
             more &= ~np.isin(known, ("train", "val", "unused"))
         split = split.also_tested(np.flatnonzero(more))
-    examined = audit(  # which names the images on both sides of the split
-        dataset, scanned, pixels, split, set_aside, geometry=geometry, limit=copies_limit
-    )
-    split = _without_known(split, pixels)
-    counts = {**examined.counts, "test": {"images": len(split.test)}}
-    findings = (*_validation_as_test(dataset, split), *examined.findings)
-    examined = replace(examined, counts=counts, split_rule=split.rule, findings=findings)
-    return Prepared(dataset, scanned, form, geometry, pixels, split, examined)
+    return split
 
 
 def _validation_as_test(dataset: Dataset, split: Split) -> tuple[Finding, ...]:

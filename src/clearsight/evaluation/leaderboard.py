@@ -81,7 +81,7 @@ def default_candidates(short_side: int) -> tuple[Candidate, ...]:
         for head in ("knn", "svm", "forest", "boosting", "softmax")
     ]
     transfer = [
-        Candidate("features of all depths", {"model": DEFAULT_BACKBONE, **deep}),
+        Candidate("features of all depths", {"model": DEFAULT_BACKBONE, "freeze": "all", **deep}),
         Candidate("fine-tuned", {"model": DEFAULT_BACKBONE, "freeze": "lower", "epochs": 3, **deep}),
     ]
     return (*classical, *scratch, *features, *transfer)
