@@ -9,50 +9,41 @@ from __future__ import annotations
 
 import errno
 import io
-import json
 import os
 import platform
-import shlex
 import shutil
 import tempfile
 import zipfile
 from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 from safetensors import SafetensorError
-from safetensors.numpy import load_file as load_arrays
 from safetensors.numpy import save_file as save_arrays
-from safetensors.torch import load_file, save_file
 
-from clearsight.bundle import format1
+from clearsight.bundle.description import FORMAT as FORMAT
+from clearsight.bundle.description import Described, Description, damage_reported
+from clearsight.bundle.description import going_on as going_on
 from clearsight.data.displayed import show_bands
 from clearsight.data.geometry import Geometry
 from clearsight.data.pixels import PixelFormat
 from clearsight.data.split_record import SplitRecord
-from clearsight.disk import disk_errors, file_within, read_within
-from clearsight.errors import BundleError, ClearsightError, ConfigError, ModelError
+from clearsight.disk import disk_errors
+from clearsight.errors import BundleError, ConfigError, ModelError
 from clearsight.json_values import to_json
-from clearsight.models.base import ModelNetwork
-from clearsight.models.network import from_spec
 from clearsight.ood.detector import OODDetector
-from clearsight.tasks import Task, task_named
+from clearsight.tasks import Task
 
-FORMAT = 2
-"""Version of the card. A reader refuses a higher one; `format1` maps the names of format 1."""
+if TYPE_CHECKING:
+    from torch import Tensor
 
-
-def going_on(folder: Path) -> str | None:
-    """The advice for the folder of an interrupted training; None for any other."""
-    command = f"clearsight train --resume --out {shlex.quote(str(folder))}"
-    return f"training was interrupted: resume it with `{command}`" if (folder / "checkpoints").is_dir() else None
+    from clearsight.models.base import ModelNetwork
 
 
 @dataclass(frozen=True)
-class Bundle:
+class Bundle(Described):
     """A network and everything needed to use it.
 
     network maps pixels in [0, 1] (N, form.channels, geometry.height, geometry.width) to outputs (N, task.outputs).
@@ -71,21 +62,6 @@ class Bundle:
 
     def __post_init__(self) -> None:
         show_bands(self.form)
-
-    @property
-    def classes(self) -> tuple[str, ...]:
-        """Names of the classes, labels or numbers that it predicts."""
-        return self.task.names
-
-    @property
-    def temperature(self) -> float:
-        """The temperature."""
-        return self.task.temperature
-
-    @property
-    def thing(self) -> str:
-        """The kind of input in a word: image, or sound if it was trained only on sounds."""
-        return "sound" if self.data.get("media") == "sounds" else "image"
 
     def with_scores(self, scores: dict[str, Any]) -> Bundle:
         """The same bundle with its measured scores."""
@@ -163,76 +139,48 @@ class Bundle:
         The folder may come from someone else: nothing outside it is read, and no network is asked.
         """
         folder = Path(folder).expanduser()
-        place = "model/" if (folder / "model").is_dir() else ""
-        card_name, weights_name = f"{place}card.json", f"{place}weights.safetensors"
-        if not (folder / card_name).is_file() or not (folder / weights_name).is_file():
-            raise BundleError(
-                f"{folder} contains no model",
-                found="no such folder" if not folder.exists() else "no model/card.json and model/weights.safetensors",
-                expected="a folder written by `clearsight train`",
-                fix=going_on(folder) or ("train again" if folder.exists() else None),
-            )
-        try:
-            card = json.loads(read_within(folder, card_name))
-            if card["format"] > FORMAT:
-                raise BundleError(
-                    f"{folder} was written by a newer version of Clearsight",
-                    found=f"format {card['format']}",
-                    expected=f"at most {FORMAT}",
-                    fix="update Clearsight",
-                )
-            weights_of_detector = "ood.safetensors"
-            if card["format"] < FORMAT:
-                card, weights_of_detector = format1.card_from(card), format1.WEIGHTS_OF_DETECTOR
-            try:
-                network = from_spec(card["network"])
-            except (ConfigError, ModelError) as error:
-                raise BundleError(
-                    f"{folder} specifies a network that cannot be built: {error.happened}",
-                    found=error.found, expected=error.expected, fix="train again, or ask the author of the model",
-                ) from error  # fmt: skip
-            network.load_state_dict(load_file(str(file_within(folder, weights_name))))
-            known = card.get("ood_detector")
-            split = SplitRecord.load(folder)
-            if split is not None and split.digest != card["data"].get("split"):
-                raise BundleError(
-                    f"{folder / 'split.csv'} does not belong to this model", found="modified entries",
-                    fix="restore it from a backup, or train again",
-                )  # fmt: skip
-            arrays = load_arrays(str(file_within(folder, f"{place}{weights_of_detector}"))) if known else {}
+        read = Description.load(folder)
+        with damage_reported(folder):
             return cls(
-                network=network.eval(),
-                task=task_named(card["task"]).load(
-                    card["task_card"], tuple(card["classes"]), float(card["temperature"])
-                ),
-                form=PixelFormat(**card["pixels"]),
-                geometry=Geometry(**card["geometry"]),
-                data=card["data"],
-                scores=card["scores"],
-                ood_detector=OODDetector.load(known, arrays) if known else None,
-                split=split,
+                network=_network(folder, read),
+                task=read.task,
+                form=read.form,
+                geometry=read.geometry,
+                data=read.data,
+                scores=read.scores,
+                ood_detector=read.ood_detector,
+                split=read.split,
             )
-        except ClearsightError:
-            raise
-        except (
-            json.JSONDecodeError,
-            AttributeError,
-            LookupError,
-            TypeError,
-            ValueError,
-            RuntimeError,
-            SafetensorError,
-            OSError,
-        ) as error:
-            raise BundleError(
-                f"{folder} contains a damaged model",
-                found=f"{type(error).__name__}: {str(error)[:160]}",
-                fix="train again, or restore the folder from a backup",
-            ) from error
+
+
+def save_file(tensors: dict[str, Tensor], path: str) -> None:
+    """Write tensors as safetensors does; PyTorch is imported here, as a bundle can be read without it."""
+    from safetensors.torch import save_file as save
+
+    save(tensors, path)
+
+
+def _network(folder: Path, read: Description) -> ModelNetwork:
+    """The network of a bundle, with its weights."""
+    from safetensors.torch import load_file
+
+    from clearsight.models.network import from_spec
+
+    try:
+        network = from_spec(read.card["network"])
+    except (ConfigError, ModelError) as error:
+        raise BundleError(
+            f"{folder} specifies a network that cannot be built: {error.happened}",
+            found=error.found, expected=error.expected, fix="train again, or ask the author of the model",
+        ) from error  # fmt: skip
+    network.load_state_dict(load_file(str(read.weights)))
+    return network.eval()
 
 
 def versions() -> dict[str, str]:
     """Versions of all libraries that affect predictions."""
+    import torch
+
     names = ("clearsight", "numpy", "openvino", "pillow", "timm", "torchvision")
     return {
         "python": platform.python_version(),

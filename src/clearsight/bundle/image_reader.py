@@ -11,15 +11,15 @@ from numpy.typing import NDArray
 from clearsight.data.cache import threaded
 from clearsight.data.decode import decode
 from clearsight.data.inputs import ImageInputs, fits
-from clearsight.data.loader import to_float
 from clearsight.data.pixels import MAX_PIXELS, Pixels
 from clearsight.data.sound import check_length, is_sound
 from clearsight.data.sources.contained import as_inputs
+from clearsight.data.unit_range import BATCH, unit_range
 from clearsight.errors import ImageError
-from clearsight.models.execution import BATCH
 
 if TYPE_CHECKING:
     from clearsight.bundle import Bundle
+    from clearsight.bundle.description import Description
 
 Images = Any
 """What `clearsight.data.inputs` recognises: paths, patterns, folders, bytes, PIL images, arrays, tensors, and lists of
@@ -28,9 +28,9 @@ these.
 
 
 class ImageReader:
-    """Base of `Predictor`: reads images in any form for the model in `bundle`."""
+    """Base of predictors: reads images in any form for the model in `bundle`."""
 
-    bundle: Bundle
+    bundle: Bundle | Description
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -117,7 +117,7 @@ class ImageReader:
             yield from _grouped(threaded(lambda i: self._decoded(given, i), range(len(given))))
             return
         for start in range(0, len(ready), BATCH):
-            yield to_float(ready[start : start + BATCH]).numpy()
+            yield np.ascontiguousarray(unit_range(ready[start : start + BATCH]))
 
     def _decoded(self, given: ImageInputs, i: int) -> NDArray[Any]:
         """One image as the network sees it (C, H, W): integers, or the floats that were given in the network's size."""
@@ -143,5 +143,5 @@ def _grouped(images: Iterable[NDArray[Any]]) -> Iterator[NDArray[np.float32]]:
 def _batch(images: list[NDArray[Any]]) -> NDArray[np.float32]:
     """Images of any types as one batch (B, C, H, W) float32 in [0, 1]."""
     if len({image.dtype for image in images}) == 1:
-        return np.asarray(to_float(np.stack(images)).numpy())
-    return np.stack([to_float(image).numpy() for image in images])
+        return unit_range(np.stack(images))
+    return np.stack([unit_range(image) for image in images])

@@ -14,15 +14,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
+import scipy
 from numpy.typing import NDArray
-from scipy.optimize import minimize
-from scipy.special import expit
-from torch import Tensor, nn
 
+from clearsight.calibration.array_function import ArrayFunction
 from clearsight.calibration.calibrator import Floats, Method
 from clearsight.calibration.selection import (
     COMMON,
@@ -32,6 +30,9 @@ from clearsight.calibration.selection import (
     mixture_weight,
     parts_of,
 )  # fmt: skip
+
+if TYPE_CHECKING:
+    from torch import nn
 
 METHODS: tuple[Method, ...] = ("identity", "temperature", "platt")
 """The candidates, the simplest first; identity is that with a mixture alone."""
@@ -70,7 +71,7 @@ class BinaryCalibration:
         for held in parts_of(np.zeros(len(z), np.int64), seed):
             for method, losses in nested.items():
                 losses[held] = _losses(_fitted(method, z[~held], yes[~held]).probabilities(z[held]), yes[held])
-        best = clearly_best(_losses(expit(z), yes), nested)
+        best = clearly_best(_losses(scipy.special.expit(z), yes), nested)
         fitted = replace(
             cls.identity(z.shape[1]) if best is None else _fitted(best, z, yes),
             largest=(largest_probability(len(z)),) * z.shape[1],
@@ -79,12 +80,15 @@ class BinaryCalibration:
 
     def probabilities(self, outputs: Floats) -> Floats:
         """The answer yes (N, K) for outputs (N, K)."""
-        found: Tensor = self.module()(torch.from_numpy(np.asarray(outputs, np.float64)))[0]
-        return np.asarray(found.numpy())
+        return self.function()(outputs)[0]
 
-    def module(self) -> Sigmoids:
-        """The same in torch, outputs (N, K) to probabilities (N, K)."""
+    def function(self) -> Sigmoids:
+        """Outputs (N, K) to probabilities (N, K), and the outputs."""
         return Sigmoids(self)
+
+    def module(self) -> nn.Module:
+        """The same in torch."""
+        return self.function().module()
 
     def card(self) -> dict[str, Any]:
         """Plain values, which `load` takes."""
@@ -119,7 +123,7 @@ def _fitted(method: Method, z: Floats, yes: NDArray[np.bool_]) -> BinaryCalibrat
     scale, shift = np.ones(k), np.zeros(k)
     if method != "identity":
         scale, shift = _affine(z, (yes * n + 1) / (n + 2), shifted=method == "platt")
-    p = expit(z * scale + shift)
+    p = scipy.special.expit(z * scale + shift)
     weight = mixture_weight(np.where(yes, p, 1 - p).ravel(), np.where(yes, share, 1 - share).ravel())
     rows = scale, shift, np.full(k, weight), share, np.ones(k)
     return BinaryCalibration(*(tuple(row.tolist()) for row in rows))
@@ -139,39 +143,32 @@ def _affine(z: Floats, target: Floats, *, shifted: bool) -> tuple[Floats, Floats
     def loss(w: Floats) -> tuple[float, Floats]:
         scale, shift = unpacked(w)
         a = z * scale + shift
-        off = expit(a) - target
+        off = scipy.special.expit(a) - target
         by_scale = (off * z).sum(0) * scale
         slope = [by_scale.sum(keepdims=True), *([by_scale, off.sum(0)] if shifted else [])]
         value = float((np.logaddexp(0, a) - target * a).sum() + (w / spread) @ (w / spread) / 2)
         return value / n, (np.concatenate(slope) + w / spread**2) / n
 
     start, limits = np.zeros(len(spread)), [(-7.0, 7.0)] * len(spread)
-    return unpacked(minimize(loss, start, jac=True, method="L-BFGS-B", bounds=limits, options={"maxiter": 100}).x)
+    return unpacked(
+        scipy.optimize.minimize(loss, start, jac=True, method="L-BFGS-B", bounds=limits, options={"maxiter": 100}).x
+    )
 
 
-class Sigmoids(nn.Module):
+class Sigmoids(ArrayFunction):
     """Outputs (N, K) to probabilities (N, K), and the outputs."""
 
-    scale: Tensor
-    shift: Tensor
-    weight: Tensor
-    share: Tensor
-    largest: Tensor
-
     def __init__(self, calibration: BinaryCalibration) -> None:
-        super().__init__()
         questions = len(calibration.scale)
         usual: dict[str, Sequence[float]] = {"weight": (0.0,), "share": (0.5,), "largest": (1.0,)}
-        for name, row in vars(calibration).items():
-            values = row or tuple(usual[name]) * questions
-            self.register_buffer(name, torch.tensor(values, dtype=torch.float64))
+        super().__init__(**{name: row or tuple(usual[name]) * questions for name, row in vars(calibration).items()})
         self.mixed = any(calibration.weight)
         self.limited = any(m < 1 for m in calibration.largest)
 
-    def forward(self, logits: Tensor) -> tuple[Tensor, ...]:
-        found = (logits * self.scale + self.shift).sigmoid()
+    def compute(self, ops: Any, c: Any, x: Any) -> tuple[Any, ...]:
+        found = ops.sigmoid(x * c.scale + c.shift)
         if self.mixed:
-            found = (1 - self.weight) * found + self.weight * self.share
+            found = (1 - c.weight) * found + c.weight * c.share
         if self.limited:
-            found = torch.minimum(torch.maximum(found, 1 - self.largest), self.largest)
-        return found, logits
+            found = ops.minimum(ops.maximum(found, 1 - c.largest), c.largest)
+        return found, x

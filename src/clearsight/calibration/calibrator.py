@@ -21,10 +21,9 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
 
+from clearsight.calibration.array_function import ArrayFunction
 from clearsight.wording import percent
 
 Method = Literal["identity", "temperature", "vector", "platt", "beta", "isotonic"]
@@ -60,15 +59,13 @@ class Calibrator:
         """The T that logits are divided by, of several the mean scale's."""
         return 1 / float(np.mean(self.scale))
 
-    def module(self) -> nn.Module:
-        """The same in torch, logits (N, K) to probabilities (N, K), which exported files hold."""
+    def function(self) -> CalibratedSoftmax:
+        """Logits (N, K) to probabilities (N, K), and the logits; exported files hold it."""
         return CalibratedSoftmax(self)
 
     def __call__(self, logits: NDArray[np.floating]) -> Floats:
         """Probabilities (N, K) of logits (N, K), in float64."""
-        with torch.inference_mode():
-            found: Tensor = self.module().double()(torch.from_numpy(np.array(logits, np.float64)))
-        return np.asarray(found.numpy())
+        return self.function()(logits)[0]
 
     def words(self) -> str:
         """How probabilities are calibrated, in a few words."""
@@ -99,44 +96,30 @@ class Calibrator:
         )  # fmt: skip
 
 
-class CalibratedSoftmax(nn.Module):
-    """A calibrator as a module: logits (N, K) to probabilities (N, K)."""
-
-    scale: Tensor
-    shift: Tensor
-    frequencies: Tensor
-    starts: Tensor
-    lengths: Tensor
-    slopes: Tensor
-    floor: Tensor
+class CalibratedSoftmax(ArrayFunction):
+    """A calibrator as a function: logits (N, K) to probabilities (N, K), and the logits."""
 
     def __init__(self, calibrator: Calibrator) -> None:
-        super().__init__()
         self.weight, self.largest = calibrator.weight, calibrator.largest
         self.isotonic = calibrator.method == "isotonic"
-        rows = {"scale": calibrator.scale, "shift": calibrator.shift, "frequencies": calibrator.frequencies}
-        for name, row in rows.items():
-            self.register_buffer(name, torch.tensor(row, dtype=torch.float64))
+        rows: dict[str, Any] = {name: getattr(calibrator, name) for name in ("scale", "shift", "frequencies")}
         if self.isotonic:
-            x, y = torch.tensor(calibrator.knots, dtype=torch.float64).unbind(1)
-            lengths = x.diff(dim=1)
-            self.register_buffer("starts", x[:, :-1].clone())
-            self.register_buffer("lengths", lengths)
-            self.register_buffer("slopes", y.diff(dim=1) / lengths)
-            self.register_buffer("floor", y[:, 0].clone())
+            x, y = np.moveaxis(np.array(calibrator.knots, np.float64), 1, 0)
+            lengths = np.diff(x, axis=1)
+            rows |= {"starts": x[:, :-1], "lengths": lengths, "slopes": np.diff(y, axis=1) / lengths, "floor": y[:, 0]}
+        super().__init__(**rows)
 
-    def forward(self, logits: Tensor) -> Tensor:
+    def compute(self, ops: Any, c: Any, x: Any) -> tuple[Any, ...]:
         if self.isotonic:
-            p = logits.softmax(dim=1)
-            covered = torch.minimum((p.unsqueeze(2) - self.starts).clamp(min=0), self.lengths)
-            found = self.floor + (covered * self.slopes).sum(dim=2)
-            found = found / found.sum(dim=1, keepdim=True)
+            covered = ops.minimum(ops.at_least(ops.softmax(x)[:, :, None] - c.starts, 0), c.lengths)
+            found = c.floor + (covered * c.slopes).sum(2)
+            found = found / ops.total(found)
         else:
-            found = (logits.log_softmax(dim=1) * self.scale + self.shift).softmax(dim=1)
+            found = ops.softmax(ops.log_softmax(x) * c.scale + c.shift)
         if self.weight:
-            found = (1 - self.weight) * found + self.weight * self.frequencies
+            found = (1 - self.weight) * found + self.weight * c.frequencies
         if self.largest < 1:
-            even, top = 1 / found.shape[1], found.amax(dim=1, keepdim=True)
-            share = ((top - self.largest) / (top - even).clamp(min=1e-12)).clamp(min=0)
+            even, top = 1 / found.shape[1], ops.largest(found)
+            share = ops.at_least((top - self.largest) / ops.at_least(top - even, 1e-12), 0)
             found = found + share * (even - found)
-        return found
+        return found, x

@@ -11,9 +11,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy.optimize import minimize, minimize_scalar
-from scipy.special import log_softmax
 
 from clearsight.calibration.calibrator import Calibrator, Floats, Method
 
@@ -84,7 +83,7 @@ def calibrate(
         return _finished(plain, frequencies, largest, n)
     candidates = candidates or methods(n, k, int(np.bincount(labels, minlength=k).min()))
     rows = np.sort(np.random.default_rng(seed).permutation(n)[:MOST])
-    as_it_is = -log_softmax(z[rows], axis=1)[np.arange(len(rows)), labels[rows]]
+    as_it_is = -scipy.special.log_softmax(z[rows], axis=1)[np.arange(len(rows)), labels[rows]]
     losses = {method: _nested_losses(method, z[rows], labels[rows], seed) for method in candidates}
     best = clearly_best(as_it_is, losses, clearly)
     return _finished(plain if best is None else fit_method(best, z, labels), frequencies, largest, n)
@@ -134,7 +133,7 @@ def fit_method(method: Method, logits: Floats, labels: NDArray[np.integer]) -> C
     """One candidate, mixed with the class frequencies as far as that lowers its log loss."""
     n, k = logits.shape
     frequencies = _frequencies(labels, k)
-    log_p = log_softmax(logits, axis=1)
+    log_p = scipy.special.log_softmax(logits, axis=1)
     if method == "isotonic":
         made = Calibrator(method, (1.0,) * k, (0.0,) * k, frequencies, knots=_isotonic(np.exp(log_p), labels), images=n)
     else:
@@ -200,7 +199,9 @@ def _affine(method: Method, log_p: Floats, labels: NDArray[np.integer]) -> tuple
     spread = np.full(1 + k * (own + shifted), width)
     spread[0] = COMMON
     limits = [(-7.0, 7.0)] * len(spread)
-    found = minimize(loss, np.zeros(len(spread)), jac=True, method="L-BFGS-B", bounds=limits, options={"maxiter": 60}).x
+    found = scipy.optimize.minimize(
+        loss, np.zeros(len(spread)), jac=True, method="L-BFGS-B", bounds=limits, options={"maxiter": 60}
+    ).x
     return unpacked(found)
 
 
@@ -220,7 +221,7 @@ def mixture_weight(own: Floats, frequency: Floats) -> float:
     def loss(w: float) -> float:
         return -float(np.log(((1 - w) * own + w * frequency).clip(1e-30)).mean())
 
-    found = minimize_scalar(loss, bounds=(0, 1), method="bounded", options={"xatol": 1e-6})
+    found = scipy.optimize.minimize_scalar(loss, bounds=(0, 1), method="bounded", options={"xatol": 1e-6})
     return float(found.x) if found.fun < loss(0.0) else 0.0
 
 

@@ -6,9 +6,8 @@ One positive number T divides every logit. The order of the classes, and so the 
 from __future__ import annotations
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy.optimize import minimize_scalar
-from scipy.special import logsumexp
 
 LOW, HIGH = 1e-3, 1e3
 
@@ -43,7 +42,9 @@ def fit_temperature(logits: NDArray[np.floating], targets: NDArray[np.integer]) 
 
     def loss(log_t: float) -> float:
         t = np.exp(log_t)
-        return float(np.mean(logsumexp(z / t, axis=1) - mean_target / t))
+        return float(np.mean(scipy.special.logsumexp(z / t, axis=1) - mean_target / t))
 
-    found = minimize_scalar(loss, bounds=(np.log(LOW), np.log(HIGH)), method="bounded", options={"xatol": 1e-6})
+    found = scipy.optimize.minimize_scalar(
+        loss, bounds=(np.log(LOW), np.log(HIGH)), method="bounded", options={"xatol": 1e-6}
+    )
     return float(np.exp(found.x))

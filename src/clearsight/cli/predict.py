@@ -15,6 +15,7 @@ from __future__ import annotations
 import argparse
 import sys
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from clearsight.cli.options import image_inputs, print_json
@@ -22,7 +23,7 @@ from clearsight.console import terminal
 from clearsight.errors import ConfigError, ImageError
 
 if TYPE_CHECKING:
-    from clearsight.predictor import Predictor
+    from clearsight.base_predictor import BasePredictor
 
 OPTIONS = ("top", "coverage", "sets", "by_class", "group", "back_off")
 """Options that not every task has a use for."""
@@ -80,10 +81,9 @@ def run(arguments: argparse.Namespace) -> int:
     with terminal() as console:
         inputs = image_inputs(arguments.images)
         from clearsight.calibration.prediction_sets import Method
-        from clearsight.runs.load import load_predictor
         from clearsight.tasks.predict_options import COVERAGE, PredictOptions, check_effect, group_of
 
-        predictor = load_predictor(arguments.run, engine=arguments.engine)
+        predictor = _predictor(arguments.run, arguments.engine, len(inputs))
         task = predictor.bundle.task
         given = ["--" + name.replace("_", "-") for name in OPTIONS if getattr(arguments, name) is not None]
         check_effect(given, task.predict_options, task.name)
@@ -124,7 +124,20 @@ def run(arguments: argparse.Namespace) -> int:
     return 2 if failed else 0
 
 
-def _averaged(images: list[str], predictor: Predictor, given: list[str]) -> list[Any]:
+def _predictor(run: str, engine: str, images: int) -> BasePredictor:
+    """Of a few images the compiled predictor, which starts without PyTorch; else the usual one."""
+    from clearsight.compiled_predictor import FEW, compiled_or_none
+
+    if engine == "auto" and images <= FEW and Path(run).expanduser().is_dir():
+        compiled = compiled_or_none(run)
+        if compiled is not None:
+            return compiled
+    from clearsight.runs.load import load_predictor
+
+    return load_predictor(run, engine=engine)
+
+
+def _averaged(images: list[str], predictor: BasePredictor, given: list[str]) -> list[Any]:
     """A prediction for each argument, from the mean output of its files."""
     if given:
         raise ConfigError(f"--average cannot be combined with {', '.join(given)}", fix="drop one or the other")

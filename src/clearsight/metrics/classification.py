@@ -9,8 +9,8 @@ scikit-learn is imported by the functions that call it: it takes as long to load
 from __future__ import annotations
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy import special
 
 Floats = NDArray[np.floating]
 Ints = NDArray[np.integer]
@@ -29,7 +29,7 @@ def softmax(logits: Floats, temperature: float = 1.0) -> NDArray[np.float64]:
     Returns:
         float64 (..., K), sums to 1 over the last axis.
     """
-    return np.asarray(special.softmax(np.asarray(logits, dtype=np.float64) / temperature, axis=-1))
+    return np.asarray(scipy.special.softmax(np.asarray(logits, dtype=np.float64) / temperature, axis=-1))
 
 
 def entropy(probabilities: Floats) -> NDArray[np.float64]:
@@ -41,7 +41,7 @@ def entropy(probabilities: Floats) -> NDArray[np.float64]:
     Returns:
         float64 (N,), in [0, log K].
     """
-    return np.asarray(special.entr(np.asarray(probabilities, dtype=np.float64)).sum(axis=-1))
+    return np.asarray(scipy.special.entr(np.asarray(probabilities, dtype=np.float64)).sum(axis=-1))
 
 
 def accuracy(targets: Ints, predicted: Ints) -> float:

@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy.stats import rankdata
 
 from clearsight.metrics.comparison import auroc_interval
 from clearsight.metrics.ranking import auroc, average_precision
@@ -156,10 +156,10 @@ def _components(truth: Mask, scores: NDArray[np.floating]) -> Floats:
     """What each image contributes to the deviation of the area from its mean (N,) [DeLong 1988, equations 4 and 5]:
     its share of images of the other kind that are ranked rightly, centred, over the number of images of its kind.
     """
-    ranks = rankdata(scores)
+    ranks = scipy.stats.rankdata(scores)
     found = np.empty(len(scores))
     for kind, other in ((truth, ~truth), (~truth, truth)):
-        beyond = (ranks[kind] - rankdata(scores[kind])) / other.sum()  # the share of the other kind below
+        beyond = (ranks[kind] - scipy.stats.rankdata(scores[kind])) / other.sum()  # the share of the other kind below
         share = beyond if kind is truth else 1 - beyond
         found[kind] = (share - share.mean()) / kind.sum()
     return found

@@ -20,9 +20,8 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy.optimize import brentq
-from scipy.special import expit, gammaln, logit, ndtr
 
 Floats = NDArray[np.float64]
 
@@ -89,13 +88,19 @@ class _Bins:
 
         if excess(0.0) >= 0:
             return 0.0
-        return plain * float(brentq(excess, 0.0, 1.0))
+        return plain * float(scipy.optimize.brentq(excess, 0.0, 1.0))
 
     @cached_property
     def _log_choose(self) -> Floats:
         n, k = self.count[:, None], np.arange(self.count.max() + 1)
         with np.errstate(invalid="ignore"):
-            return np.where(k <= n, gammaln(n + 1) - gammaln(k + 1) - gammaln(np.maximum(n - k, 0) + 1), -np.inf)
+            return np.where(
+                k <= n,
+                scipy.special.gammaln(n + 1)
+                - scipy.special.gammaln(k + 1)
+                - scipy.special.gammaln(np.maximum(n - k, 0) + 1),
+                -np.inf,
+            )
 
     @cached_property
     def _places(self) -> tuple[Floats, NDArray[np.int64], Floats]:
@@ -181,13 +186,13 @@ def debiased_ece_interval(
     bins = _binned(confidence, right)
     observed, tail = bins.observed, (1 - level) / 2
     near = bins.errors[1] - bins.errors[0]
-    z = logit(bins.confidence)
+    z = scipy.special.logit(bins.confidence)
     shapes = [-np.ones_like(z), np.ones_like(z), _recalibration(bins, z)]
     shapes = [shape / max(np.abs(shape).max(), 1e-9) for shape in shapes]
 
     def truth(shape: Floats, distance: float) -> Floats:
         """The probability of being right of every prediction, whose logit is off by so much."""
-        return np.asarray(expit(z + distance * shape))
+        return np.asarray(scipy.special.expit(z + distance * shape))
 
     def error(shape: Floats, distance: float) -> float:
         return float(np.abs(truth(shape, distance) - bins.confidence).mean())
@@ -215,7 +220,9 @@ def debiased_ece_interval(
 def _mean_distance(centre: Floats, spread: Floats) -> Floats:
     """The mean of |X| for X normal around a centre with this standard deviation (...,)."""
     ratio = centre / spread
-    return np.asarray(spread * np.sqrt(2 / np.pi) * np.exp(-0.5 * ratio**2) + centre * (2 * ndtr(ratio) - 1))
+    return np.asarray(
+        spread * np.sqrt(2 / np.pi) * np.exp(-0.5 * ratio**2) + centre * (2 * scipy.special.ndtr(ratio) - 1)
+    )
 
 
 def _first(holds: Callable[[float], bool]) -> float:
@@ -243,10 +250,10 @@ def _recalibration(bins: _Bins, z: Floats) -> Floats:
     """By how many logits (N,) the likeliest slope and offset move each confidence: a + b z, of the bins' counts, with a
     normal prior of one logit on both, which keeps them finite.
     """
-    x = np.stack([np.ones(len(bins.count)), logit(bins.stated)], 1)
+    x = np.stack([np.ones(len(bins.count)), scipy.special.logit(bins.stated)], 1)
     w = np.zeros(2)
     for _ in range(20):  # Newton's method
-        p = expit(x[:, 1] + x @ w)
+        p = scipy.special.expit(x[:, 1] + x @ w)
         slope = x.T @ (bins.right - bins.count * p) - w
         curvature = (x.T * (bins.count * p * (1 - p))) @ x + np.eye(2)
         step = np.linalg.solve(curvature, slope)

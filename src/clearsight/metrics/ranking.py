@@ -6,8 +6,8 @@ Shapes: N images; truth (N,) booleans, scores (N,) larger for likelier.
 from __future__ import annotations
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy.stats import rankdata
 
 Floats = NDArray[np.floating]
 
@@ -20,7 +20,7 @@ def auroc(negatives: Floats, positives: Floats) -> float:
     below, above = len(negatives), len(positives)
     if not below or not above:
         return float("nan")
-    ranks = rankdata(np.concatenate([negatives, positives]))
+    ranks = scipy.stats.rankdata(np.concatenate([negatives, positives]))
     return float((ranks[below:].sum() - above * (above + 1) / 2) / (below * above))
 
 

@@ -10,7 +10,6 @@ import contextlib
 import copy
 import hashlib
 import json
-import sys
 from collections import deque
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -24,8 +23,10 @@ from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from clearsight.data.cache import entry
+from clearsight.data.unit_range import BATCH as BATCH
 from clearsight.errors import ConfigError
 from clearsight.models.base import traceable
+from clearsight.models.openvino_import import openvino_without_telemetry as openvino_without_telemetry
 
 Module = TypeVar("Module", bound=nn.Module)
 Outputs = list[NDArray[np.float32]]
@@ -34,9 +35,6 @@ Shape = tuple[int, int, int]
 Hint = Literal["throughput", "latency"]
 """Whether OpenVINO runs several batches side by side, or gives every core to one: the first for much work known in
 advance, the second for answers that somebody waits for."""
-
-BATCH = 16
-"""Images per request of an engine; throughput is flat from 8 to 32 on the processors measured."""
 
 WORTH_CONVERTING = 1e11
 """Operations from which OpenVINO's conversion, some seconds the first time, is made up for by its speed."""
@@ -133,13 +131,7 @@ class OpenVinoEngine:
         return [tensor.data.copy() for tensor in request.output_tensors]
 
     def _convert(self, network: nn.Module, shape: Shape, folder: Path) -> None:
-        import warnings
-
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # torch.jit.trace is deprecated, and OpenVINO's own way in
-            model = openvino_model(network.eval(), torch.zeros(2, *shape))
-        model.reshape([-1, *shape])
-        self.ov.save_model(model, str(folder / "network.xml"), compress_to_fp16=False)
+        save_openvino(network, shape, folder / "network.xml")
 
     def _key(self, network: nn.Module, shape: Shape) -> str:
         versions = [torch.__version__, self.ov.__version__, 1]
@@ -213,6 +205,17 @@ class _Operations(TorchDispatchMode):  # type: ignore[no-untyped-call]
         return output
 
 
+def save_openvino(network: nn.Module, shape: Shape, file: Path) -> None:
+    """Write a network as a model of OpenVINO, in float32, for batches (N, *shape) of any size."""
+    import warnings
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch.jit.trace is deprecated, and OpenVINO's own way in
+        model = openvino_model(network.eval(), torch.zeros(2, *shape))
+    model.reshape([-1, *shape])
+    openvino_without_telemetry().save_model(model, str(file), compress_to_fp16=False)
+
+
 def openvino_model(network: nn.Module, example: torch.Tensor) -> Any:
     """A network as a model of OpenVINO, traced on an example (N, ...).
 
@@ -224,11 +227,3 @@ def openvino_model(network: nn.Module, example: torch.Tensor) -> Any:
 
     traced = TorchScriptPythonDecoder(network, example_input=example, trace_kwargs={"check_trace": False})
     return openvino.convert_model(traced, example_input=example)
-
-
-def openvino_without_telemetry() -> Any:
-    """The openvino module, with its telemetry made unimportable first: nothing leaves the machine."""
-    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
-    import openvino
-
-    return openvino

@@ -239,6 +239,21 @@ class Backbone(nn.Module):
         return tuple(self.network.backbone_outputs(x))
 
 
+class WithFeatures(nn.Module):
+    """A whole network as one graph: images (N, C, H, W) to logits (N, K) and the features below the head (N, D).
+
+    Args:
+        network: the network; its weights are shared.
+    """
+
+    def __init__(self, network: ModelNetwork) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        return self.network.with_features(x)
+
+
 @register_kind("ensemble")
 class Ensemble(ModelNetwork):
     """Log of the mean (N, K) of several networks' calibrated probabilities softmax(z / T).

@@ -7,7 +7,6 @@ confident a network is about them; and images made to fool it are noise.
 from __future__ import annotations
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float32]
@@ -32,33 +31,31 @@ def pixel_statistics(images: Floats) -> Floats:
     image quantiles; of differences of neighbours their size, their sparseness and the share of none; and the size of
     detail across, down and aslant by octaves, from Haar wavelets [Mallat 1989].
     """
-    with torch.inference_mode():
-        x = torch.from_numpy(np.ascontiguousarray(images, np.float32))
-        channels = x.flatten(2)
-        found = [channels.mean(2), channels.std(2, correction=0), channels.amin(2), channels.amax(2)]
-        gray = x.mean(1, keepdim=True)
-        if x.shape[1] > 1:
-            away = (x - gray)[:, :, ::2, ::2].abs().flatten(1)
-            found.append(torch.stack([away.mean(1), away.amax(1)], 1))
-        values = gray.flatten(1)
-        values = values[:, :: max(1, values.shape[1] // MOST)]
-        found.append(torch.quantile(values, torch.tensor(LEVELS), dim=1).T)
-        for axis in (2, 3):
-            if gray.shape[axis] > 1:
-                found.append(_of_differences(gray.diff(dim=axis).abs().flatten(1)))
-        found.append(_details(gray))
-        return np.asarray(torch.cat(found, 1).numpy(), np.float32)
+    x = np.asarray(images, np.float32)
+    channels = x.reshape(*x.shape[:2], -1)
+    found = [channels.mean(2), channels.std(2), channels.min(2), channels.max(2)]
+    gray = x.mean(1, keepdims=True)
+    if x.shape[1] > 1:
+        away = np.abs((x - gray)[:, :, ::2, ::2]).reshape(len(x), -1)
+        found.append(np.stack([away.mean(1), away.max(1)], 1))
+    values = gray.reshape(len(x), -1)
+    values = values[:, :: max(1, values.shape[1] // MOST)]
+    found.append(np.quantile(values, np.array(LEVELS, np.float32), axis=1).T)
+    for axis in (2, 3):
+        if gray.shape[axis] > 1:
+            found.append(_of_differences(np.abs(np.diff(gray, axis=axis)).reshape(len(x), -1)))
+    found.append(_details(gray))
+    return np.asarray(np.concatenate(found, 1), np.float32)
 
 
-def _of_differences(sizes: torch.Tensor) -> torch.Tensor:
+def _of_differences(sizes: Floats) -> Floats:
     """Log of their root mean square, mean by that, and share of none (N, 3)."""
-    root = sizes.square().mean(1).sqrt()
-    return torch.stack(
-        [(root + STEP).log(), sizes.mean(1) / (root + 0.1 * STEP), (sizes < 1.5 * STEP).float().mean(1)], 1
-    )
+    root = np.sqrt(np.square(sizes).mean(1))
+    few = (sizes < np.float32(1.5 * STEP)).mean(1)
+    return np.asarray(np.stack([np.log(root + STEP), sizes.mean(1) / (root + 0.1 * STEP), few], 1), np.float32)
 
 
-def _details(gray: torch.Tensor) -> torch.Tensor:
+def _details(gray: Floats) -> Floats:
     """Log root mean square of the three Haar bands of each octave (N, 3 octaves)."""
     bands = []
     for _ in range(SCALES):
@@ -69,6 +66,7 @@ def _details(gray: torch.Tensor) -> torch.Tensor:
             gray[:, :, i : height - height % 2 : 2, j : width - width % 2 : 2] for i in (0, 1) for j in (0, 1)
         )
         for band in (a - b + c - d, a + b - c - d, a - b - c + d):
-            bands.append(((band / 4).square().flatten(1).mean(1).sqrt() + STEP / 2).log())
+            squared = np.square(band / 4).reshape(len(gray), -1).mean(1)
+            bands.append(np.log(np.sqrt(squared) + STEP / 2))
         gray = (a + b + c + d) / 4
-    return torch.stack(bands, 1) if bands else gray.new_zeros((len(gray), 0))
+    return np.stack(bands, 1) if bands else np.zeros((len(gray), 0), np.float32)

@@ -13,14 +13,13 @@ Shapes: features (N, D) float32; logits (N, K); statistics (N, S), as `pixel_sta
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from scipy.special import logsumexp
 
 from clearsight.errors import DataError
 from clearsight.ood.outliers import OutlierClassifier
@@ -282,7 +281,7 @@ class Bank:
 
 def _max_softmax(logits: NDArray[np.floating]) -> Floats:
     wide = np.asarray(logits, np.float64)
-    return np.asarray(logsumexp(wide, axis=1) - wide.max(1), np.float32)
+    return np.asarray(np.log(np.exp(wide - wide.max(1, keepdims=True)).sum(1)), np.float32)
 
 
 def _scaled(statistics: Floats, scale: Floats) -> Floats:
@@ -343,4 +342,9 @@ def _coordinates(vectors: Floats, axes: int) -> tuple[Floats, Floats, Floats]:
 
 def _distances(a: Floats, b: Floats) -> Floats:
     """Euclidean distances (N, M) of vectors (N, D) and (M, D)."""
+    if "torch" not in sys.modules:  # `predict` of few images, which does without: the same by the same formula
+        squared = (a * a).sum(1)[:, None] + (b * b).sum(1) - 2 * (a @ b.T)
+        return np.asarray(np.sqrt(np.maximum(squared, 0)), np.float32)
+    import torch
+
     return np.asarray(torch.cdist(torch.from_numpy(a), torch.from_numpy(b)).numpy())

@@ -25,13 +25,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
 
+from clearsight.calibration.array_function import ArrayFunction
 from clearsight.calibration.prediction_sets import thinned
 from clearsight.data.dataset import Dataset, Listing
 from clearsight.errors import ConfigError, DataError, nearest
@@ -53,6 +52,9 @@ from clearsight.tasks.task import (
     Training,
     Words,
 )
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 NAMES = ("anomaly",)
 """What the one output is called."""
@@ -227,7 +229,7 @@ class Anomaly(Task):
         """The same for mean scores of groups: what is rare among those."""
         return replace(self, known=self.known_groups or self.known)
 
-    def activation(self) -> nn.Module:
+    def decoder(self) -> ArrayFunction:
         """Probability of an anomaly (N, 1), p-value (N, 1), from 1 / (V + 1) to 1, and score (N, 1)."""
         return _Rareness(self)
 
@@ -330,18 +332,15 @@ class Anomaly(Task):
         }  # fmt: skip
 
 
-class _Rareness(nn.Module):
-    known: Tensor
-
+class _Rareness(ArrayFunction):
     def __init__(self, anomaly: Anomaly) -> None:
-        super().__init__()
+        super().__init__(known=anomaly.known)
         self.odds, self.shape = anomaly.prior / (1 - anomaly.prior), anomaly.shape
-        self.register_buffer("known", torch.tensor(anomaly.known, dtype=torch.float64))
 
-    def forward(self, scores: Tensor) -> tuple[Tensor, ...]:
-        p = (1 + (self.known >= scores).sum(1, keepdim=True)) / (1 + len(self.known))
+    def compute(self, ops: Any, c: Any, x: Any) -> tuple[Any, ...]:
+        p = ops.share(1 + ops.total(c.known >= x), 1 + len(c.known))
         odds = self.odds * self.shape * p ** (self.shape - 1)
-        return odds / (1 + odds), p, scores
+        return odds / (1 + odds), p, x
 
 
 def normal_classes(dataset: Dataset, options: TaskOptions) -> tuple[str, ...]:

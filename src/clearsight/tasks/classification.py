@@ -11,13 +11,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import Tensor, nn
 
-from clearsight.calibration.calibrator import CalibratedSoftmax, Calibrator
+from clearsight.calibration.array_function import ArrayFunction
+from clearsight.calibration.calibrator import Calibrator
 from clearsight.calibration.operating_points import OperatingPoint, Wishes, operating_point
 from clearsight.calibration.prediction_sets import ConformalScores
 from clearsight.calibration.selection import calibrate
@@ -43,6 +43,9 @@ from clearsight.tasks.task import (
     Words,
 )
 from clearsight.wording import count
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 SMOOTHING = 0.1
 """Label smoothing where many small images are seen a few times each: without it Muon has them by heart before the rate
@@ -188,9 +191,9 @@ class Classification(Task):
         conformal = ConformalScores.of(made(outputs), truth) if len(truth) and len(self.names) > 1 else None
         return replace(self, calibrator=made, conformal=conformal)
 
-    def activation(self) -> nn.Module:
+    def decoder(self) -> ArrayFunction:
         """Probabilities (N, K) and logits (N, K)."""
-        return _Probabilities(self.calibration)
+        return self.calibration.function()
 
     def predictions(
         self, outputs: Outputs, images: Sequence[str], ood: OODScores | None, options: PredictOptions
@@ -346,11 +349,6 @@ def _conformal(card: Mapping[str, Any], classes: int) -> ConformalScores:
             fix="restore the folder from a backup, or train again",
         )  # fmt: skip
     return found
-
-
-class _Probabilities(CalibratedSoftmax):
-    def forward(self, logits: Tensor) -> tuple[Tensor, ...]:  # type: ignore[override]
-        return super().forward(logits), logits
 
 
 def soft_labels(rows: NDArray[Any]) -> bool:

@@ -8,14 +8,14 @@ of images and takes their mean.
 from __future__ import annotations
 
 from collections.abc import Callable
-
-import torch
-from torch import Tensor
-from torch.nn import functional as F
+from typing import TYPE_CHECKING
 
 from clearsight.errors import DataError
 
-Loss = Callable[[Tensor, Tensor], Tensor]
+if TYPE_CHECKING:
+    from torch import Tensor
+
+Loss = Callable[["Tensor", "Tensor"], "Tensor"]
 """(logits (N, K), target (N, K)) -> losses (N,), each 0 or more."""
 
 FOCUS = 2
@@ -53,6 +53,8 @@ def binary_cross_entropy(logits: Tensor, target: Tensor) -> Tensor:
     Returns:
         Losses (N,), at least 0.
     """
+    from torch.nn import functional as F
+
     return F.binary_cross_entropy_with_logits(logits, target, reduction="none").sum(1)
 
 
@@ -70,7 +72,7 @@ def focal(logits: Tensor, target: Tensor) -> Tensor:
         Lin et al., "Focal loss for dense object detection", 2017, arXiv:1708.02002.
     """
     log_p = logits.log_softmax(1)
-    missing = -torch.expm1(log_p)  # 1 - p without losing digits where p is nearly 1
+    missing = -log_p.expm1()  # 1 - p without losing digits where p is nearly 1
     return -(target * missing**FOCUS * log_p).sum(1)
 
 
@@ -88,8 +90,8 @@ def hinge(logits: Tensor, target: Tensor) -> Tensor:
         Crammer and Singer, "On the algorithmic implementation of multiclass kernel-based vector machines", 2001.
     """
     (best, second), top = logits.topk(2, dim=1).values.unbind(1), logits.argmax(1, keepdim=True)
-    is_top = torch.zeros_like(logits, dtype=torch.bool).scatter_(1, top, True)
-    rival = torch.where(is_top, second[:, None], best[:, None])  # (N, K): the best logit of any other class
+    is_top = logits.isnan().scatter(1, top, True)
+    rival = second[:, None].where(is_top, best[:, None])  # (N, K): the best logit of any other class
     return (target * (1 + rival - logits).clamp_min(0)).sum(1)
 
 
@@ -105,7 +107,7 @@ def kl(logits: Tensor, target: Tensor) -> Tensor:
     Returns:
         Losses (N,), at least 0.
     """
-    return (torch.xlogy(target, target) - target * logits.log_softmax(1)).sum(1)
+    return (target.xlogy(target) - target * logits.log_softmax(1)).sum(1)
 
 
 def mean_squared_error(logits: Tensor, target: Tensor) -> Tensor:
@@ -149,6 +151,8 @@ def huber(outputs: Tensor, target: Tensor) -> Tensor:
     Reference:
         Huber, "Robust estimation of a location parameter", 1964.
     """
+    from torch.nn import functional as F
+
     return F.huber_loss(outputs, target, reduction="none").mean(1)
 
 
@@ -167,7 +171,7 @@ def gaussian_nll(outputs: Tensor, target: Tensor) -> Tensor:
     """
     mean, log_variance = outputs.chunk(2, dim=1)
     s = log_variance.clamp_min(LEAST)
-    return 0.5 * (s + (mean - target).square() * torch.exp(-s)).mean(1)
+    return 0.5 * (s + (mean - target).square() * (-s).exp()).mean(1)
 
 
 def one_hot_targets(labels: Tensor, classes: int, smoothing: float = 0.0) -> Tensor:
@@ -195,5 +199,7 @@ def one_hot_targets(labels: Tensor, classes: int, smoothing: float = 0.0) -> Ten
     wrong = labels[(labels < 0) | (labels >= classes)]
     if len(wrong):
         raise DataError("a label is not a valid class index", found=int(wrong[0]), expected=f"0 to {classes - 1}")
+    import torch
+
     spread = torch.full((len(labels), classes), smoothing / classes, device=labels.device)
     return spread.scatter_(1, labels[:, None], 1 - smoothing + smoothing / classes)

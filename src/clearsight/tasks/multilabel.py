@@ -11,12 +11,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import Tensor, nn
 
+from clearsight.calibration.array_function import ArrayFunction
 from clearsight.calibration.binary import BinaryCalibration
 from clearsight.calibration.operating_points import Wishes, label_thresholds
 from clearsight.data.audit import Finding
@@ -41,6 +41,9 @@ from clearsight.tasks.task import (
     Words,
 )
 from clearsight.wording import count
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 SEPARATORS = ("|", ";", ",")
 """What joins the labels of an image in one cell."""
@@ -226,9 +229,9 @@ class Multilabel(Task):
         rules = tuple(r.words() for r in reached)
         return replace(self, thresholds=found, rule="; ".join(rules)), rules
 
-    def activation(self) -> nn.Module:
+    def decoder(self) -> ArrayFunction:
         """Probabilities (N, K) and logits (N, K)."""
-        return self.calibration.module()
+        return self.calibration.function()
 
     def given(self, probabilities: Floats) -> NDArray[np.bool_]:
         """Which labels are predicted.

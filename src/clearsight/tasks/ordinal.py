@@ -17,13 +17,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
 
+from clearsight.calibration.array_function import ArrayFunction
 from clearsight.calibration.binary import BinaryCalibration, Sigmoids
 from clearsight.calibration.prediction_sets import interval_scores, thinned, threshold_of
 from clearsight.data.dataset import Dataset, Listing, natural_key
@@ -55,6 +54,9 @@ from clearsight.tasks.task import (
     Words,
 )
 from clearsight.wording import count
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 MOST_GRADES = 20
 """Different numbers of which there are more are no grades."""
@@ -183,7 +185,7 @@ class Ordinal(Task):
         """As many as scores are kept."""
         return len(self.scores)
 
-    def activation(self) -> nn.Module:
+    def decoder(self) -> ArrayFunction:
         """Probabilities (N, K) and cumulative logits (N, K - 1)."""
         return _Grades(self.calibration)
 
@@ -316,14 +318,14 @@ class Ordinal(Task):
 
 
 class _Grades(Sigmoids):
-    def forward(self, logits: Tensor) -> tuple[Tensor, ...]:
-        above, _ = super().forward(logits)
-        columns = [torch.ones_like(above[:, :1])]
+    def compute(self, ops: Any, c: Any, x: Any) -> tuple[Any, ...]:
+        above, _ = super().compute(ops, c, x)
+        columns = [ops.ones_like(above[:, :1])]
         for k in range(above.shape[1]):  # never more probable than the boundary below
-            columns.append(torch.minimum(columns[-1], above[:, k : k + 1]))
-        columns.append(torch.zeros_like(above[:, :1]))
-        held = torch.cat(columns, 1)
-        return held[:, :-1] - held[:, 1:], logits
+            columns.append(ops.minimum(columns[-1], above[:, k : k + 1]))
+        columns.append(ops.zeros_like(above[:, :1]))
+        held = ops.beside(columns)
+        return held[:, :-1] - held[:, 1:], x
 
 
 def _listed(grades: str | Sequence[str] | None) -> tuple[str, ...]:

@@ -14,13 +14,12 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar, Literal, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, cast
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
 
+from clearsight.calibration.array_function import ArrayFunction
 from clearsight.calibration.prediction_sets import thinned
 from clearsight.data.audit import Finding
 from clearsight.data.dataset import Dataset
@@ -46,6 +45,9 @@ from clearsight.tasks.task import (
     Words,
 )
 from clearsight.wording import count
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 Kind = Literal["number", "angle", "direction"]
 
@@ -232,7 +234,7 @@ class Regression(Task):
         """1 less the squared error of standardised numbers, whose mean is the variance explained, R^2."""
         return 1 - (outputs[:, : encoded.shape[1]] - encoded).square().mean(1)
 
-    def activation(self) -> nn.Module:
+    def decoder(self) -> ArrayFunction:
         """Numbers in the user's unit (N, T), angles in [0, one turn); deviations (N, T) where the network gives
         variances; outputs.
         """
@@ -428,38 +430,31 @@ class Regression(Task):
         return {"task": self.name, **about, "ends": ends}
 
 
-class _Values(nn.Module):
+class _Values(ArrayFunction):
     """Numbers of each kind, and their deviations."""
 
-    mean: Tensor
-    std: Tensor
-
     def __init__(self, numbers: Regression) -> None:
-        super().__init__()
+        super().__init__(mean=numbers.mean, std=numbers.std)
         self.kind, self.t, self.spread = numbers.kind, len(numbers.names), numbers.spread
         self.low, self.high = numbers.low, numbers.high
         self.turn = ANGLES.get(numbers.unit, 0.0)
-        self.register_buffer("mean", torch.tensor(numbers.mean, dtype=torch.float64))
-        self.register_buffer("std", torch.tensor(numbers.std, dtype=torch.float64))
 
-    def forward(self, outputs: Tensor) -> tuple[Tensor, ...]:
-        read = {"number": self._numbers, "angle": self._angles, "direction": self._direction}[self.kind]
+    def compute(self, ops: Any, c: Any, x: Any) -> tuple[Any, ...]:
+        values = {"number": self._numbers, "angle": self._angles, "direction": self._direction}[self.kind](ops, c, x)
         if not self.spread:
-            return read(outputs), outputs
-        deviations = (0.5 * outputs[:, self.t :].clamp(min=LEAST)).exp() * self.std
-        return read(outputs), deviations, outputs
+            return values, x
+        return values, ops.exp(0.5 * ops.at_least(x[:, self.t :], LEAST)) * c.std, x
 
-    def _numbers(self, z: Tensor) -> Tensor:
-        values = z[:, : self.t] * self.std + self.mean
-        limits = {k: v for k, v in (("min", self.low), ("max", self.high)) if math.isfinite(v)}
-        return values.clamp(**limits) if limits else values
+    def _numbers(self, ops: Any, c: Any, z: Any) -> Any:
+        values = z[:, : self.t] * c.std + c.mean
+        return ops.within(values, self.low, self.high)
 
-    def _angles(self, z: Tensor) -> Tensor:
-        angle = torch.atan2(z[:, self.t :], z[:, : self.t]) * (self.turn / (2 * math.pi))
-        angle = torch.where(angle < 0, angle + self.turn, angle)
-        return torch.where(angle >= self.turn, torch.zeros_like(angle), angle)  # what rounding takes to a whole turn
+    def _angles(self, ops: Any, c: Any, z: Any) -> Any:
+        angle = ops.arctan2(z[:, self.t :], z[:, : self.t]) * (self.turn / (2 * math.pi))
+        angle = ops.where(angle < 0, angle + self.turn, angle)
+        return ops.where(angle >= self.turn, ops.zeros_like(angle), angle)  # what rounding takes to a whole turn
 
-    def _direction(self, z: Tensor) -> Tensor:
-        length = (z * z).sum(1, keepdim=True).sqrt()
-        right = torch.cat([torch.ones_like(length), torch.zeros_like(length)], 1)
-        return torch.where(length > 0, z / length.clamp(min=1e-30), right)
+    def _direction(self, ops: Any, c: Any, z: Any) -> Any:
+        length = ops.sqrt(ops.total(z * z))
+        right = ops.beside([ops.ones_like(length), ops.zeros_like(length)])
+        return ops.where(length > 0, z / ops.at_least(length, 1e-30), right)

@@ -12,20 +12,17 @@ Shapes: N images, T targets as the data states them, E numbers a network learns 
 
 from __future__ import annotations
 
-from abc import abstractmethod
 from collections.abc import Mapping, Sequence
-from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
 
 from clearsight.calibration.operating_points import Wishes
 from clearsight.data.dataset import Dataset
 from clearsight.data.targets import class_index
 from clearsight.errors import ConfigError, DataError, ModelError
+from clearsight.tasks.decoding import Decoding
 from clearsight.tasks.error_evaluation import ErrorEvaluation, evaluate_errors
 from clearsight.tasks.export_parity import BAR as BAR
 from clearsight.tasks.export_parity import ExportParity
@@ -44,14 +41,16 @@ from clearsight.tasks.words import Words as Words
 from clearsight.wording import probability
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from clearsight.tasks.evaluation import Evaluation
 
 
-class Task(TargetReader, ExportParity):
+class Task(TargetReader, ExportParity, Decoding):
     """What a model predicts: the base of every task. Subclasses are frozen dataclasses with a field `names`.
 
     The defaults suit plain numbers. A task of its own sets `name`, `words_used`, `training`, `output_names` and
-    `activation`, and overrides what differs.
+    `decoder`, and overrides what differs.
     """
 
     prediction: ClassVar[type[Any]] = OutputsPrediction
@@ -185,6 +184,8 @@ class Task(TargetReader, ExportParity):
         Returns:
             The score to show and the score to compare by; larger is better.
         """
+        import torch
+
         score = float(self.training_score(torch.from_numpy(np.asarray(outputs)).float(), encoded, loss).mean())
         return score, score
 
@@ -250,44 +251,6 @@ class Task(TargetReader, ExportParity):
             Indices of the names (N,).
         """
         return np.asarray(probabilities.argmax(1))
-
-    @abstractmethod
-    def activation(self) -> nn.Module:
-        """The module that decodes outputs, for prediction and export alike.
-
-        Its buffers are float64; `decode` runs it in float64, and an exported file in float32.
-
-        Returns:
-            A module from outputs (N, O) to a tuple of tensors as `output_names` lists them, the prediction first.
-        """
-
-    def decoded(self, outputs: Outputs) -> tuple[Floats, ...]:
-        """Everything that `activation` computes, in float64.
-
-        Args:
-            outputs: outputs of the network (N, O).
-
-        Returns:
-            One array (N, ...) per name of `output_names`.
-        """
-        with torch.inference_mode():
-            found = self._activation(torch.from_numpy(np.array(outputs, np.float64)))
-        return tuple(part.numpy() for part in found)
-
-    @cached_property
-    def _activation(self) -> nn.Module:
-        return self.activation().double().eval()
-
-    def decode(self, outputs: Outputs) -> Floats:
-        """Decoded predictions.
-
-        Args:
-            outputs: outputs of the network (N, O).
-
-        Returns:
-            Probabilities (N, K), or numbers in the user's unit (N, T).
-        """
-        return self.decoded(outputs)[0]
 
     def predictions(
         self, outputs: Outputs, images: Sequence[str], ood: OODScores | None, options: PredictOptions

@@ -11,16 +11,17 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import Tensor
 
 from clearsight.data.pixel_format import PixelOptions
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from clearsight.ood.detector import OODDetector
 
 Floats = NDArray[np.float64]
 Outputs = NDArray[np.floating]
-Loss = Callable[[Tensor, Tensor], Tensor]
+Loss = Callable[["Tensor", "Tensor"], "Tensor"]
 """(outputs (N, O), target (N, E)) -> losses (N,)."""
 
 

@@ -1,0 +1,146 @@
+"""What a bundle's folder states, without its network: read without PyTorch."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError
+from safetensors.numpy import load_file as load_arrays
+
+from clearsight.bundle import format1
+from clearsight.data.geometry import Geometry
+from clearsight.data.pixels import PixelFormat
+from clearsight.data.split_record import SplitRecord
+from clearsight.disk import file_within, read_within
+from clearsight.errors import BundleError, ClearsightError
+from clearsight.ood.detector import OODDetector
+from clearsight.tasks import Task, task_named
+
+FORMAT = 2
+"""Version of the card. A reader refuses a higher one; `format1` maps the names of format 1."""
+
+
+class Described:
+    """What bundles and their descriptions have in common."""
+
+    task: Task
+    data: dict[str, Any]
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names of the classes, labels or numbers that it predicts."""
+        return self.task.names
+
+    @property
+    def temperature(self) -> float:
+        """The temperature."""
+        return self.task.temperature
+
+    @property
+    def thing(self) -> str:
+        """The kind of input in a word: image, or sound if it was trained only on sounds."""
+        return "sound" if self.data.get("media") == "sounds" else "image"
+
+
+@dataclass(frozen=True)
+class Description(Described):
+    """A bundle without its network. card: as the file has it, in the current format. weights: the file of the weights.
+    The other fields are those of `Bundle`.
+    """
+
+    card: dict[str, Any]
+    weights: Path
+    task: Task
+    form: PixelFormat
+    geometry: Geometry
+    data: dict[str, Any] = field(default_factory=dict)
+    scores: dict[str, Any] = field(default_factory=dict)
+    ood_detector: OODDetector | None = None
+    split: SplitRecord | None = None
+
+    @classmethod
+    def load(cls, folder: str | os.PathLike[str]) -> Description:
+        """Read a run folder or its `model/` folder; BundleError states what is missing or damaged.
+
+        The folder may come from someone else: nothing outside it is read, and no network is asked.
+        """
+        folder = Path(folder).expanduser()
+        place = "model/" if (folder / "model").is_dir() else ""
+        card_name, weights_name = f"{place}card.json", f"{place}weights.safetensors"
+        if not (folder / card_name).is_file() or not (folder / weights_name).is_file():
+            raise BundleError(
+                f"{folder} contains no model",
+                found="no such folder" if not folder.exists() else "no model/card.json and model/weights.safetensors",
+                expected="a folder written by `clearsight train`",
+                fix=going_on(folder) or ("train again" if folder.exists() else None),
+            )
+        with damage_reported(folder):
+            card = json.loads(read_within(folder, card_name))
+            if card["format"] > FORMAT:
+                raise BundleError(
+                    f"{folder} was written by a newer version of Clearsight",
+                    found=f"format {card['format']}",
+                    expected=f"at most {FORMAT}",
+                    fix="update Clearsight",
+                )
+            weights_of_detector = "ood.safetensors"
+            if card["format"] < FORMAT:
+                card, weights_of_detector = format1.card_from(card), format1.WEIGHTS_OF_DETECTOR
+            known = card.get("ood_detector")
+            split = SplitRecord.load(folder)
+            if split is not None and split.digest != card["data"].get("split"):
+                raise BundleError(
+                    f"{folder / 'split.csv'} does not belong to this model", found="modified entries",
+                    fix="restore it from a backup, or train again",
+                )  # fmt: skip
+            arrays = load_arrays(str(file_within(folder, f"{place}{weights_of_detector}"))) if known else {}
+            return cls(
+                card=card,
+                weights=file_within(folder, weights_name),
+                task=task_named(card["task"]).load(
+                    card["task_card"], tuple(card["classes"]), float(card["temperature"])
+                ),
+                form=PixelFormat(**card["pixels"]),
+                geometry=Geometry(**card["geometry"]),
+                data=card["data"],
+                scores=card["scores"],
+                ood_detector=OODDetector.load(known, arrays) if known else None,
+                split=split,
+            )
+
+
+def going_on(folder: Path) -> str | None:
+    """The advice for the folder of an interrupted training; None for any other."""
+    command = f"clearsight train --resume --out {shlex.quote(str(folder))}"
+    return f"training was interrupted: resume it with `{command}`" if (folder / "checkpoints").is_dir() else None
+
+
+@contextmanager
+def damage_reported(folder: Path) -> Iterator[None]:
+    """Context manager: report what goes wrong in reading a bundle's files as a BundleError."""
+    try:
+        yield
+    except ClearsightError:
+        raise
+    except (
+        json.JSONDecodeError,
+        AttributeError,
+        LookupError,
+        TypeError,
+        ValueError,
+        RuntimeError,
+        SafetensorError,
+        OSError,
+    ) as error:
+        raise BundleError(
+            f"{folder} contains a damaged model",
+            found=f"{type(error).__name__}: {str(error)[:160]}",
+            fix="train again, or restore the folder from a backup",
+        ) from error
