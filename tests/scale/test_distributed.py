@@ -14,7 +14,7 @@ IMPORTS = """
 import json, os, sys
 import numpy as np, torch
 from clearsight.models.network import Network
-from clearsight.scale.distributed import processes
+from clearsight.distributed import processes
 from clearsight.tasks import Classification, read
 from clearsight.train.config import TrainConfig
 from clearsight.train.loop import Examples, train_network
@@ -150,7 +150,7 @@ def test_whole_batch_norm_alone_is_pytorchs():
     """In one process, through the same code: outputs, gradients and running statistics."""
     from torch import distributed, nn
 
-    from clearsight.scale.distributed import WholeBatchNorm
+    from clearsight.distributed import WholeBatchNorm
 
     distributed.init_process_group("gloo", init_method=f"tcp://127.0.0.1:{free_port()}", rank=0, world_size=1)
     try:
@@ -169,6 +169,6 @@ def test_whole_batch_norm_alone_is_pytorchs():
 
 @pytest.mark.parametrize(("rank", "expected"), [(0, [5, 7, 9]), (1, [6, 8])])
 def test_shares_are_disjoint(rank, expected):
-    from clearsight.scale.distributed import World
+    from clearsight.distributed import World
 
     assert World(rank, 2).share(np.arange(5, 10)).tolist() == expected

@@ -41,7 +41,7 @@ from clearsight.runs.folder import require_targets, resumed, run_folder
 from clearsight.runs.images import all_pixels
 from clearsight.runs.load import load_predictor
 from clearsight.runs.records import events, history
-from clearsight.scale.distributed import ALONE, World, processes
+from clearsight.distributed import ALONE, World, processes
 from clearsight.tasks import origin_of, read
 from clearsight.tasks.evaluation import Evaluation
 from clearsight.tasks.image_scores import comparable_targets

@@ -26,7 +26,7 @@ from clearsight.data.prepare import Prepared
 from clearsight.disk import read_within
 from clearsight.errors import ConfigError
 from clearsight.models.base import ModelNetwork
-from clearsight.scale.distributed import ALONE, World
+from clearsight.distributed import ALONE, World
 from clearsight.tasks import Task, task_named
 from clearsight.train.batch_norm import folded_norms, freeze_bn
 from clearsight.train.checkpoint import Checkpoint

@@ -27,7 +27,7 @@ from clearsight.data.sound import FACTS
 from clearsight.data.split_record import SplitRecord
 from clearsight.errors import ConfigError, DataError
 from clearsight.models.execution import device_of
-from clearsight.scale.distributed import ALONE, World
+from clearsight.distributed import ALONE, World
 from clearsight.tasks import registered_tasks
 from clearsight.train.confident_learning import find_label_issues
 from clearsight.train.config import TrainConfig

@@ -27,7 +27,7 @@ from clearsight.data.mix import mix
 from clearsight.errors import TrainingError
 from clearsight.models.layers import AUXILIARY_WEIGHT, auxiliary_logits
 from clearsight.models.network import frozen
-from clearsight.scale.distributed import ALONE, World
+from clearsight.distributed import ALONE, World
 from clearsight.tasks import Task
 from clearsight.tasks.losses import Loss, one_hot_targets
 from clearsight.train.augmentation_config import AugmentationConfig
