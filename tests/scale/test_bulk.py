@@ -209,7 +209,9 @@ def test_unreadable_images_are_rows_that_say_why(model, images, tmp_path, capsys
     scale.predict(model, str(images), out=tmp_path / "whole")
     expected = rows(tmp_path / "whole").set_index("image")
     files = sorted(images.rglob("*.*"))
-    for file, content in zip(files[:20] + files[43:], [b"", b"GIF89a", b"\xff\xd8\xff\xe0 not a picture"] * 8, strict=False):
+    for file, content in zip(
+        files[:20] + files[43:], [b"", b"GIF89a", b"\xff\xd8\xff\xe0 not a picture"] * 8, strict=False
+    ):
         file.write_bytes(content)
     found = scale.predict(model, str(images), out=tmp_path / "out", part_size=10)
     table = rows(tmp_path / "out").set_index("image")

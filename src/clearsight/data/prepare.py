@@ -17,6 +17,7 @@ from clearsight.data.continued_split import assign_added
 from clearsight.data.dataset import Dataset
 from clearsight.data.geometry import Geometry
 from clearsight.data.pixels import PixelFormat
+from clearsight.data.ranks import by_the_first
 from clearsight.data.scan import Scan
 from clearsight.data.splits import Split, assign
 from clearsight.wording import count
@@ -94,8 +95,8 @@ def prepare(
         if known is not None:  # nothing that the run learned from is tested
             more &= ~np.isin(known, ("train", "val", "unused"))
         split = split.also_tested(np.flatnonzero(more))
-    examined = audit(  # which names the images on both sides of the split
-        dataset, scanned, pixels, split, set_aside, geometry=geometry, limit=copies_limit
+    examined = by_the_first(  # it names the images on both sides of the split
+        lambda: audit(dataset, scanned, pixels, split, set_aside, geometry=geometry, limit=copies_limit)
     )
     split = _without_known(split, pixels)
     counts = {**examined.counts, "test": {"images": len(split.test)}}

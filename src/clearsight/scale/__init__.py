@@ -1,8 +1,8 @@
 """Millions of images: predictions and features written to files, on one machine or a cluster of Ray's.
 
-    from clearsight import scale
-    scale.predict("runs/photos", "s3://bucket/photos/", out="predictions/")
-    dataset.map_batches(scale.Predict, fn_constructor_args=["runs/photos"], concurrency=4, batch_format="pyarrow")
+from clearsight import scale
+scale.predict("runs/photos", "s3://bucket/photos/", out="predictions/")
+dataset.map_batches(scale.Predict, fn_constructor_args=["runs/photos"], concurrency=4, batch_format="pyarrow")
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ from typing import Any
 from clearsight.arguments import at_least
 from clearsight.console import Console, usual_console
 from clearsight.data.sources.stream import ImageStream, chained
-from clearsight.errors import ConfigError, DataError
+from clearsight.errors import DataError
 from clearsight.result import Result
 from clearsight.runs.load import ModelSource, predictor_of
 from clearsight.scale.part_files import check_format, part_file
@@ -161,7 +161,14 @@ def embed(
 
 
 def _written(
-    rows: Rows, data: str | Sequence[str], out: Path, format: str, resume: bool, part_size: int, console: Console, compute: Engine
+    rows: Rows,
+    data: str | Sequence[str],
+    out: Path,
+    format: str,
+    resume: bool,
+    part_size: int,
+    console: Console,
+    compute: Engine,
 ) -> BulkResult:
     at_least(1, part_size=part_size)
     check_format(format)
@@ -189,9 +196,7 @@ def _written(
                 raise DataError(f"{data} contains no images")
             record.finish()
     seconds = time.perf_counter() - began
-    return BulkResult(
-        folder, record.rows, record.errors, len(record.parts), record.rows - before, seconds, failed
-    )
+    return BulkResult(folder, record.rows, record.errors, len(record.parts), record.rows - before, seconds, failed)
 
 
 def _write_part(

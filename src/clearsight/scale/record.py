@@ -230,9 +230,7 @@ class Record:
             if not path.exists():
                 self.complete = False
             elif _digest(path) != part.digest:
-                raise OutputError(
-                    f"{path} was changed after it was written", fix="delete it: --resume writes it again"
-                )
+                raise OutputError(f"{path} was changed after it was written", fix="delete it: --resume writes it again")
             else:
                 self.parts[part.number] = part
         stream.seek(whole)
