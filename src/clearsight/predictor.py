@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import cached_property
 from typing import Any
@@ -169,16 +169,36 @@ class Predictor(BasePredictor):
         total = len(images)
         if not total:
             raise DataError("there are no images", found="an empty list or array")
+        yield from self.stream(self.pixels(images), total, statistics)
+
+    def stream(
+        self, batches: Iterable[NDArray[np.float32]], total: int, statistics: bool = True
+    ) -> Iterator[ModelOutput]:
+        """Run the model on batches of pixels, several at a time.
+
+        Args:
+            batches: images (B, C, H, W) in [0, 1]; they are read ahead of the outputs.
+            total: number of images, by which the engine is chosen.
+            statistics: also compute the pixel statistics, which OOD scores need.
+
+        Yields:
+            The output for each batch, in order.
+        """
         pending: deque[NDArray[np.float32]] = deque()
 
         def watched() -> Iterator[NDArray[np.float32]]:
-            for batch in self.pixels(images):
+            for batch in batches:
                 pending.append(pixel_statistics(batch) if statistics else batch[:0])
                 yield batch
 
         with quiet_pillow():
             for outputs in self._engine(total).stream(watched()):
                 yield ModelOutput(*self._finish(outputs), pending.popleft())
+
+    @property
+    def embedder(self) -> Predictor:
+        """What computes the features: of an ensemble its first network."""
+        return self._embedder
 
     def _finish(self, outputs: Sequence[NDArray[np.float32]]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         with torch.inference_mode():

@@ -40,3 +40,28 @@ def test_a_choice_made_again_counts_nothing_again(monkeypatch):
     monkeypatch.setattr(execution, "operations", lambda *_: pytest.fail("counted again"))
     assert engine_name(network, (3, 16, 16), 100, "cpu") == first == "torch"
     assert engine_name(network, (3, 16, 16), 10**9, "cpu") == "openvino"
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [("cuda:0", "CUDA"), ("mps", "Metal"), ("xpu", "Intel"), ("xpu:1", "Intel"), ("tpu", "unknown device"),
+     ("cuda:x", "unknown device"), ("cpu:1", "there is no device cpu:1"), ("auto:1", "unknown device")],
+)  # fmt: skip
+def test_devices_that_are_not_there_are_refused(monkeypatch, name, words):
+    from clearsight.errors import ConfigError
+    from clearsight.models import execution
+
+    monkeypatch.setattr(execution, "_devices", lambda kind: int(kind == "cpu"))
+    with pytest.raises(ConfigError, match=words):
+        execution.device_of(name)
+
+
+def test_devices_are_named_as_pytorch_names_them(monkeypatch):
+    from clearsight.errors import ConfigError
+    from clearsight.models import execution
+
+    monkeypatch.setattr(execution, "_devices", lambda kind: 2)
+    names = ("cpu", "cuda", "cuda:1", "mps", "xpu:1")
+    assert [execution.device_of(name) for name in names] == list(names)
+    with pytest.raises(ConfigError, match=r"no device cuda:2.*cuda:0 to cuda:1"):
+        execution.device_of("cuda:2")

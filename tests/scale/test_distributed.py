@@ -5,16 +5,26 @@ import os
 import socket
 import subprocess
 import sys
+import threading
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+from clearsight.data.content_order import by_content
+from clearsight.data.dataset import Files
+from clearsight.data.geometry import Geometry
+from clearsight.data.prepare import prepare
+from clearsight.data.ranks import share, shared_by
+from clearsight.data.scan import scan
+from clearsight.tasks import read
+
 IMPORTS = """
 import json, os, sys
 import numpy as np, torch
 from clearsight.models.network import Network
-from clearsight.scale.distributed import processes
+from clearsight.distributed import processes
 from clearsight.tasks import Classification, read
 from clearsight.train.config import TrainConfig
 from clearsight.train.loop import Examples, train_network
@@ -32,6 +42,7 @@ spec = {"kind": "network", "name": name, "classes": 10, "img_size": 8,
         "fixed"}}
 torch.manual_seed(0)
 network = Network(spec).to(getattr(torch, precision))
+network.register_parameter("unused", torch.nn.Parameter(torch.ones(3, dtype=getattr(torch, precision))))
 weights = np.linspace(0.5, 1, len(labels), dtype=np.float32)
 seen, unseen = np.arange(int(os.environ["IMAGES"])), np.arange(700, 800)
 data = Examples(pixels, labels, weights, seen, unseen, Classification(tuple("0123456789")))
@@ -131,6 +142,24 @@ def test_when_one_dies_the_other_says_so():
 
 
 @pytest.mark.long
+@pytest.mark.parametrize("options", [
+    "--freeze lower --epochs 1", "--freeze none --epochs 1", "--budget 60s", "", "--model hog+svm",
+    "--model resnet8 --epochs 2", "--task anomaly", "--model resnet8 --epochs 2 --accumulate 2 --ema 0.9",
+])  # fmt: skip
+def test_every_strategy_trains_under_torchrun(tmp_path, photos, options):
+    out = tmp_path / "run"
+    done = subprocess.run(
+        [
+            sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", str(free_port()),
+            "-m", "clearsight.cli.main", "train", str(photos), "--out", str(out), *options.split(),
+        ],
+        capture_output=True, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert (out / "model" / "card.json").exists()
+
+
+@pytest.mark.long
 def test_the_command_runs_under_torchrun(tmp_path):
     out = tmp_path / "run"
     done = subprocess.run(
@@ -150,7 +179,7 @@ def test_whole_batch_norm_alone_is_pytorchs():
     """In one process, through the same code: outputs, gradients and running statistics."""
     from torch import distributed, nn
 
-    from clearsight.scale.distributed import WholeBatchNorm
+    from clearsight.distributed import WholeBatchNorm
 
     distributed.init_process_group("gloo", init_method=f"tcp://127.0.0.1:{free_port()}", rank=0, world_size=1)
     try:
@@ -167,8 +196,99 @@ def test_whole_batch_norm_alone_is_pytorchs():
         distributed.destroy_process_group()
 
 
+class Threads:
+    """Two threads as two processes."""
+
+    def __init__(self, rank, barrier, values):
+        self.rank, self.size, self.barrier, self.values = rank, 2, barrier, values
+
+    def gather(self, value):
+        self.values[self.rank] = value
+        self.barrier.wait()
+        found = list(self.values)
+        self.barrier.wait()
+        return found
+
+    def broadcast(self, value):
+        return self.gather(value)[0]
+
+
+def in_two(work):
+    """What two threads give that share the work."""
+    barrier, values, found = threading.Barrier(2, timeout=60), [None, None], [None, None]
+
+    def run(rank):
+        try:
+            with shared_by(Threads(rank, barrier, values)):
+                found[rank] = work()
+        except BaseException:
+            barrier.abort()
+            raise
+
+    threads = [threading.Thread(target=run, args=(rank,)) for rank in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return found
+
+
+def test_processes_read_and_decode_each_image_once(digit_folders, monkeypatch):
+    dataset = read(str(digit_folders))
+    read_, decoded = [], []
+    inspect, decode = Files.inspect, Files.decode
+    monkeypatch.setattr(Files, "inspect", lambda self, i: (read_.append(i), inspect(self, i))[1])
+    monkeypatch.setattr(
+        Files, "decode", lambda self, i, *rest: (decoded.append(self.name(i)), decode(self, i, *rest))[1]
+    )
+
+    def prepared():
+        scanned = scan(dataset)
+        ordered, ordered_scan = by_content(dataset, scanned, Geometry(8, 8))
+        return prepare(ordered, ordered_scan, Geometry(8, 8), seed=0)
+
+    first, second = in_two(prepared)
+    assert sorted(read_) == list(range(len(dataset)))
+    assert len(decoded) == len(set(decoded)) == len(dataset)
+    monkeypatch.setenv("CLEARSIGHT_CACHE", os.environ["CLEARSIGHT_CACHE"] + "-alone")
+    alone = prepared()
+    for one in (first, second):
+        assert one.pixels.contents == alone.pixels.contents
+        np.testing.assert_array_equal(one.pixels.array, alone.pixels.array)
+        np.testing.assert_array_equal(one.split.test, alone.split.test)
+        assert one.audit.findings == alone.audit.findings
+
+
+def test_features_are_those_of_one_process(monkeypatch, noise):
+    from clearsight.data.store import Recipe, rows_of
+
+    computed = []
+
+    def compute(missing):
+        for i in missing.tolist():
+            computed.append(i)
+            yield (np.full(3, i, np.float32),), ""
+
+    recipe = Recipe("features", "test", lambda: (("part0", (3,), np.dtype(np.float32)),), compute)
+    keys = [f"{i:032x}" for i in range(50)]
+    first, second = in_two(lambda: rows_of(recipe, keys).arrays["part0"])
+    assert sorted(computed) == list(range(50))
+    assert first[:, 0].tolist() == second[:, 0].tolist() == list(range(50))
+    in_two(lambda: rows_of(recipe, [*keys, "f" * 32]))
+    assert computed[50:] == [50]
+    assert len(list((Path(os.environ["CLEARSIGHT_CACHE"]) / "features").glob("*/rows.json"))) == 2
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 7])
+@pytest.mark.parametrize("images", [0, 1, 15, 16, 100, 1000])
+def test_each_image_is_in_one_share(images, size):
+    shares = [share(images, rank, size) for rank in range(size)]
+    assert np.concatenate(shares).tolist() == list(range(images))
+    assert all(s[0] % 16 == 0 for s in shares if len(s))
+
+
 @pytest.mark.parametrize(("rank", "expected"), [(0, [5, 7, 9]), (1, [6, 8])])
 def test_shares_are_disjoint(rank, expected):
-    from clearsight.scale.distributed import World
+    from clearsight.distributed import World
 
     assert World(rank, 2).share(np.arange(5, 10)).tolist() == expected

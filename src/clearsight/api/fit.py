@@ -21,10 +21,12 @@ from clearsight.data.audit import Finding
 from clearsight.data.content_order import listed_positions
 from clearsight.data.dataset import Dataset
 from clearsight.data.prepare import VALIDATION_AS_TEST
+from clearsight.data.ranks import shared_by
 from clearsight.data.split_record import targets_digest
 from clearsight.data.temporary import TemporaryFolder
 from clearsight.diagnosis import Diagnosis, Vitals, diagnose
 from clearsight.disk import disk_errors, read_within, write_json
+from clearsight.distributed import ALONE, World, processes
 from clearsight.errors import ConfigError, DataError, TrainingError
 from clearsight.evaluation import OODCheck, check_ood
 from clearsight.evaluation.run_comparison import RunComparison, compare_runs
@@ -41,7 +43,6 @@ from clearsight.runs.folder import require_targets, resumed, run_folder
 from clearsight.runs.images import all_pixels
 from clearsight.runs.load import load_predictor
 from clearsight.runs.records import events, history
-from clearsight.scale.distributed import ALONE, World, processes
 from clearsight.tasks import origin_of, read
 from clearsight.tasks.evaluation import Evaluation
 from clearsight.tasks.image_scores import comparable_targets
@@ -154,7 +155,8 @@ def _follow(dataset: Dataset, config: TrainConfig, world: World, begun: Continua
     from clearsight.train.fit import fit as learn
 
     folder, previous = Path(world.broadcast(None)), begun.previous if begun else None
-    learn(dataset, config, checkpoints=folder / "checkpoints", world=world, previous=previous)
+    with shared_by(world):
+        learn(dataset, config, checkpoints=folder / "checkpoints", world=world, previous=previous)
     test = world.broadcast(None)  # once the first has written the run
     metrics = json.loads(read_within(folder, "metrics.json"))
     return Run(folder, load_predictor(folder), metrics, folder / "report.html", test=test)
@@ -301,16 +303,17 @@ def _trained(
                 event(epoch)
 
         try:
-            fitted = learn(
-                dataset,
-                config,
-                console=console,
-                on_epoch=on_epoch,
-                watch=watch,
-                checkpoints=folder / "checkpoints",
-                world=world,
-                previous=begun.previous if begun else None,
-            )
+            with shared_by(world):
+                fitted = learn(
+                    dataset,
+                    config,
+                    console=console,
+                    on_epoch=on_epoch,
+                    watch=watch,
+                    checkpoints=folder / "checkpoints",
+                    world=world,
+                    previous=begun.previous if begun else None,
+                )
         except TrainingError as error:
             diagnosis = examined()
             if diagnosis is None:

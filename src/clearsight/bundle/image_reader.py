@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -134,13 +134,13 @@ def _grouped(images: Iterable[NDArray[Any]]) -> Iterator[NDArray[np.float32]]:
     for image in images:
         pending.append(image)
         if len(pending) == BATCH:
-            yield _batch(pending)
+            yield batch_of(pending)
             pending = []
     if pending:
-        yield _batch(pending)
+        yield batch_of(pending)
 
 
-def _batch(images: list[NDArray[Any]]) -> NDArray[np.float32]:
+def batch_of(images: Sequence[NDArray[Any]]) -> NDArray[np.float32]:
     """Images of any types as one batch (B, C, H, W) float32 in [0, 1]."""
     if len({image.dtype for image in images}) == 1:
         return unit_range(np.stack(images))

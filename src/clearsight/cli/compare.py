@@ -44,7 +44,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FOLDER",
         help="folder that contains the files of a built-in data set (default: the cache)",
     )
-    parser.add_argument("--device", metavar="WORD", help="device for training: auto, cpu or cuda (default: auto)")
+    parser.add_argument(
+        "--device", metavar="WORD", help="device for training: auto, cpu, cuda, cuda:1, mps or xpu (default: auto)"
+    )
 
 
 def run(arguments: argparse.Namespace) -> None:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 COMMANDS = {
     "train": "train and evaluate a classifier on labelled images, and write a report",
     "predict": "predict classes, labels or numeric targets for new images",
+    "embed": "compute the features of images, and write them to files",
     "tune": "search for better hyperparameters",
     "evaluate": "evaluate a model on its test split or on other data",
     "explain": "explain predictions with heatmaps, and measure how faithful the heatmaps are",

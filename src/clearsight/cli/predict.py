@@ -8,6 +8,9 @@ An out-of-distribution image is shown as "unknown", with the nearest class.
 RUN is a folder written by `clearsight train`, or the name of a network with published ImageNet weights, such as
 efficientnet_lite0. IMAGE is an image file, a WAV file for a model that was trained on sounds, a folder or archive of
 such files, a Parquet file, WebDataset's shards, or the URL of any of these.
+
+With --out DIR, any number of images is predicted in constant memory, and the predictions are written to files; tables of
+paths (CSV, JSON Lines) and data sets are read too.
 """
 
 from __future__ import annotations
@@ -18,6 +21,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from clearsight.cli.bulk_options import add_bulk, bulk_compute, check_bulk, finished
 from clearsight.cli.options import image_inputs, print_json
 from clearsight.console import terminal
 from clearsight.errors import ConfigError, ImageError
@@ -44,9 +48,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     parser.add_argument(
         "--engine",
-        choices=("auto", "torch", "openvino"),
+        choices=("auto", "torch", "openvino", "ray"),
         default="auto",
-        help="inference engine (default: auto)",
+        help="inference engine; with --out, ray computes on a Ray cluster (default: auto)",
     )
     parser.add_argument(
         "--coverage", type=float, metavar="X",
@@ -72,33 +76,28 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="for models with a class tree: predict the deepest class or parent class whose probability is at least X, "
         "0.5 to 1 (default: 0.9)",
     )  # fmt: skip
+    add_bulk(parser, "predictions")
 
 
 def run(arguments: argparse.Namespace) -> int:
     top = 3 if arguments.top is None else arguments.top
     if top < 1:
         raise ConfigError(f"--top must be 1 or more, not {top}")
+    if check_bulk(arguments):
+        return _to_folder(arguments)
     with terminal() as console:
         inputs = image_inputs(arguments.images)
-        from clearsight.calibration.prediction_sets import Method
-        from clearsight.tasks.predict_options import COVERAGE, PredictOptions, check_effect, group_of
+        from clearsight.tasks.predict_options import PredictOptions, check_effect
 
         predictor = _predictor(arguments.run, arguments.engine, len(inputs))
         task = predictor.bundle.task
-        given = ["--" + name.replace("_", "-") for name in OPTIONS if getattr(arguments, name) is not None]
+        given = _given(arguments)
         check_effect(given, task.predict_options, task.name)
         advance = console.stage("predicting") if len(inputs) > 16 else None
         predictions: list[Any] = []
-        coverage = COVERAGE if arguments.coverage is None else arguments.coverage
-        sets: Method = arguments.sets or "lac"
-        by_class = bool(arguments.by_class)
-        back_off = PredictOptions.back_off if arguments.back_off is None else arguments.back_off
+        options = _options(arguments)
         sets_asked = any(getattr(arguments, name) is not None for name in ("coverage", "sets", "by_class", "group"))
-        asked = coverage if sets_asked else None
-        options: dict[str, Any] = {
-            "coverage": coverage, "sets": sets, "by_class": by_class, "back_off": back_off,
-            "group": None if arguments.group is None else group_of(arguments.group, "--group"),
-        }  # fmt: skip
+        asked = options["coverage"] if sets_asked else None
         failed: dict[str, str] = {}
         try:
             average = _averaged(arguments.images, predictor, given) if arguments.average else None
@@ -135,6 +134,44 @@ def _predictor(run: str, engine: str, images: int) -> BasePredictor:
     from clearsight.runs.load import load_predictor
 
     return load_predictor(run, engine=engine)
+
+
+def _given(arguments: argparse.Namespace) -> list[str]:
+    """The options that the user gave and that not every task has a use for."""
+    return ["--" + name.replace("_", "-") for name in OPTIONS if getattr(arguments, name) is not None]
+
+
+def _options(arguments: argparse.Namespace) -> dict[str, Any]:
+    """The options of predictions, by name."""
+    from clearsight.tasks.predict_options import COVERAGE, PredictOptions, group_of
+
+    return {
+        "coverage": COVERAGE if arguments.coverage is None else arguments.coverage,
+        "sets": arguments.sets or "lac", "by_class": bool(arguments.by_class),
+        "back_off": PredictOptions.back_off if arguments.back_off is None else arguments.back_off,
+        "group": None if arguments.group is None else group_of(arguments.group, "--group"),
+    }  # fmt: skip
+
+
+def _to_folder(arguments: argparse.Namespace) -> int:
+    """Predict any number of images, and write files."""
+    if arguments.average:
+        raise ConfigError("--average cannot be combined with --out", fix="drop one or the other")
+    with terminal() as console:
+        from clearsight.runs.load import load_predictor
+        from clearsight.scale.bulk import predict
+        from clearsight.tasks.predict_options import PredictOptions, check_effect
+
+        with bulk_compute(arguments) as (engine, compute):
+            predictor = load_predictor(arguments.run, engine=engine)
+            task = predictor.bundle.task
+            check_effect(_given(arguments), task.predict_options, task.name)
+            found = predict(
+                predictor, arguments.images, out=arguments.out, format=arguments.format or "parquet",
+                top=arguments.top, resume=arguments.resume, part_size=arguments.part_size,
+                options=PredictOptions(**_options(arguments)), console=console, compute=compute,
+            )  # fmt: skip
+    return finished(found, arguments.json)
 
 
 def _averaged(images: list[str], predictor: BasePredictor, given: list[str]) -> list[Any]:

@@ -17,7 +17,7 @@ import re
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
@@ -61,7 +61,7 @@ def cache_limit() -> int:
     return int(limit * 1e9)
 
 
-def threaded(function: Callable[[A], B], items: Sequence[A], workers: int | None = None) -> Iterator[B]:
+def threaded(function: Callable[[A], B], items: Iterable[A], workers: int | None = None) -> Iterator[B]:
     """`map` over threads, in order, with a bounded number of results in flight (decoding releases the GIL)."""
     workers = workers or min(16, _cpus())
     with ThreadPoolExecutor(workers) as pool:

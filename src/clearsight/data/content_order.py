@@ -87,9 +87,10 @@ def _contents(
     skip = frozenset(scanned.failed)
 
     def compute(missing: Rows) -> Iterator[tuple[tuple[NDArray[Any]] | None, str]]:
-        pixels = cached_pixels(source, scanned.digests, form, geometry, skip=skip, progress=progress)
-        for i in missing.tolist():
-            content = pixels.contents[i]
+        digests = [scanned.digests[i] for i in missing.tolist()]
+        skipped = frozenset(np.flatnonzero(np.isin(missing, list(skip))).tolist())
+        pixels = cached_pixels(Chosen(source, missing), digests, form, geometry, skip=skipped, progress=progress)
+        for content in pixels.contents:
             yield ((np.frombuffer(bytes.fromhex(content), np.uint8),), "") if content else (None, "")
 
     about = {"version": VERSION, "form": form.decoded, "geometry": geometry.to_dict()}

@@ -33,7 +33,8 @@ class Images:
     def __init__(self, pixels: NDArray[Any], device: str = "cpu") -> None:
         self.pixels, self.device = pixels, device
         self._held: torch.Tensor | None = None
-        if device != "cpu" and pixels.dtype == np.uint8 and pixels.nbytes < HELD * torch.cuda.mem_get_info()[0]:
+        cuda = device.startswith("cuda")
+        if cuda and pixels.dtype == np.uint8 and pixels.nbytes < HELD * torch.cuda.mem_get_info(device)[0]:
             self._held = torch.from_numpy(np.array(pixels)).to(device)
 
     def __getitem__(self, rows: NDArray[np.int64]) -> torch.Tensor:

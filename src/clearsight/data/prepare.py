@@ -18,6 +18,7 @@ from clearsight.data.dataset import Dataset
 from clearsight.data.displayed import show_bands
 from clearsight.data.geometry import Geometry
 from clearsight.data.pixels import PixelFormat
+from clearsight.data.ranks import by_the_first
 from clearsight.data.scan import Scan
 from clearsight.data.splits import Split, assign
 from clearsight.wording import count
@@ -74,8 +75,8 @@ def prepare(
     pixels = cached_pixels(dataset.source, scanned.digests, form, geometry, skip=skip, progress=progress)
     set_aside = {**scanned.failed, **pixels.failed}
     split = split_of(dataset, scanned, set_aside, seed=seed, test_fraction=test_fraction, folds=folds)
-    examined = audit(  # which names the images on both sides of the split
-        dataset, scanned, pixels, split, set_aside, geometry=geometry, limit=copies_limit
+    examined = by_the_first(  # it names the images on both sides of the split
+        lambda: audit(dataset, scanned, pixels, split, set_aside, geometry=geometry, limit=copies_limit)
     )
     split = _without_known(split, pixels)
     counts = {**examined.counts, "test": {"images": len(split.test)}}

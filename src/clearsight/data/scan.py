@@ -12,6 +12,7 @@ from clearsight.data.cache import Progress, threaded
 from clearsight.data.dataset import Dataset
 from clearsight.data.formats.conversion import check_size
 from clearsight.data.pixels import FULL_PIXELS, Header, PixelFormat, PixelOptions, quiet_pillow
+from clearsight.data.ranks import each_once
 from clearsight.data.sound import RULE
 from clearsight.errors import DataError, ImageError
 
@@ -122,19 +123,25 @@ def scan(dataset: Dataset, progress: Progress | None = None) -> Scan:
         except ImageError as error:
             return str(error)
 
+    def some(rows: NDArray[np.int64]) -> list[tuple[str, Header, int] | str]:
+        read = []
+        with quiet_pillow():
+            for found in threaded(one, rows.tolist()):
+                read.append(found)
+                if progress:
+                    progress(len(read), len(rows))
+        return read
+
     n = len(dataset)
     digests, size, failed = [""] * n, np.zeros(n, dtype=np.int64), {}
     headers: list[Header | None] = [None] * n
     shared: dict[Header, Header] = {}  # thousands of equal headers are one object
-    with quiet_pillow():
-        for i, found in enumerate(threaded(one, range(n))):
-            if isinstance(found, str):
-                failed[i] = found
-            else:
-                digests[i], header, size[i] = found
-                headers[i] = shared.setdefault(header, header)
-            if progress:
-                progress(i + 1, n)
+    for i, found in enumerate(each_once(n, some)):
+        if isinstance(found, str):
+            failed[i] = found
+        else:
+            digests[i], header, size[i] = found
+            headers[i] = shared.setdefault(header, header)
     if len(failed) == n:
         raise DataError(
             f"no image in {dataset.origin} can be read",

@@ -22,7 +22,7 @@ import json
 import math
 import os
 from collections.abc import Callable, Container, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,7 @@ from numpy.lib.format import open_memmap
 from numpy.typing import NDArray
 
 from clearsight.data.cache import cache_root, discard, entry, threaded
+from clearsight.data.ranks import alone, current, share
 from clearsight.errors import OutputError
 
 DIGEST = 32
@@ -105,8 +106,44 @@ class Recipe:
 def rows_of(recipe: Recipe, images: Sequence[str]) -> Segment:
     """The rows of images by key, from the store or computed now, with the damaged ones among them computed again.
 
+    Several processes compute a share each, and the first copies the shares together.
+
     Raises OutputError when the cache cannot be written, and what `recipe.compute` raises.
     """
+    ranks = current()
+    if ranks.size == 1:
+        return _rows_of(recipe, images)
+    with alone():
+        if any(ranks.gather(not _complete(recipe, images))):
+            own = share(len(images), ranks.rank, ranks.size)
+            part = _share_of(recipe, own)
+            mine = [images[i] for i in own.tolist()]
+            folder = cache_root() / recipe.kind / part.key(mine)
+            new = len(own) > 0 and not folder.is_dir()
+            if len(own):
+                _rows_of(part, mine)
+            ranks.gather(None)
+            if ranks.rank == 0:
+                _rows_of(recipe, images)
+            ranks.gather(None)
+            if new and mine != list(images):
+                discard(folder)
+        return _rows_of(recipe, images)
+
+
+def _complete(recipe: Recipe, images: Sequence[str]) -> bool:
+    """Whether the store has the rows of a list of images in one segment."""
+    found = _opened(cache_root() / recipe.kind / recipe.key(images))
+    return found is not None and found.keys == tuple(images) and bool(found.intact.all())
+
+
+def _share_of(recipe: Recipe, own: Rows) -> Recipe:
+    """The recipe for some of the images: positions among these are positions in the whole list."""
+    return replace(recipe, compute=lambda missing: recipe.compute(own[missing]))
+
+
+def _rows_of(recipe: Recipe, images: Sequence[str]) -> Segment:
+    """As `rows_of`, by this process."""
     key = recipe.key(images)
     final = cache_root() / recipe.kind / key
     found = _opened(final)

@@ -54,15 +54,43 @@ class Engine(Protocol):
     def stream(self, batches: Iterable[NDArray[np.float32]]) -> Iterator[Outputs]: ...
 
 
+DEVICES = ("auto", "cpu", "cuda", "mps", "xpu")
+"""Names of devices; `cuda:1` and its like name one of several."""
+
+
 def device_of(name: str) -> str:
-    """The processor behind auto, cpu or cuda; ConfigError when a GPU is asked for and there is none."""
-    available = torch.cuda.is_available()
-    if name == "cuda" and not available:
+    """The processor behind auto or a name; ConfigError when there is no such device. auto is a GPU of CUDA, or the CPU.
+
+    Under torchrun, auto and cuda mean the GPU of this process.
+    """
+    if name == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    kind, colon, index = name.partition(":")
+    if kind not in DEVICES or kind == "auto" or (colon and not index.isdecimal()):
+        raise ConfigError(f"unknown device {name!r}", expected=f"{', '.join(DEVICES)}, or one of several, as cuda:1")
+    number, there = int(index or 0), _devices(kind)
+    if not there:
         raise ConfigError(
-            "no GPU is available for --device cuda",
-            fix="use --device cpu, or check that the driver works and that PyTorch is built with CUDA support",
-        )
-    return "cuda" if name == "cuda" or (name == "auto" and available) else "cpu"
+            f"no {'GPU' if kind == 'cuda' else 'device'} is available for --device {name}",
+            fix=f"use --device cpu, or check that the driver works and that PyTorch is built with {_BUILT_FOR[kind]} "
+            "support",
+        )  # fmt: skip
+    if number >= there:
+        raise ConfigError(f"there is no device {name}", found=f"{there} of the kind {kind}", expected=f"{kind}:0 to "
+                          f"{kind}:{there - 1}" if there > 1 else kind)  # fmt: skip
+    return kind if kind in ("cpu", "mps") else name
+
+
+_BUILT_FOR = {"cuda": "CUDA", "mps": "Metal", "xpu": "Intel GPU"}
+
+
+def _devices(kind: str) -> int:
+    """The number of devices of a kind."""
+    if kind == "mps":
+        return int(torch.backends.mps.is_available())
+    if kind == "xpu":
+        return int(torch.xpu.device_count()) if torch.xpu.is_available() else 0
+    return torch.cuda.device_count() if kind == "cuda" else 1
 
 
 def on_device(network: Module, device: str) -> Module:

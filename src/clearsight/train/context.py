@@ -23,10 +23,11 @@ from clearsight.console import Console
 from clearsight.data.augment import augment
 from clearsight.data.loader import Images, to_float
 from clearsight.data.prepare import Prepared
+from clearsight.data.ranks import alone
 from clearsight.disk import read_within
+from clearsight.distributed import ALONE, World
 from clearsight.errors import ConfigError
 from clearsight.models.base import ModelNetwork
-from clearsight.scale.distributed import ALONE, World
 from clearsight.tasks import Task, task_named
 from clearsight.train.batch_norm import folded_norms, freeze_bn
 from clearsight.train.checkpoint import Checkpoint
@@ -270,7 +271,8 @@ class TrainContext:
             path = self.folder / "decided.json" if self.folder is not None else None
             known = json.loads(read_within(path.parent, path.name)) if path is not None and path.is_file() else {}
             if name not in known:
-                known[name] = decide()
+                with alone():
+                    known[name] = decide()
                 if path is not None:
                     path.parent.mkdir(parents=True, exist_ok=True)
                     partial = path.with_suffix(".partial")

@@ -22,12 +22,13 @@ from clearsight.data.dataset import Dataset
 from clearsight.data.exclusion import other_class
 from clearsight.data.geometry import Geometry, ResizeMode
 from clearsight.data.prepare import Prepared, prepare
+from clearsight.data.ranks import alone
 from clearsight.data.scan import Scan, scan
 from clearsight.data.sound import FACTS
 from clearsight.data.split_record import SplitRecord
+from clearsight.distributed import ALONE, World
 from clearsight.errors import ConfigError, DataError
 from clearsight.models.execution import device_of
-from clearsight.scale.distributed import ALONE, World
 from clearsight.tasks import registered_tasks
 from clearsight.train.confident_learning import find_label_issues
 from clearsight.train.config import TrainConfig
@@ -147,11 +148,12 @@ def fit(
     bundle = _bundle(result, prepared, geometry, scanned, previous)
     label_issues = None
     if world.rank == 0:
-        alone = replace(context, world=ALONE)
-        bundle = replace(bundle, ood_detector=fit_ood_detector(alone, result, bundle, other))
-        label_issues = result.label_issues
-        if result.task.training.label_issues and find_issues:
-            label_issues = find_label_issues(alone)
+        single = replace(context, world=ALONE)
+        with alone():
+            bundle = replace(bundle, ood_detector=fit_ood_detector(single, result, bundle, other))
+            label_issues = result.label_issues
+            if result.task.training.label_issues and find_issues:
+                label_issues = find_label_issues(single)
     return Fitted(
         bundle=bundle,
         prepared=prepared,

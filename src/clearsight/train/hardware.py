@@ -76,7 +76,7 @@ def training_bytes(network: nn.Module, shape: Sequence[int]) -> int:
 def free_memory(device: str) -> int | None:
     """Bytes that can be had without swapping, or None if the system does not report them."""
     if device.startswith("cuda"):
-        return int(torch.cuda.mem_get_info()[0])
+        return int(torch.cuda.mem_get_info(device)[0])
     meminfo = Path("/proc/meminfo")
     if meminfo.is_file():
         for line in meminfo.read_text().splitlines():
@@ -94,6 +94,8 @@ def automatic_precision(device: str, network: nn.Module) -> str:
     """
     if device.startswith("cuda"):
         return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "off"
+    if device != "cpu":
+        return "off"
     if any(isinstance(m, nn.Conv2d) and 1 < m.groups == m.in_channels for m in network.modules()):
         return "off"
     flags = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").is_file() else ""

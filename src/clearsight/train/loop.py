@@ -24,10 +24,10 @@ from clearsight.attacks.gradient import pgd
 from clearsight.data.augment import augment
 from clearsight.data.loader import Images
 from clearsight.data.mix import mix
+from clearsight.distributed import ALONE, World
 from clearsight.errors import TrainingError
 from clearsight.models.layers import AUXILIARY_WEIGHT, auxiliary_logits
 from clearsight.models.network import frozen
-from clearsight.scale.distributed import ALONE, World
 from clearsight.tasks import Task
 from clearsight.tasks.losses import Loss, one_hot_targets
 from clearsight.train.augmentation_config import AugmentationConfig
@@ -152,8 +152,9 @@ def train_network(
     optimiser = build_optimiser(how.opt, groups, momentum=how.momentum, weight_decay=regularization.weight_decay)
     peaks = [float(group["lr"]) for group in optimiser.param_groups]
     average = WeightAverage(network, regularization.ema) if regularization.ema else None
-    scaler = torch.amp.GradScaler(device, enabled=how.amp == "fp16")
-    forward = world.wrap(torch.compile(network) if how.compile else network, device)
+    scaler = torch.amp.GradScaler(device.partition(":")[0], enabled=how.amp == "fp16")
+    world.same_weights(network)
+    forward: nn.Module = torch.compile(network) if how.compile else network  # type: ignore[assignment]
     class_weight = data.class_weight(regularization.class_weights)
     loss_of, per_epoch = data.loss(how.loss), how.steps_per_epoch(len(data.train))
     total = min(per_epoch * how.epochs, how.max_steps or per_epoch * how.epochs)
@@ -161,16 +162,19 @@ def train_network(
     def loss_and_gradient(batches: Sequence[Batch], weight: torch.Tensor) -> tuple[float, float, torch.Tensor]:
         """Loss of a step's batches, sum of the images' scores, logits of the last batch; gradients stay in place."""
         optimiser.zero_grad(set_to_none=True)
-        sums = torch.zeros(2, dtype=torch.float64, device=device)  # of losses, of scores; asked for once
-        for number, (images, targets, w) in enumerate(batches):
-            with world.no_sync(forward, last=number == len(batches) - 1), autocast(device, how.amp):
+        sums = torch.zeros(
+            2, dtype=torch.float32 if device == "mps" else torch.float64, device=device
+        )  # of losses, of scores; asked for once
+        for images, targets, w in batches:
+            with autocast(device, how.amp):
                 logits, losses = _outputs(network, forward, images.to(memory_format=layout), targets, loss_of)
                 loss = cost = (losses * w).sum() / weight
                 if regularization.l1:
                     cost = loss + regularization.l1 * l1_penalty(network) / (len(batches) * world.size)
-            scaler.scale(cost * world.size).backward()  # type: ignore[no-untyped-call]
+            scaler.scale(cost).backward()  # type: ignore[no-untyped-call]
             scores = data.task.training_score(logits.detach(), targets, how.loss)
-            sums += torch.stack([loss.detach().double(), scores.sum().double()])
+            sums += torch.stack([loss.detach().to(sums), scores.sum().to(sums)])
+        world.sum_gradients(network)
         if scaler.is_enabled():
             scaler.unscale_(optimiser)
         value, right = world.sum(sums).tolist()
@@ -388,7 +392,7 @@ def autocast(device: str, amp: str) -> Iterator[None]:
         Nothing.
     """
     dtype = {"off": None, "bf16": torch.bfloat16, "fp16": torch.float16}[amp]
-    with torch.autocast(device, dtype) if dtype else contextlib.nullcontext():
+    with torch.autocast(device.partition(":")[0], dtype) if dtype else contextlib.nullcontext():
         yield
 
 

@@ -35,4 +35,4 @@ class RunConfig:
         "time limit for training, such as 90s, 5m or 1h; pretrained layers are then also fine-tuned (default: none)",
     )
     seed: int = option(0, "random seed for splits, initial weights and data order", within="[0, 4294967295]")
-    device: str = option("auto", "device for training", choices=("auto", "cpu", "cuda"))
+    device: str = option("auto", "device for training: auto, cpu, cuda, mps or xpu, or one of several, as cuda:1")

@@ -10,11 +10,12 @@ file of the cache, in batches, so that an image can be read on its own.
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -117,6 +118,60 @@ def shard_images(files: Sequence[Path], root: Path, origin: str, selection: Sele
     return _packed(parts, root)
 
 
+def rows_of_images(
+    path: Path, selection: Selection, stream: IO[bytes] | None = None
+) -> Iterator[tuple[bytes | None, str]]:
+    """The images of a Parquet or Arrow file, row by row.
+
+    Args:
+        path: of the file.
+        selection: the column of images that the user chose.
+        stream: content of the file, where it is on another machine.
+
+    Yields:
+        The content and the name that is stated of it, or None and a path.
+
+    Raises:
+        DataError: the file cannot be read.
+    """
+    file: Any = path if stream is None else _Elsewhere(path, stream)
+    columns = _columns(path, _schema(file), Selection(selection.label or ANY, selection.image), str(path))
+    for batch in _batches(file, [columns.image]):
+        for value in _values(batch.column(0), columns.image, path):
+            if not columns.stored:
+                yield None, "" if value is None else str(value)
+            elif isinstance(value, dict):
+                yield value.get("bytes") or b"", str(value.get("path") or "")
+            else:
+                yield value or b"", ""
+
+
+@dataclass(frozen=True)
+class _Elsewhere:
+    """A file on another machine: the part of `Path` that reading needs."""
+
+    path: Path
+    stream: IO[bytes]
+
+    @property
+    def suffix(self) -> str:
+        return self.path.suffix
+
+    def __str__(self) -> str:
+        return str(self.path)
+
+
+def _opened(path: Any) -> Any:
+    """What pyarrow opens for a file here or elsewhere."""
+    import pyarrow as pa
+
+    if isinstance(path, _Elsewhere):
+        path.stream.seek(0)
+        return contextlib.nullcontext(pa.PythonFile(path.stream, mode="r"))  # not closed: it is read again
+    whole = path.suffix.lower() in (".parquet", ".pq")  # whose pages are copied, so that a map gains nothing
+    return pa.OSFile(str(path)) if whole else pa.memory_map(str(path))
+
+
 def _schema(path: Path) -> pa.Schema:
     """The columns of a file, and what is stated about them; DataError where it is no such file."""
     try:
@@ -128,9 +183,10 @@ def _schema(path: Path) -> pa.Schema:
         ) from error
     try:
         if path.suffix.lower() in (".parquet", ".pq"):
-            schema = pq.read_schema(path)
+            with _opened(path) as source:
+                schema = pq.read_schema(source)
         else:
-            with pa.memory_map(str(path)) as source:
+            with _opened(path) as source:
                 schema = _ipc(source).schema
         str(schema.names), schema.to_string()  # decodes the names, also of fields
         return schema
@@ -159,10 +215,10 @@ def _batches(path: Path, columns: list[str]) -> Iterator[pa.RecordBatch]:
 
     try:
         if path.suffix.lower() in (".parquet", ".pq"):
-            with pq.ParquetFile(path) as file:
+            with _opened(path) as source, pq.ParquetFile(source) as file:
                 yield from file.iter_batches(BATCH, columns=columns)
             return
-        with pa.memory_map(str(path)) as source:
+        with _opened(path) as source:
             opened = _ipc(source)
             many = isinstance(opened, pa.RecordBatchFileReader)
             for batch in map(opened.get_batch, range(opened.num_record_batches)) if many else opened:

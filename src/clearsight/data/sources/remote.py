@@ -68,14 +68,14 @@ def downloaded(url: str) -> Path:
         DataError: nothing is there, or it cannot be reached.
         OutputError: the cache cannot be written.
     """
-    system, path = _opened(url)
+    system, path = opened_url(url)
     name = _last(url)
     try:
         about = system.info(path)
         files = [path] if about.get("type") != "directory" else system.find(path)
         facts = [system.info(one) for one in files]
     except Exception as error:  # of any protocol's library
-        raise _unreachable(url, error) from error
+        raise unreachable(url, error) from error
     if not files:
         raise DataError(f"there is nothing at {url}", found="an empty folder")
     state = sorted(f"{f.get('name')} {f.get('size')} {_version(f)}" for f in facts)
@@ -113,7 +113,7 @@ def images(urls: Sequence[str]) -> list[Path | str]:
 
     def one(url: str) -> Path | str:
         def build(folder: Path) -> None:
-            system, path = _opened(url)
+            system, path = opened_url(url)
             _fetch(system, path, folder / name, LARGEST_IMAGE, url)
 
         name = "image" + PurePosixPath(_last(url)).suffix[:12]
@@ -131,7 +131,7 @@ def images(urls: Sequence[str]) -> list[Path | str]:
     return found
 
 
-def _opened(url: str) -> tuple[Any, str]:
+def opened_url(url: str) -> tuple[Any, str]:
     """The file system of a URL, and its path there."""
     try:
         import fsspec
@@ -149,7 +149,7 @@ def _opened(url: str) -> tuple[Any, str]:
             fix="install the extra with `pip install 'clearsight[remote]'`, or the library that the message names",
         ) from error  # fmt: skip
     except Exception as error:  # unknown protocols, missing credentials
-        raise _unreachable(url, error) from error
+        raise unreachable(url, error) from error
     return system, path
 
 
@@ -178,7 +178,7 @@ def _fetch(
     try:
         source: IO[bytes] = system.open(path, "rb")
     except Exception as error:  # of any protocol's library
-        raise _unreachable(url, error) from error
+        raise unreachable(url, error) from error
     total = 0
     with source, target.open("wb") as output:
         while chunk := _read(source, url):
@@ -194,7 +194,7 @@ def _read(source: IO[bytes], url: str) -> bytes:
     try:
         return source.read(CHUNK)
     except Exception as error:  # of any protocol's library
-        raise _unreachable(url, error) from error
+        raise unreachable(url, error) from error
 
 
 def _below(url: str, folder: str, file: str, name: str) -> str:
@@ -226,7 +226,7 @@ def without_query(url: str) -> str:
     return url.partition("?")[0]
 
 
-def _unreachable(url: str, error: Exception) -> DataError:
+def unreachable(url: str, error: Exception) -> DataError:
     cause = error.__cause__ if isinstance(error, FileNotFoundError) else error
     found = "nothing there" if cause is None else str(cause).replace(url, without_query(url))[:160]
     if status := getattr(cause, "status", None):

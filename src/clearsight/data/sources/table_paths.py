@@ -58,7 +58,7 @@ def located(texts: Sequence[str], root: Path, origin: str, base: str = "") -> Lo
     Raises:
         DataError: some do not exist, or most cannot be downloaded.
     """
-    texts = [_below(base, text) for text in texts] if base else texts
+    texts = [below(base, text) for text in texts] if base else texts
     remote = [i for i, text in enumerate(texts) if is_url(text)]
     if remote:
         return _with_downloads(texts, remote, root, origin)
@@ -68,11 +68,11 @@ def located(texts: Sequence[str], root: Path, origin: str, base: str = "") -> Lo
 
 def at_url(text: str, base: str) -> bool:
     """Whether a text names an image that can be downloaded, or one at no URL. base: URL that it is relative to."""
-    place = _below(base, text)
+    place = below(base, text)
     return not is_url(place) or isinstance(images([place])[0], Path)
 
 
-def _below(base: str, text: str) -> str:
+def below(base: str, text: str) -> str:
     """A text as a URL, where it is a path relative to one."""
     if is_url(text) or file_path(text) is not None or Path(text).is_absolute():
         return text
@@ -120,12 +120,12 @@ def _local(texts: Sequence[str], root: Path, origin: str) -> tuple[list[Path], l
     Raises:
         DataError: some do not exist.
     """
-    spelled = _Spelled()
+    spelled = Spelled()
     paths, other, missing = [], [], []
     for text in texts:
-        path = _named(text, root)
+        path = named_path(text, root)
         if not os.path.isfile(path):  # noqa: PTH113 - False for names too long, where pathlib raises
-            found = spelled.file(_named(text.replace("\\", "/"), root), root)
+            found = spelled.file(named_path(text.replace("\\", "/"), root), root)
             if found is None:
                 missing.append(path)
             else:
@@ -147,7 +147,7 @@ def _local(texts: Sequence[str], root: Path, origin: str) -> tuple[list[Path], l
     ]
 
 
-def _named(text: str, root: Path) -> Path:
+def named_path(text: str, root: Path) -> Path:
     """The path that a text names."""
     if (place := file_path(text)) is not None:
         return place
@@ -155,7 +155,7 @@ def _named(text: str, root: Path) -> Path:
     return path if path.is_absolute() else root / path
 
 
-class _Spelled:
+class Spelled:
     """Finds files whose names differ from those asked for in case, Unicode form or by a missing suffix; folders are
     listed once.
     """

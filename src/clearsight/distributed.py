@@ -18,20 +18,25 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import distributed, nn
-from torch.nn.parallel import DistributedDataParallel
 
 from clearsight.errors import TrainingError
 
-PATIENCE = timedelta(minutes=10)
-"""How long a process waits for the others before it gives up: longer than the slowest of them may take to read data."""
+PATIENCE = timedelta(hours=1)
+"""How long a process waits within a step of training before it gives up. That a process died is known at once."""
+
+WITHOUT_LIMIT = timedelta(days=30)
+"""How long a process waits between the phases of a run."""
 
 
 @dataclass(frozen=True)
 class World:
-    """The processes of a run: this one's rank and their number."""
+    """The processes of a run: this one's rank and their number. messages: the group for Python values, whose waits have
+    no limit: one process may work for hours while the others wait.
+    """
 
     rank: int = 0
     size: int = 1
+    messages: Any = None
 
     def share(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
         """This process's part of some rows."""
@@ -41,7 +46,7 @@ class World:
         """The sum of a number, or of each of several, over all processes."""
         if self.size == 1:
             return value
-        total = value.detach().to(_device(), torch.float64, copy=True)
+        total = value.detach().to("cpu", copy=True).double()
         distributed.all_reduce(total)
         return total
 
@@ -50,19 +55,38 @@ class World:
         if self.size == 1:
             return value
         box = [value]
-        distributed.broadcast_object_list(box, src=0, device=torch.device(_device()))
+        distributed.broadcast_object_list(box, src=0, group=self.messages)
         return box[0]
 
-    def wrap(self, network: Any, device: str) -> Any:
-        """The network to call in training, which sums gradients over the processes."""
+    def gather(self, value: Any) -> list[Any]:
+        """The values of all processes, in the order of their ranks."""
         if self.size == 1:
-            return network
-        local = [torch.cuda.current_device()] if device == "cuda" else None
-        return DistributedDataParallel(network, device_ids=local, broadcast_buffers=False)
+            return [value]
+        found: list[Any] = [None] * self.size
+        distributed.all_gather_object(found, value, group=self.messages)
+        return found
 
-    def no_sync(self, forward: Any, *, last: bool) -> contextlib.AbstractContextManager[Any]:
-        """A block whose backward pass keeps its gradients to this process, unless it is the step's last."""
-        return contextlib.nullcontext() if self.size == 1 or last else forward.no_sync()
+    def same_weights(self, network: nn.Module) -> None:
+        """Give all processes the first one's weights."""
+        if self.size > 1:
+            for tensor in network.state_dict().values():
+                distributed.broadcast(tensor.detach(), src=0)
+
+    def sum_gradients(self, network: nn.Module) -> None:
+        """Sum the gradients of all processes. Parameters without a gradient are the same on all of them: a network may
+        have parts that a way of training does not use.
+        """
+        if self.size == 1:
+            return
+        by_type: dict[torch.dtype, list[torch.Tensor]] = {}
+        for parameter in network.parameters():
+            if parameter.grad is not None:
+                by_type.setdefault(parameter.grad.dtype, []).append(parameter.grad)
+        for gradients in by_type.values():
+            flat = torch.cat([gradient.reshape(-1) for gradient in gradients])
+            distributed.all_reduce(flat)
+            for gradient, part in zip(gradients, flat.split([g.numel() for g in gradients]), strict=True):
+                gradient.copy_(part.view_as(gradient))
 
     @contextlib.contextmanager
     def sync_batchnorm(self, network: nn.Module) -> Iterator[None]:
@@ -141,9 +165,10 @@ def processes() -> Iterator[World]:
         return
     if torch.cuda.is_available():
         torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
-    distributed.init_process_group("nccl" if torch.cuda.is_available() else "gloo", timeout=PATIENCE)
+    distributed.init_process_group("cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo", timeout=PATIENCE)
     try:
-        yield World(distributed.get_rank(), size)
+        messages = distributed.new_group(backend="gloo", timeout=WITHOUT_LIMIT)
+        yield World(distributed.get_rank(), size, messages)
     except (RuntimeError, distributed.DistError) as error:
         words = str(error)
         if not any(word in words for word in ("onnection", "gloo", "NCCL", "imed out", "peer")):
@@ -156,7 +181,3 @@ def processes() -> Iterator[World]:
     finally:
         with contextlib.suppress(RuntimeError):
             distributed.destroy_process_group()
-
-
-def _device() -> str:
-    return "cuda" if distributed.get_backend() == "nccl" else "cpu"
