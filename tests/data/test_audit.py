@@ -78,8 +78,10 @@ def test_unreadable(tmp_path):
     path.write_bytes(path.read_bytes()[:-100])
     found = audited(tmp_path)
     one = finding(found, "unreadable")
-    assert one.severity == "warning"
-    assert one.message == "2 unreadable files set aside"
+    assert one.severity == "error"
+    assert one.message == "2 files cannot be read (cat 1, dog 1): test/dog/1.png, train/cat/0.png"
+    assert found.errors == 1
+    assert "error: 2 files cannot be read" in found.text()
     assert set(one.evidence["files"]) == {"train/cat/0.png", "test/dog/1.png"}
     assert found.usable == 68
     assert "0 bytes" in found.set_aside["train/cat/0.png"]

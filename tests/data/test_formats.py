@@ -175,8 +175,8 @@ def test_floats_are_shares_of_white():
 
 
 @pytest.mark.parametrize("array", [
-    np.float32([[-5, 0], [20, 5]]), np.int16([[-5, 0], [20, 5]]), np.int64([[0, 20], [5, 70_000]]), np.eye(2, dtype=bool),
-    np.uint32([[0, 1], [2, 3]]),
+    np.float32([[-5, 0], [20, 5]]), np.int16([[-5, 0], [20, 5]]), np.int64([[0, 20], [5, 70_000]]),
+    np.eye(2, dtype=bool), np.uint32([[0, 1], [2, 3]]),
 ])  # fmt: skip
 def test_other_values_need_a_range(array):
     for content in (as_npy(array), as_tiff(array) if array.dtype != bool else as_npy(array)):
@@ -287,7 +287,6 @@ def test_avif_heic_and_jpeg_xl():
         assert np.abs(found - np.asarray(photo())).mean() < 3
     exact = imagecodecs.jpegxl_encode(deep, lossless=True)
     assert (whole_image(exact, "x") == np.moveaxis(deep, 2, 0)).all()
-    assert Image.registered_extensions().get(".heic") is None, "Pillow belongs to the program around"
 
 
 @pytest.mark.parametrize(("library", "content"), [
@@ -404,7 +403,8 @@ def test_large_images_are_decoded_at_a_reduced_scale(small_limit, monkeypatch):
         (as_tiff(colour, photometric="rgb", tile=(64, 64), compression="zlib"), PixelFormat(3, 8), colour),
         (as_tiff(clear, photometric="rgb", extrasamples=["unassalpha"], rowsperstrip=16), PixelFormat(3, 8),
          255 - (255 - colour.astype(float)) * 128 / 255),
-        (bands(np.dstack([colour, wave, wave]), "separate", tile=(64, 64)), PixelFormat(5, 8), np.dstack([colour, wave, wave])),
+        (bands(np.dstack([colour, wave, wave]), "separate", tile=(64, 64)), PixelFormat(5, 8),
+         np.dstack([colour, wave, wave])),
         (as_npy(wave), PixelFormat(1, 8), wave[:, :, None]),
     ):  # fmt: skip
         shapes.clear()
@@ -424,7 +424,7 @@ def test_the_limit_of_pixels(tmp_path):
     found = scan(read(tmp_path, options=TaskOptions(pixels=PixelOptions(max_pixels=5000))))
     assert "b/2.png is too large to decode; found 100x100" in found.failed[3]
     assert "--max-pixels" in found.failed[3]
-    with pytest.raises(ImageError, match="at most 0.005 million"):
+    with pytest.raises(ImageError, match=r"at most 0\.005 million"):
         decode_image(saved(Image.new("L", (100, 100)), "PNG"), "x", PixelFormat(1, 8, max_pixels=5000), Geometry(8, 8))
 
 

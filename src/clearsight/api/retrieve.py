@@ -66,6 +66,7 @@ def index(
         dataset = read(data, data_dir=data_dir or recorded_data_dir(folder_of(model), data))
         known = known_images(bundle, model, console=console, dataset=dataset)
         rows = np.flatnonzero(known.readable)
+        known.say_unreadable(console)
         new = rows[~np.isin(known.part[rows], ("train", "val"))]
         queries = np.sort(np.random.default_rng(0).permutation(new)[:2000])
     dataset, pixels = known.dataset, known.pixels

@@ -54,4 +54,4 @@ def run(arguments: argparse.Namespace) -> int:
         print_json(found.to_dict() | ({} if page is None else {"report": str(page)}))
     else:
         print(found.text() + (f"\n\n  report   {os.path.relpath(page)}" if page else ""))
-    return STRICT if arguments.strict and found.warnings else 0
+    return STRICT if arguments.strict and (found.errors or found.warnings) else 0

@@ -28,6 +28,7 @@ from clearsight.data.geometry import Geometry
 from clearsight.data.licences import licence_notes
 from clearsight.data.scan import Scan
 from clearsight.data.splits import Split
+from clearsight.data.unreadable import unreadable_by_class, unreadable_words
 from clearsight.result import Result
 from clearsight.wording import count
 
@@ -62,6 +63,11 @@ class Audit(Result):
         """Number of warnings among the findings."""
         return sum(f.severity == "warning" for f in self.findings)
 
+    @property
+    def errors(self) -> int:
+        """Number of errors among the findings: data that is lost."""
+        return sum(f.severity == "error" for f in self.findings)
+
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
         return asdict(replace(self, pictures=None), dict_factory=_without_pictures)
@@ -84,7 +90,8 @@ class Audit(Result):
             lines += [f"             {line}" for line in files[:FILES_SHOWN]]
             if len(files) > FILES_SHOWN:
                 lines.append(f"             ... {len(files) - FILES_SHOWN:,} more in audit.json (--out DIR)")
-        lines.append(count(self.warnings, "warning") if self.warnings else "no warnings")
+        counts = [count(n, what) for n, what in ((self.errors, "error"), (self.warnings, "warning")) if n]
+        lines.append(", ".join(counts) or "no warnings")
         return "\n".join(lines)
 
 
@@ -178,13 +185,14 @@ def _lost(dataset: Dataset, set_aside: dict[int, str]) -> list[Finding]:
     """Files that cannot be read, and what the source left out."""
     found = []
     if set_aside:
+        names = [dataset.source.name(i) for i in sorted(set_aside)]
         found.append(
             Finding(
                 "unreadable",
-                "warning",
-                f"{count(len(set_aside), 'unreadable file')} set aside",
-                "repair or replace the files that the audit lists as set aside",
-                {"files": [dataset.source.name(i) for i in sorted(set_aside)]},
+                "error",
+                unreadable_words(names, unreadable_by_class(dataset, sorted(set_aside)), "file"),
+                "repair or replace these files, which are set aside and not deleted",
+                {"files": names},
             )
         )
     fix = "move, rename, convert or repair the files that belong in the data set"

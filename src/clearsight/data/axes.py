@@ -13,8 +13,8 @@ from clearsight.errors import DataError, ImageError
 Shape = tuple[int, int, int]
 """(C, H, W)"""
 
-NARROW = 2
-"""An axis counts more than four channels only if the sides of the image would be at least this many times as long."""
+NARROW = 0.75
+"""An axis counts other numbers of channels only if it is at most this share of the image's shorter side."""
 
 THIN = 4
 """Pixels a side up to which a reading of an array's axes gives way to one with larger images."""
@@ -71,7 +71,7 @@ def _other_readings(array: NDArray[Any], channels: int | None) -> list[_Reading]
         return []
 
     def counts(axis: int, sides: tuple[int, ...]) -> bool:
-        return array.shape[axis] == channels if channels else NARROW * array.shape[axis] <= min(sides)
+        return array.shape[axis] == channels if channels else array.shape[axis] <= NARROW * min(sides)
 
     found = []
     batch = array if array.ndim == 4 else array[None]

@@ -18,7 +18,7 @@ class Finding:
     """
 
     code: str
-    severity: Literal["warning", "note"]
+    severity: Literal["error", "warning", "note"]
     message: str
     fix: str = ""
     evidence: dict[str, Any] = field(default_factory=dict)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 from clearsight.data.cache import Progress, threaded
 from clearsight.data.dataset import Dataset
 from clearsight.data.formats.conversion import check_size
+from clearsight.data.geometry import Geometry
 from clearsight.data.pixels import FULL_PIXELS, Header, PixelFormat, PixelOptions, quiet_pillow
 from clearsight.data.ranks import each_once
 from clearsight.data.sound import RULE
@@ -142,9 +144,31 @@ def scan(dataset: Dataset, progress: Progress | None = None) -> Scan:
         else:
             digests[i], header, size[i] = found
             headers[i] = shared.setdefault(header, header)
+    with quiet_pillow():
+        for i, why in _broken(dataset, headers):
+            failed[i], digests[i], headers[i], size[i] = why, "", None, 0
     if len(failed) == n:
         raise DataError(
             f"no image in {dataset.origin} can be read",
             found=next(iter(failed.values())),
         )
     return Scan(tuple(digests), tuple(headers), size, failed, dataset.pixels)
+
+
+def _broken(dataset: Dataset, headers: Sequence[Header | None]) -> Iterator[tuple[int, str]]:
+    """Images that have other channels than most and do not decode, and why: the number of channels that all images have
+    must not depend on the header of a broken file.
+    """
+    numbers = Counter(h.bands for h in headers if h is not None)
+    if set(numbers) <= {1, 3} or len(numbers) == 1:
+        return
+    usual = numbers.most_common(1)[0][0]
+    for i, header in enumerate(headers):
+        if header is None or header.bands == usual or {header.bands, usual} <= {1, 3}:
+            continue
+        low, high = header.values or (0.0, 1.0)
+        form = PixelFormat(header.bands, header.bits, (low, max(high, low + 1)), dataset.pixels.max_pixels)
+        try:
+            dataset.source.decode(i, form, Geometry(32, 32))
+        except ImageError as error:
+            yield i, str(error)

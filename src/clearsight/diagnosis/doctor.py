@@ -197,7 +197,7 @@ def examine(dataset: Dataset, config: TrainConfig, *, console: Console | None = 
     breaks: that is a diagnosis.
     """
     from clearsight.train.context import TrainContext
-    from clearsight.train.recipe import check_names, network_options, planned
+    from clearsight.train.recipe import check_names, network_options, planned, say_errors
     from clearsight.train.strategies.from_scratch import drawn_network
 
     console = console or Silent()
@@ -219,6 +219,7 @@ def examine(dataset: Dataset, config: TrainConfig, *, console: Console | None = 
     config = config.with_options(pretrained=False)
     check_names(config)
     prepared, recipe = planned(dataset, config, console)
+    say_errors(console, prepared)
     options = {**config.changed(), **network_options(recipe)}
     context = TrainContext(prepared, recipe, config, device, console)
     console.say(f"the probe trains {recipe.model} from random weights")

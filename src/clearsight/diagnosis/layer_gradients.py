@@ -188,7 +188,7 @@ def examine_gradients(dataset: Dataset, config: TrainConfig, *, console: Console
         ConfigError: a model without gradients.
     """
     from clearsight.train.context import TrainContext
-    from clearsight.train.recipe import check_names, planned
+    from clearsight.train.recipe import check_names, planned, say_errors
     from clearsight.train.strategies.from_scratch import drawn_network
 
     console = console or Silent()
@@ -197,6 +197,7 @@ def examine_gradients(dataset: Dataset, config: TrainConfig, *, console: Console
     config = config.with_options(pretrained=False)
     check_names(config)
     prepared, recipe = planned(dataset, config, console)
+    say_errors(console, prepared)
     context = TrainContext(prepared, recipe, config, "cpu", console)
     rows = np.random.default_rng(config.run.seed).permutation(context.examples.train)[:IMAGES]
     images = to_float(context.examples.pixels[rows]).double()

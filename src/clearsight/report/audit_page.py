@@ -52,11 +52,16 @@ class AuditRenderer(SectionsRenderer[Audit]):
         return (
             Tile("Images", f"{found.usable:,}", unreadable, alarming=bool(found.set_aside)),
             Tile("Classes", f"{len(found.classes):,}", found.targets or "one class per image"),
-            Tile("Warnings", str(found.warnings), "listed below with suggested fixes", alarming=bool(found.warnings)),
+            Tile(
+                "Warnings",
+                str(found.errors + found.warnings),
+                "listed below with suggested fixes",
+                alarming=bool(found.errors + found.warnings),
+            ),
         )
 
     def caveats(self) -> Sequence[Any]:
-        return [Caveat(sentence(f.message), sentence(f.fix)) for f in self.result.findings if f.severity == "warning"]
+        return [Caveat(sentence(f.message), sentence(f.fix)) for f in self.result.findings if f.severity != "note"]
 
     def thumbnail(self, card: Card) -> Thumbnail | None:
         return self.drawn[card.index]

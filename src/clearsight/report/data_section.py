@@ -85,7 +85,9 @@ def data_section(prepared: Prepared) -> DataSection:
         shown_words=f"The first {CLASSES_WITH_SAMPLES} of {classes} are shown."
         if len(audit.classes) > CLASSES_WITH_SAMPLES
         else "",
-        findings=tuple(_in_words(f) for f in sorted(audit.findings, key=lambda f: f.severity != "warning")),
+        findings=tuple(
+            _in_words(f) for f in sorted(audit.findings, key=lambda f: ("error", "warning", "note").index(f.severity))
+        ),
         set_aside=set_aside[:SET_ASIDE_LINES],
         set_aside_more=max(0, len(set_aside) - SET_ASIDE_LINES),
         group=prepared.dataset.task.words_used.group,

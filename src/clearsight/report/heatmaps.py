@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from clearsight.report.components.map_colours import colour_scale, colours, overlay
-from clearsight.report.components.pictures import rgb
+from clearsight.report.components.pictures import rgb, visible
 from clearsight.report.drawings import wrapped
 from clearsight.report.tiles import INK, SOFT
 
@@ -33,7 +33,11 @@ LARGE, MIDDLE, SMALL = (ImageFont.load_default(size) for size in (17, 15, 12))
 
 def heat_sheet(found: Sequence[Explanation]) -> Colours:
     """Explanations of one image below each other, under its answer (H, W, 3)."""
-    parts = [[_enlarged(p) for p in (rgb(e.pixels), colours(e.heat), overlay(e.pixels, e.heat))] for e in found]
+    seen = [visible(e.pixels) for e in found]
+    parts = [
+        [_enlarged(p) for p in (rgb(pixels), colours(e.heat), overlay(pixels, e.heat))]
+        for e, pixels in zip(found, seen, strict=True)
+    ]
     tall, wide = parts[0][0].size[1], parts[0][0].size[0]
     width = max(3 * wide + 4 * GAP, 620)
     blank = ImageDraw.Draw(Image.new("RGB", (1, 1)))

@@ -78,7 +78,7 @@ def write_report(
     """
     audit, task, words = fitted.prepared.audit, fitted.bundle.task, option_words()
     parts = evaluation.report(fitted.bundle.thing, validation)
-    warnings = (Caveat(sentence(f.message), sentence(f.fix)) for f in audit.findings if f.severity == "warning")
+    warnings = (Caveat(sentence(f.message), sentence(f.fix)) for f in audit.findings if f.severity != "note")
     content = Content(
         name=audit.name,
         panel=panel,

@@ -24,6 +24,7 @@ from clearsight.data.scan import Scan, scan
 from clearsight.data.sources.builtin import BUILTIN
 from clearsight.data.sources.read import PREFIX, recorded_place
 from clearsight.data.split_record import SplitRecord, target_digest
+from clearsight.data.unreadable import unreadable_by_class, unreadable_words
 from clearsight.errors import BundleError, DataError
 from clearsight.predictor import Predictor
 from clearsight.runs.folder import recorded_data_dir, run_options
@@ -59,6 +60,13 @@ class KnownImages:
     def names(self, rows: Indices) -> list[str]:
         """What the images at these positions are called."""
         return [self.dataset.source.name(int(i)) for i in rows]
+
+    def say_unreadable(self, console: Console) -> None:
+        """Say which files cannot be read."""
+        rows = np.flatnonzero(~self.readable)
+        if len(rows):
+            by_class = unreadable_by_class(self.dataset, rows.tolist())
+            console.say(f"error: {unreadable_words(self.names(rows), by_class)}")
 
 
 @dataclass(frozen=True)
@@ -139,6 +147,7 @@ def held_out(
         training_included=include_training,
         own_split=data is None,
         unreadable=tuple(known.names(np.flatnonzero(~known.readable))),
+        unreadable_classes=unreadable_by_class(dataset, np.flatnonzero(~known.readable).tolist()),
         unlabelled=int((known.readable & (dataset.labels < 0)).sum()),
         unlisted=int((usable & (part == "")).sum()) if data is None else 0,
         other_split=int((usable & ~stated).sum()) if data is not None else 0,
@@ -267,6 +276,7 @@ def training_images(
     else:
         known = known_images(bundle, model, data, console=console, data_dir=data_dir)
         rows = np.flatnonzero(known.readable & (known.part != "test") & (known.dataset.given != "test"))
+        known.say_unreadable(console)
     dataset = known.dataset
     labels = bundle.task.aligned(dataset) if bundle.task.needs_classes else dataset.labels
     return known.pixels.view(rows), labels[rows], known.names(rows), [dataset.words(int(i)) for i in rows]

@@ -20,7 +20,7 @@ from clearsight.models.layer_graph import Node
 from clearsight.models.layer_probe import short_name
 from clearsight.models.shape_tracing import View
 from clearsight.report.components.map_colours import overlay
-from clearsight.report.components.pictures import data_uri
+from clearsight.report.components.pictures import data_uri, visible
 from clearsight.report.sprites import difference, fitted, heat_layer, png, sprite, unit_colours
 from clearsight.report.visualization_sheets import shown
 
@@ -60,7 +60,7 @@ def explanation(
 ) -> dict[str, Any]:
     faithful = found.faithfulness
     names = ("score", "deletion", "insertion", "random_deletion", "random_insertion")
-    drawn = overlay(found.pixels, found.heat).transpose(2, 0, 1) if picture else None
+    drawn = overlay(visible(found.pixels), found.heat).transpose(2, 0, 1) if picture else None
     return {
         "image": found.image, "method": found.method, "task": found.task, "target": found.target,
         "opposite": found.opposite, "probability": found.value if probabilistic else None,

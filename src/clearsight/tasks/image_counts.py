@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
-NAMED = 3
-"""Images named in a line; the others are counted."""
+from clearsight.data.unreadable import unreadable_words
 
 
 @dataclass(frozen=True)
@@ -15,10 +15,10 @@ class ImageCounts:
 
     given: images of the data. scored: those evaluated. training, validation: those that the model was trained or
     validated on, by content; left out unless `training_included`. own_split: the data is that of the model's own run.
-    unreadable: names of images that cannot be decoded. unlabelled: without a target. other_split: outside the test
-    split that the data states. unlisted: in the run's own data, but not in its split. missing: test images of the run
-    that are no longer in its data. relabelled: scored images whose target is another than in training.
-    overlap_checked: whether the model's training images are known.
+    unreadable: names of images that cannot be decoded. unreadable_classes: their number by class. unlabelled: without
+    a target. other_split: outside the test split that the data states. unlisted: in the run's own data, but not in its
+    split. missing: test images of the run that are no longer in its data. relabelled: scored images whose target is
+    another than in training. overlap_checked: whether the model's training images are known.
     """
 
     given: int = 0
@@ -28,6 +28,7 @@ class ImageCounts:
     training_included: bool = False
     own_split: bool = False
     unreadable: tuple[str, ...] = ()
+    unreadable_classes: Mapping[str, int] = field(default_factory=dict)
     unlabelled: int = 0
     other_split: int = 0
     unlisted: int = 0
@@ -54,8 +55,7 @@ class ImageCounts:
             done = "scored as requested, so the scores are too optimistic" if self.training_included else "excluded"
             found.append(f"{kinds} {thing}{'' if seen == 1 else 's'} of this model, recognised by content: {done}")
         if self.unreadable:
-            some = ", ".join(self.unreadable[:NAMED]) + (", ..." if len(self.unreadable) > NAMED else "")
-            found.append(f"{of(len(self.unreadable), 'cannot be read')}: {some}")
+            found.append(f"error: {unreadable_words(self.unreadable, self.unreadable_classes, thing)}")
         if self.unlabelled:
             found.append(of(self.unlabelled, "without a label, not scored"))
         if self.other_split:

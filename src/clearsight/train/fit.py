@@ -199,7 +199,9 @@ def _say(console: Console, decisions: Sequence[Decision]) -> None:
 
 def _say_findings(console: Console, prepared: Prepared) -> None:
     for finding in prepared.audit.findings:
-        if finding.severity == "warning" or finding.code == "source":
+        if finding.severity == "error":
+            console.say(f"error: {finding.message} -> {finding.fix}")
+        elif finding.severity == "warning" or finding.code == "source":
             console.say(f"data: {finding.message}" + (f" -> {finding.fix}" if finding.fix else ""))
 
 

@@ -342,6 +342,13 @@ def planned(
     return kept(prepared, config)[0], recipe
 
 
+def say_errors(console: Console, prepared: Prepared) -> None:
+    """Say which files cannot be read."""
+    for finding in prepared.audit.findings:
+        if finding.severity == "error":
+            console.say(f"error: {finding.message}")
+
+
 def kept(data: Prepared, config: TrainConfig) -> tuple[Prepared, list[Decision]]:
     """The data without the images that are not to be learned from, and which these are."""
     if config.data.leave_out is None:

@@ -26,7 +26,7 @@ from clearsight.train.config import TrainConfig
 from clearsight.train.context import TrainContext, TrainResult
 from clearsight.train.observer import Epoch
 from clearsight.train.optimisers import default_lr
-from clearsight.train.recipe import Recipe, many_small, network_options, planned
+from clearsight.train.recipe import Recipe, many_small, network_options, planned, say_errors
 from clearsight.train.strategies.from_scratch import from_scratch
 from clearsight.train.strategies.transfer import transfer
 from clearsight.wording import count
@@ -124,6 +124,7 @@ def search(
             fix="use `clearsight train`, which compares the methods itself",
         )  # fmt: skip
     data, recipe = planned(dataset, config, console)
+    say_errors(console, data)
     folds = min(folds, len(data.split.folds))
     meaningless = training.unsupported | (set() if training.light_augmentation else {"augment"})
     taken = {**dict.fromkeys(meaningless), **given}  # what means nothing for the task is not tried

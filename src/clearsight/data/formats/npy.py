@@ -17,8 +17,8 @@ from clearsight.errors import ImageError
 
 MAGIC = b"\x93NUMPY"
 
-NARROW = 2
-"""An axis counts channels only if the sides of the image would be at least this many times as long."""
+NARROW = 0.75
+"""An axis counts channels only if it is at most this share of the image's shorter side."""
 
 
 def matches(content: bytes, name: str) -> bool:
@@ -116,7 +116,7 @@ def _image(content: bytes, name: str) -> NDArray[Any]:
 
 def _channel_axis(shape: tuple[int, ...], name: str) -> int:
     """The axis of three that counts channels, 0 or 2."""
-    first, last = NARROW * shape[0] <= min(shape[1:]), NARROW * shape[2] <= min(shape[:2])
+    first, last = shape[0] <= NARROW * min(shape[1:]), shape[2] <= NARROW * min(shape[:2])
     if first != last:
         return 0 if first else 2
     words = "tifffile.imwrite(path, pixels, photometric='minisblack', planarconfig='{}')".format

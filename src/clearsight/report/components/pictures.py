@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from clearsight.data.displayed import displayed, displayed_as_rgb
-from clearsight.data.pixels import Header
+from clearsight.data.pixels import Header, levels
 from clearsight.data.prepare import Prepared
 
 PIXEL_ART = 48
@@ -105,6 +105,14 @@ def data_uri(pixels: NDArray[np.floating]) -> str:
 def rgb(pixels: NDArray[np.floating]) -> NDArray[np.floating]:
     """(C, H, W) as (H, W, 3); of other than three channels those that are displayed."""
     return np.moveaxis(displayed_as_rgb(pixels), 0, 2)
+
+
+def visible(pixels: NDArray[np.floating]) -> NDArray[np.floating]:
+    """(C, H, W) in [0, 1]; of 16 bits stretched as `eight_bits` does, since few instruments use their whole range."""
+    if levels(pixels).dtype == np.uint8:
+        return pixels
+    low, high = np.percentile(displayed(pixels), (0.1, 99.9))
+    return np.asarray(np.clip((pixels - low) / max(1e-6, float(high - low)), 0, 1), pixels.dtype)
 
 
 def rgb_thumbnail(image: Thumbnail) -> NDArray[np.float64]:
