@@ -117,7 +117,7 @@ def train(
     given = dict(options)
     if config.run.resume:
         config = resumed(config, given, origin_of(data, data_dir=config.data.data_dir))
-        given = config.options()
+        given = config.options() if config.run.resume else {**given, "resume": False}
     begun = None
     if config.run.from_run is not None:
         begun = continuation(data, config, given, console)

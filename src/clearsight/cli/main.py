@@ -2,7 +2,7 @@
 
 Nothing heavy is imported here; `clearsight --help` starts without torch. What is imported at all is imported inside
 `main`, where Ctrl-C is answered in one line. Exit codes: 0 done, 1 a defect of ours (with
-its traceback), 2 something the user can correct, 130 interrupted.
+its traceback), 2 something the user can correct, 75 ended by a scheduler and to be started again, 130 interrupted.
 """
 
 from __future__ import annotations
@@ -41,6 +41,9 @@ COMMANDS = {
     "cache": "show the contents of the cache, and prune it",
 }
 
+RESUMABLE = ("train", "predict", "embed")
+"""Commands that go on with --resume, and so end with `preemption.REQUEUE` when a scheduler ends them."""
+
 EPILOG = """\
 start here:
   clearsight train digits                a built-in data set; takes seconds
@@ -70,6 +73,8 @@ def build_parser() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code."""
+    from clearsight.preemption import REQUEUE, Preempted
+
     try:
         return _run(list(sys.argv[1:] if argv is None else argv))
     except KeyboardInterrupt:
@@ -79,6 +84,12 @@ def main(argv: Sequence[str] | None = None) -> int:
             file=sys.stderr,
         )
         return 130
+    except Preempted:
+        print(
+            "clearsight: ended by the scheduler. Finished results are kept. Start the same command again with --resume.",
+            file=sys.stderr,
+        )
+        return REQUEUE
     except BrokenPipeError:  # the reader of our output has gone, as with `| head`
         import os
 
@@ -87,10 +98,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(argv: list[str]) -> int:
+    from contextlib import nullcontext
     from importlib import import_module
 
     from clearsight.cli.renamed import renamed_command
     from clearsight.errors import ClearsightError, nearest
+    from clearsight.preemption import handled
 
     for stream in (sys.stdout, sys.stderr):  # what the terminal's encoding lacks is written as \\u732b, not refused
         if hasattr(stream, "reconfigure"):
@@ -98,7 +111,8 @@ def _run(argv: list[str]) -> int:
     try:
         if argv and argv[0] in COMMANDS:
             module = import_module(f"clearsight.cli.{argv[0].replace('-', '_')}")
-            code: int | None = module.run(_parsed(command_parser(argv[0]), argv))
+            with handled() if argv[0] in RESUMABLE else nullcontext():
+                code: int | None = module.run(_parsed(command_parser(argv[0]), argv))
             sys.stdout.flush()
             return code or 0
         parser = build_parser()

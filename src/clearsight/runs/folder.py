@@ -76,19 +76,21 @@ def _is_unfinished(folder: Path) -> bool:
 
 def resumed(config: TrainConfig, given: dict[str, Any], origin: str) -> TrainConfig:
     """The options of the run to go on with: that of --out, or the last unfinished one of this data. What the user gives
-    again must be the same. origin: what the data is called.
+    again must be the same. origin: what the data is called. Where nothing was begun yet, a new run starts, so that a
+    scheduler can give the same command each time.
     """
+    fresh = TrainConfig.from_options(**{**config.options(), "resume": False})
     if config.run.out is not None:
         folder = Path(config.run.out).expanduser()
+        if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
+            return fresh
         if not _is_unfinished(folder):
             state = "a finished run" if (folder / "metrics.json").exists() else "no run"
             raise OutputError(f"{folder} cannot be resumed", found=state, fix="start a new run without --resume")
     else:
         runs = [f for f in Path("runs").glob("*") if _is_unfinished(f) and _about(f).get("data") == origin]
         if not runs:
-            raise OutputError(
-                f"there is no unfinished run on {Path(origin).name} in runs/", fix="start a new run without --resume"
-            )
+            return fresh
         folder = max(runs, key=lambda f: (f / "config.json").stat().st_mtime)
     about = _about(folder)
     then = {option: value for stage in about["options"].values() for option, value in stage.items()}

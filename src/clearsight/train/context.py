@@ -28,6 +28,7 @@ from clearsight.disk import read_within
 from clearsight.distributed import ALONE, World
 from clearsight.errors import ConfigError
 from clearsight.models.base import ModelNetwork
+from clearsight.preemption import deferred
 from clearsight.tasks import Task, task_named
 from clearsight.train.batch_norm import folded_norms, freeze_bn
 from clearsight.train.checkpoint import Checkpoint
@@ -240,7 +241,7 @@ class TrainContext:
             if self.on_epoch:
                 self.on_epoch(replace(line, fold=fold))
 
-        with self.world.sync_batchnorm(network), fast_gradients(network, config, examples):
+        with deferred(), self.world.sync_batchnorm(network), fast_gradients(network, config, examples):
             return train_network(
                 network,
                 examples,

@@ -28,6 +28,7 @@ from clearsight.distributed import ALONE, World
 from clearsight.errors import TrainingError
 from clearsight.models.layers import AUXILIARY_WEIGHT, auxiliary_logits
 from clearsight.models.network import frozen
+from clearsight.preemption import Preempted, requested
 from clearsight.tasks import Task
 from clearsight.tasks.losses import Loss, one_hot_targets
 from clearsight.train.augmentation_config import AugmentationConfig
@@ -145,6 +146,7 @@ def train_network(
 
     Raises:
         TrainingError: a training or validation loss is not finite; the network then holds its best weights so far.
+        Preempted: a scheduler ends the process; the checkpoint is written.
     """
     how, regularization, augmentation = config.optimization, config.regularization, config.augmentation
     seed, device, layout = config.run.seed, config.run.device, layout_for(network, config.run.device)
@@ -159,12 +161,15 @@ def train_network(
     loss_of, per_epoch = data.loss(how.loss), how.steps_per_epoch(len(data.train))
     total = min(per_epoch * how.epochs, how.max_steps or per_epoch * how.epochs)
 
+    ending = False  # a scheduler ends a process
+
     def loss_and_gradient(batches: Sequence[Batch], weight: torch.Tensor) -> tuple[float, float, torch.Tensor]:
         """Loss of a step's batches, sum of the images' scores, logits of the last batch; gradients stay in place."""
+        nonlocal ending
         optimiser.zero_grad(set_to_none=True)
-        sums = torch.zeros(
-            2, dtype=torch.float32 if device == "mps" else torch.float64, device=device
-        )  # of losses, of scores; asked for once
+        exact = torch.float32 if device == "mps" else torch.float64
+        sums = torch.zeros(3, dtype=exact, device=device)  # of losses, of scores; asked for once
+        sums[2] = requested()
         for images, targets, w in batches:
             with autocast(device, how.amp):
                 logits, losses = _outputs(network, forward, images.to(memory_format=layout), targets, loss_of)
@@ -173,11 +178,12 @@ def train_network(
                     cost = loss + regularization.l1 * l1_penalty(network) / (len(batches) * world.size)
             scaler.scale(cost).backward()  # type: ignore[no-untyped-call]
             scores = data.task.training_score(logits.detach(), targets, how.loss)
-            sums += torch.stack([loss.detach().to(sums), scores.sum().to(sums)])
+            sums[:2] += torch.stack([loss.detach().to(sums), scores.sum().to(sums)])
         world.sum_gradients(network)
         if scaler.is_enabled():
             scaler.unscale_(optimiser)
-        value, right = world.sum(sums).tolist()
+        value, right, stop = world.sum(sums).tolist()
+        ending = ending or stop > 0
         return value, right, logits.detach()
 
     def searched(batches: Sequence[Batch], weight: torch.Tensor, step: int) -> float:
@@ -259,11 +265,13 @@ def train_network(
                 network.load_state_dict(best_state)
                 raise _diverged(val_loss, step, epoch, rate, max(peaks), "validation loss")
             tally = np.zeros(3)
-        if checkpoint is not None and checkpoint.due():
+        if checkpoint is not None and (checkpoint.due() or (ending and checkpoint.writes)):
             checkpoint.save(
                 **{name: part.state_dict() for name, part in stateful.items()}, best=best_state, step=step, seen=seen,
                 history=[asdict(line) for line in history], seconds=time.perf_counter() - began, tally=tally.tolist(),
             )  # fmt: skip
+        if ending:
+            raise Preempted
 
     network.load_state_dict(best_state)
     network.eval().to("cpu").to(memory_format=torch.contiguous_format)

@@ -143,7 +143,7 @@ def _folder(path: Path, place: str, origin: str, selection: Selection) -> ImageS
         shards = [Path(name) for name in sorted(found.others) if not Path(name).name.startswith("cache-")]
         return _shards(shards, [str(shard) for shard in shards], origin, selection)
     selection.only(place, "label", "format")
-    notes = ()
+    notes: tuple[str, ...] = ()
     if found.others:
         notes = (f"left out {count(len(found.others), 'file')} that may hold images, such as {found.others[0]}; "
                  "for these, pass them or a pattern",)  # fmt: skip
