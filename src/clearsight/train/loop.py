@@ -33,7 +33,7 @@ from clearsight.tasks.losses import Loss, one_hot_targets
 from clearsight.train.augmentation_config import AugmentationConfig
 from clearsight.train.batch_norm import freeze_bn, frozen_statistics
 from clearsight.train.checkpoint import Checkpoint
-from clearsight.train.class_weights import class_weights
+from clearsight.train.class_weight import weights_of
 from clearsight.train.config import TrainConfig
 from clearsight.train.observer import UNOBSERVED, Epoch, Observer, Step, ignore
 from clearsight.train.optimisers import LINE_SEARCHES, build_optimiser
@@ -141,8 +141,7 @@ def train_network(
     average = WeightAverage(network, regularization.ema) if regularization.ema else None
     scaler = torch.amp.GradScaler(device, enabled=how.amp == "fp16")
     forward = world.wrap(torch.compile(network) if how.compile else network, device)
-    balanced = regularization.class_weights == "balanced"
-    class_weight = class_weights(data.labels[data.train], data.classes) if balanced else torch.ones(data.classes)
+    class_weight = weights_of(regularization.class_weight, data.labels[data.train], data.task.names)
     loss_of, per_epoch = data.loss(how.loss), how.steps_per_epoch(len(data.train))
     total = min(per_epoch * how.epochs, how.max_steps or per_epoch * how.epochs)
 
