@@ -115,7 +115,7 @@ def trained(device: str, **options: object) -> tuple[torch.nn.Module, float]:
     "options",
     [
         {}, {"opt": "muon"}, {"opt": "momentum", "accumulate": 2}, {"ema": 0.9}, {"label_smoothing": 0.1, "mixup": 0.2},
-        {"cutmix": 1.0}, {"class_weights": "balanced"}, {"l1": 1e-4}, {"max_norm": 2.0}, {"opt": "lars"},
+        {"cutmix": 1.0}, {"class_weight": "balanced"}, {"l1": 1e-4}, {"max_norm": 2.0}, {"opt": "lars"},
         {"adversarial": "pgd", "adversarial_steps": 2}, {"opt": "armijo"}, {"opt": "lbfgs", "weight_decay": 0.0},
         {"loss": "hinge"},
     ],

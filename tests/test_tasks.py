@@ -185,8 +185,8 @@ def test_what_is_for_classes_alone_says_so(labelled, turned, tmp_path, scenes, p
         ({"loss": "focal"}, "--loss focal is not available for the task multilabel; expected bce, mse"),
         ({"model": "hog+svm"}, "supports only classification"),
         (
-            {"class_weights": "balanced", "adversarial": "pgd"},
-            "only classification supports --class-weights, --adversarial",
+            {"class_weight": "balanced", "adversarial": "pgd"},
+            "only classification supports --class-weight, --adversarial",
         ),
         ({"angle": "degrees"}, "only the task regression supports --angle"),
     ):

@@ -12,7 +12,7 @@ HEALTHY = [
     lambda b: b.run(b.network("lenet5", seed=6, activation="tanh"), lr=2e-3, opt="adam", seed=6, max_steps=100),
     lambda b: b.run(b.network("resnet8", seed=7, se=True, activation="gelu"), opt="adabelief", seed=7, max_steps=80),
     lambda b: b.run(b.network("resnet8", seed=8), batch_size=16, loss="focal", sched="cosine", seed=8, max_steps=80),
-    lambda b: b.run(b.network("resnet8", seed=9), class_weights="balanced", opt="lars", seed=9, max_steps=80),
+    lambda b: b.run(b.network("resnet8", seed=9), class_weight="balanced", opt="lars", seed=9, max_steps=80),
     lambda b: b.run(b.network("resnet8", seed=10), loss="mse", opt="adadelta", seed=10, max_steps=80),
 ]
 

@@ -14,7 +14,7 @@ from clearsight.errors import DataError
 from clearsight.tasks.losses import LOSSES
 from clearsight.tasks.losses import one_hot_targets as targets
 from clearsight.train import choices
-from clearsight.train.class_weights import class_weights
+from clearsight.train.class_weight import balanced_weights
 
 N, K = 40, 5
 
@@ -143,13 +143,13 @@ def test_a_label_that_is_no_class_is_refused(label: int) -> None:
 
 def test_class_weights_by_hand() -> None:
     """Six images, three of class 0, two of 1, one of 3: 6 / (3 * 3), 6 / (3 * 2), none, 6 / (3 * 1)."""
-    weights = class_weights(np.array([0, 0, 0, 1, 1, 3]), 4)
+    weights = balanced_weights(np.array([0, 0, 0, 1, 1, 3]), 4)
     assert weights.dtype == torch.float32
     assert weights.tolist() == pytest.approx([2 / 3, 1, 0, 2])
 
 
 def test_class_weights_equal_scikit_learn_and_keep_the_mean() -> None:
     labels = np.random.default_rng(0).choice(6, 200, p=[0.5, 0.25, 0.15, 0, 0.07, 0.03])
-    per_image = class_weights(labels, 6).numpy()[labels]
+    per_image = balanced_weights(labels, 6).numpy()[labels]
     np.testing.assert_allclose(per_image, compute_sample_weight("balanced", labels), rtol=1e-6)
     assert per_image.mean() == pytest.approx(1)

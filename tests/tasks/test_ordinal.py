@@ -462,7 +462,7 @@ def test_options_that_mean_nothing_for_grades_are_refused(tmp_path):
             ConfigError,
             "--loss focal is not available for the task ordinal; expected bce",
         ),
-        ({"task": "ordinal", "class_weights": "balanced"}, ConfigError, "only classification supports --class-weights"),
+        ({"task": "ordinal", "class_weight": "balanced"}, ConfigError, "only classification supports --class-weight"),
         ({"task": "ordinal", "model": "hog+svm"}, ConfigError, "supports only classification"),
         ({"grades": "0,1,2,3"}, ConfigError, "only the task ordinal supports --grades; found arrays"),
         ({"task": "ordinal", "grades": "0,1"}, DataError, "missing from --grades; found 2, 3"),

@@ -259,7 +259,7 @@ QUICK = [
 
 OTHERS = [
     {"opt": "gd"}, {"opt": "lbfgs", "batch_size": 256}, {"opt": "lars", "lr": 1.0}, {"loss": "hinge"}, {"loss": "mse"},
-    {"cutmix": 1.0}, {"class_weights": "balanced", "loss": "focal"}, {"augment": "mirror+crop+noise+blur"},
+    {"cutmix": 1.0}, {"class_weight": "balanced", "loss": "focal"}, {"augment": "mirror+crop+noise+blur"},
     {"augment": "rand"}, {"amp": "bf16"}, {"label_smoothing": 0.1, "loss": "kl"}, {"lr_find": True}, {"ema": 0.9},
     {"l1": 1e-5, "max_norm": 3.0},
 ]  # fmt: skip
@@ -405,12 +405,13 @@ def test_classes_count_the_same_for_a_frozen_head():
         labels=labels, weights=np.full(6, 0.5, np.float32), split=SimpleNamespace(train=np.arange(4))
     )
     for choice, expected in (("none", [0.5, 0.5]), ("balanced", [0.5 * 4 / 6, 0.5 * 4 / 2])):
-        context = SimpleNamespace(data=data, classes=2, config=TrainConfig.from_options(class_weights=choice))
+        task = SimpleNamespace(names=("a", "b"))
+        context = SimpleNamespace(data=data, classes=2, task=task, config=TrainConfig.from_options(class_weight=choice))
         assert weighted_targets(context, np.array([4, 5])).weights == pytest.approx(expected)
 
 
 def test_options_without_effect_on_a_frozen_head_are_reported(few_photos):
-    options = {"img_size": 64, "freeze": "all", "class_weights": "balanced", "epochs": 3}
+    options = {"img_size": 64, "freeze": "all", "class_weight": "balanced", "epochs": 3}
     fitted = fit(read(few_photos), TrainConfig.from_options(**options))
     text = next(d for d in fitted.decisions if d.what == "without effect")
     assert text.choice == "--epochs"

@@ -27,9 +27,9 @@ def compare(
             `evaluation.leaderboard.default_candidates`.
         images: number of the data's images to compare on, approximately; None uses all.
         console: where progress is shown; by default below the cell of a notebook, nowhere elsewhere.
-        **options: options of `fit`: seed, out, test_fraction, folds, data_dir, device. With `out`, the folder gets
-            every model in candidates/NAME and the page, and the same comparison can be resumed there; without it, the
-            models lie in the cache as long as the result is used.
+        **options: options of `fit`: seed, out, test_fraction, folds, resize_mode, class_weight, data_dir, device. With
+            `out`, the folder gets every model in candidates/NAME and the page, and the same comparison can be resumed
+            there; without it, the models lie in the cache as long as the result is used.
 
     Returns:
         The ranking on the validation images, with test accuracies, times and sizes.

@@ -10,7 +10,7 @@ from __future__ import annotations
 import argparse
 import os
 
-from clearsight.cli.options import print_json
+from clearsight.cli.options import add_options, print_json
 from clearsight.console import terminal
 from clearsight.errors import ConfigError
 
@@ -47,6 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--device", metavar="WORD", help="device for training: auto, cpu, cuda, cuda:1, mps or xpu (default: auto)"
     )
+    add_options(parser, "resize_mode", "class_weight")
 
 
 def run(arguments: argparse.Namespace) -> None:
@@ -55,7 +56,7 @@ def run(arguments: argparse.Namespace) -> None:
         candidates = [name.strip() for name in arguments.candidates.split(",") if name.strip()]
         if not candidates:
             raise ConfigError("--candidates is empty", expected="comma-separated names, such as hog+svm,resnet8")
-    names = ("out", "seed", "test_fraction", "folds", "data_dir", "device")
+    names = ("out", "seed", "test_fraction", "folds", "data_dir", "device", "resize_mode", "class_weight")
     options = {name: getattr(arguments, name) for name in names if getattr(arguments, name) is not None}
     with terminal() as console:
         from clearsight.evaluation.leaderboard import rank_models

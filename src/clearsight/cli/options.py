@@ -37,29 +37,33 @@ TITLES = {
 
 def add_config(parser: argparse.ArgumentParser, *subjects: str) -> None:
     """One option for every field of the given subjects of `TrainConfig` (all of them when none is named)."""
-    types = option_types()
     for subject in subjects or SECTIONS:
-        group = parser.add_argument_group(TITLES[subject])
-        for f in option_fields(SECTIONS[subject]):
-            kind, optional = value_type(types[f.name])
-            choices, text = choices_of(f), f.metadata["help"].replace("%", "%%")
-            if choices:
-                text += f": {_few(choices)}"
-            if not optional and kind not in (bool, dict):
-                text += f" (default: {f.default})"
-            if kind is bool:
-                group.add_argument(flag(f.name), action=argparse.BooleanOptionalAction, default=None, help=text)
-            elif kind is dict and f.metadata["shares"]:
-                group.add_argument(
-                    flag(f.name), action=_ClassShare, metavar="CLASS=X", default=None, help=text, dest=f.name
-                )
-            elif kind is dict:
-                group.add_argument(
-                    flag(f.name), action=_KeyValue, metavar="KEY=VALUE", default=None, help=text, dest=f.name
-                )
-            else:
-                metavar = {int: "N", float: "X"}.get(kind, "WORD" if choices else f.name.rpartition("from_")[2].upper())
-                group.add_argument(flag(f.name), type=kind, metavar=metavar, default=None, help=text, dest=f.name)
+        add_options(parser.add_argument_group(TITLES[subject]), *option_names(subject))
+
+
+def add_options(group: argparse.ArgumentParser | argparse._ArgumentGroup, *names: str) -> None:
+    """Some options of `TrainConfig`, by name."""
+    types, known = option_types(), options_by_name()
+    for f in (known[name] for name in names):
+        kind, optional = value_type(types[f.name])
+        choices, text = choices_of(f), f.metadata["help"].replace("%", "%%")
+        if choices:
+            text += f": {_few(choices)}"
+        if not optional and kind not in (bool, dict):
+            text += f" (default: {f.default})"
+        if kind is bool:
+            group.add_argument(flag(f.name), action=argparse.BooleanOptionalAction, default=None, help=text)
+        elif kind is dict and f.metadata["shares"]:
+            group.add_argument(
+                flag(f.name), action=_ClassShare, metavar="CLASS=X", default=None, help=text, dest=f.name
+            )
+        elif kind is dict:
+            group.add_argument(
+                flag(f.name), action=_KeyValue, metavar="KEY=VALUE", default=None, help=text, dest=f.name
+            )
+        else:
+            metavar = {int: "N", float: "X"}.get(kind, "WORD" if choices else f.name.rpartition("from_")[2].upper())
+            group.add_argument(flag(f.name), type=kind, metavar=metavar, default=None, help=text, dest=f.name)
 
 
 def option_names(subject: str) -> list[str]:

@@ -10,6 +10,7 @@ from clearsight.errors import ConfigError
 COMMANDS = {"check": "audit", "see": "visualize", "shattered": "gradient-correlation"}
 
 OPTIONS = {
+    "--class-weights": "--class-weight",
     "--fit": "--resize-mode",
     "--heal": "--auto-fix",
     "--no-heal": "--no-auto-fix",

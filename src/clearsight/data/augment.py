@@ -212,6 +212,46 @@ def colour(
     return torch.lerp(mean, images, 1 + contrast * u[:, 1]).add_(brightness * u[:, 0]).clamp_(0, 1)
 
 
+def hue(images: torch.Tensor, generator: torch.Generator, *, turn: float) -> torch.Tensor:
+    """Shift the hue of each image by up to ± `turn` of the colour circle; saturation and value (HSV) stay.
+
+    Args:
+        images: images (N, C, H, W), float32 in [0, 1]; those without three channels have no hue.
+        generator: source of random numbers; it is advanced.
+        turn: largest shift as a share of the colour circle, in [0, 0.5].
+
+    Returns:
+        Images of the same shape, in [0, 1].
+    """
+    shift = turn * _symmetric(len(images), 1, generator).to(images.device)[..., None]
+    return shifted_hue(images, shift) if images.shape[1] == 3 else images
+
+
+def shifted_hue(images: torch.Tensor, shift: torch.Tensor) -> torch.Tensor:
+    """Shift the hue of each image.
+
+    Args:
+        images: colour images (N, 3, H, W), float32 in [0, 1].
+        shift: share of the colour circle, (N, 1, 1).
+
+    Returns:
+        Images of the same shape.
+    """
+    red, green, blue = images.unbind(1)
+    value, least = images.amax(1), images.amin(1)
+    chroma = value - least
+    scale = chroma.clamp(min=1e-8)
+    sector = torch.where(  # of the colour circle, 0 to 6
+        value == red,
+        (green - blue) / scale,
+        torch.where(value == green, 2 + (blue - red) / scale, 4 + (red - green) / scale),
+    )
+    sector = sector + 6 * shift
+    # of each channel c: value - chroma * clamp(min(k, 4 - k), 0, 1), k = (n_c + sector) mod 6, n = 5, 3, 1
+    k = (torch.tensor([5.0, 3.0, 1.0], device=images.device)[:, None, None] + sector[:, None]) % 6
+    return value[:, None] - chroma[:, None] * torch.minimum(k, 4 - k).clamp(0, 1)
+
+
 def noise(images: torch.Tensor, generator: torch.Generator, *, sigma: float) -> torch.Tensor:
     """Add Gaussian noise, independent in every channel, whose deviation is up to `sigma`, each image its own.
 
@@ -379,6 +419,7 @@ CHANGES: dict[str, Change] = {
     "mirror": mirror,
     "flip": flip,
     "colour": partial(colour, brightness=0.2, contrast=0.3, saturation=0.4),
+    "hue": partial(hue, turn=0.1),
     "noise": partial(noise, sigma=0.1),
     "blur": partial(blur, sigma=0.01),
     "erase": partial(erase, share=0.25),

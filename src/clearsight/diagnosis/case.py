@@ -133,7 +133,7 @@ class Case:
     def chance_loss(self) -> float:
         """Loss of the best answer that does not look at the image, but for hinge, where it is the answer 0."""
         prior = self.shares
-        if self.regularization.class_weights == "balanced":
+        if self.regularization.class_weight == "balanced":
             prior = np.where(prior > 0, 1 / np.count_nonzero(prior), 0)
         expected = one_hot_targets(torch.arange(len(prior)), len(prior), self.regularization.label_smoothing).double()
         expected_output = torch.from_numpy(prior) @ expected

@@ -171,7 +171,8 @@ def rank_models(
     """Train and rank models on one data set: `rank_models("photos/", candidates=["hog+svm", "resnet8"])`.
 
     candidates: models to compare, by the names of `train --model` (default: `default_candidates`). images: compare on
-    about so many of the data's images. options: seed, out, test_fraction, folds, data_dir, resume.
+    about so many of the data's images. options: seed, out, test_fraction, folds, resize_mode, class_weight, data_dir,
+    resume.
     A candidate that cannot be trained on these images is left out, with the reason. Raises ClearsightError if nothing
     can be compared.
     """
@@ -225,6 +226,7 @@ def _folder(config: TrainConfig, dataset: Dataset, names: list[str], images: int
     about = {
         "data": dataset.origin, "candidates": names, "images": images, "seed": config.run.seed,
         "test_fraction": config.data.test_fraction, "folds": config.data.folds,
+        "resize_mode": config.data.resize_mode, "class_weight": config.regularization.class_weight,
     }  # fmt: skip
     if images is not None:
         about["sampled"] = "by content"  # earlier versions sampled in listed order
@@ -232,6 +234,7 @@ def _folder(config: TrainConfig, dataset: Dataset, names: list[str], images: int
     path = folder / "leaderboard.json"
     if path.is_file():
         then = {key: value for key, value in json.loads(read_within(folder, path.name)).items() if key != "versions"}
+        then = {"resize_mode": "squash", "class_weight": "none"} | then  # as earlier versions had it
         changed = [f"{key} {about[key]!r} instead of {then.get(key)!r}" for key in about if then.get(key) != about[key]]
         if changed:
             raise CheckpointError(
@@ -258,6 +261,7 @@ def _trained(
     mine = replace(
         own, run=replace(own.run, seed=config.run.seed, device=config.run.device),
         data=replace(config.data, img_size=own.data.img_size),
+        regularization=replace(own.regularization, class_weight=config.regularization.class_weight),
     )  # fmt: skip
     place.mkdir(parents=True, exist_ok=True)
     fitted = fit(dataset, mine, console=console, checkpoints=place / "checkpoints", find_issues=False)

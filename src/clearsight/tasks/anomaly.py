@@ -106,7 +106,7 @@ class Anomaly(Task):
     training: ClassVar[Training] = Training(
         head="one-class",
         losses=LOSSES,
-        unsupported=frozenset({"class_weights", "adversarial", "freeze", "auto_fix", "resize_mode"}),
+        unsupported=frozenset({"class_weight", "adversarial", "freeze", "auto_fix", "resize_mode"}),
         ood=None,
         small_from_scratch=False,
         tries_sizes=False,

@@ -71,7 +71,7 @@ class Multilabel(Task):
     training: ClassVar[Training] = Training(
         head="regression",
         losses={"bce": binary_cross_entropy, "mse": mean_squared_error},
-        unsupported=frozenset({"class_weights", "adversarial", "freeze", "auto_fix"}),
+        unsupported=frozenset({"class_weight", "adversarial", "freeze", "auto_fix"}),
     )
     prediction: ClassVar[type[Any]] = LabelsPrediction
     evaluation: ClassVar[type[Evaluation]] = LabelsEvaluation

@@ -83,7 +83,7 @@ class Ordinal(Task):
     training: ClassVar[Training] = Training(
         head="regression",
         losses={"bce": binary_cross_entropy},
-        unsupported=frozenset({"class_weights", "adversarial", "label_smoothing", "freeze", "auto_fix"}),
+        unsupported=frozenset({"class_weight", "adversarial", "label_smoothing", "freeze", "auto_fix"}),
     )
     prediction: ClassVar[type[Any]] = Prediction
     evaluation: ClassVar[type[Evaluation]] = GradesEvaluation

@@ -103,7 +103,7 @@ class Regression(Task):
         losses={"huber": huber, "mse": mean_squared_error, "gaussian-nll": gaussian_nll},
         light_augmentation=False,
         muon_from=MUON_FROM,
-        unsupported=frozenset({"class_weights", "adversarial", "label_smoothing", "freeze", "auto_fix"}),
+        unsupported=frozenset({"class_weight", "adversarial", "label_smoothing", "freeze", "auto_fix"}),
     )
     prediction: ClassVar[type[Any]] = NumbersPrediction
     evaluation: ClassVar[type[Evaluation]] = NumbersEvaluation

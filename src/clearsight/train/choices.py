@@ -69,6 +69,17 @@ def _registered() -> tuple[Any, ...]:
     return registry.registered_tasks() if registry else ()
 
 
+NORMALIZATIONS = {
+    "auto": "pretrained for published weights, standardize for a network trained from scratch",
+    "unit": "0 to 1",
+    "symmetric": "-1 to 1",
+    "standardize": "mean 0 and standard deviation 1 of each channel over the training images",
+    "per-image": "mean 0 and standard deviation 1 in each image, so that brightness and contrast have no effect",
+    "pretrained": "as the published weights of the network were trained",
+}
+"""Scales of the pixels, for --normalize."""
+
+
 OPTIMISERS = {
     "gd": "full-batch gradient descent",
     "sgd": "stochastic gradient descent without momentum",
@@ -112,6 +123,7 @@ AUGMENTATIONS = {
     "affine": "random rotation, shift and scaling",
     "perspective": "random perspective transform",
     "colour": "random brightness, contrast and saturation",
+    "hue": "random change of hue, for colour images",
     "noise": "Gaussian noise",
     "blur": "Gaussian blur",
     "erase": "random erasing of a square with probability 0.5",

@@ -21,12 +21,14 @@ from clearsight.train.augmentation_config import AugmentationConfig
 from clearsight.train.choices import (
     ANOMALIES,
     INITIALISATIONS,
+    NORMALIZATIONS,
     OPTIMISERS,
     SCHEDULES,
     WITHOUT_MOMENTUM,
     known_losses,
     known_tasks,
 )
+from clearsight.train.class_weight_option import class_weight_text
 from clearsight.train.decision_config import DecisionConfig, with_hierarchy
 from clearsight.train.option_field import bands_of, fault, low_high, option, option_fields, seconds
 from clearsight.train.run_config import RunConfig
@@ -56,6 +58,7 @@ class DataConfig:
     img_size: int | None = option(
         None, "side length of the square input in pixels (default: the network's own)", within="[1, 4096]"
     )
+    normalize: str = option("auto", "scale of the pixels that the network receives", choices=NORMALIZATIONS)
     test_fraction: float = option(
         0.25, "fraction of the images held out as the test split if the data has none, 0 to 1", within="(0, 1)"
     )
@@ -241,10 +244,10 @@ class RegularizationConfig:
         "fraction of the target probability spread over all classes, 0 to 1 (default: 0, or 0.1 for many small images)",
         within="[0, 1)",
     )
-    class_weights: str = option(
+    class_weight: str = option(
         "none",
-        "class weights in the loss",
-        choices={"none": "equal weight for every image", "balanced": "equal weight for every class"},
+        "weight of each class in the loss: none (equal weight for every image), balanced (equal weight for every "
+        "class), or a CSV or JSON file of classes and weights",
     )
     ema: float | None = option(
         None,
@@ -326,6 +329,12 @@ class TrainConfig:
                 value, tuple | list
             ):
                 value = ",".join(map(str, value))
+            if name == "class_weight":
+                try:
+                    value = class_weight_text(value)
+                except ConfigError as error:
+                    faults.append(str(error).rstrip("."))
+                    continue
             if wrong := fault(known[name], value, hints[name]):
                 faults.append(wrong)
             else:

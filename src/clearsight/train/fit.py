@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import cast, get_args
+from typing import get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +30,7 @@ from clearsight.distributed import ALONE, World
 from clearsight.errors import ConfigError, DataError
 from clearsight.models.execution import device_of
 from clearsight.tasks import registered_tasks
+from clearsight.train.class_weight import check_class_weight
 from clearsight.train.confident_learning import find_label_issues
 from clearsight.train.config import TrainConfig
 from clearsight.train.context import TrainContext, TrainResult, Watch
@@ -39,7 +40,17 @@ from clearsight.train.observer import Epoch
 from clearsight.train.ood import fit_ood_detector
 from clearsight.train.operating import check_wishes, wishes_of, with_operating_point
 from clearsight.train.previous import Previous
-from clearsight.train.recipe import Decision, Recipe, check_names, check_task, checked, kept, larger_size, plan
+from clearsight.train.recipe import (
+    Decision,
+    Recipe,
+    check_names,
+    check_task,
+    checked,
+    first_geometry,
+    kept,
+    larger_size,
+    plan,
+)
 from clearsight.train.ridge import ridge_head
 from clearsight.train.strategies.classical import classical
 from clearsight.train.strategies.from_scratch import from_scratch
@@ -172,12 +183,6 @@ def fit(
     )
 
 
-def first_geometry(recipe: Recipe, config: TrainConfig) -> Geometry:
-    """The geometry that is used, or the first that is tried."""
-    mode = config.data.resize_mode
-    return Geometry(recipe.img_size, recipe.img_size, "squash" if mode == "auto" else cast(ResizeMode, mode))
-
-
 def _in_order(
     dataset: Dataset, other: Dataset | None, scanned: Scan, geometry: Geometry, previous: Previous | None,
     config: TrainConfig, console: Console,
@@ -265,7 +270,7 @@ def _check_task(dataset: Dataset, config: TrainConfig, recipe: Recipe) -> None:
             fix="omit --model, or choose a network",
         )
     wrong = {
-        "class_weights": ("--class-weights", config.regularization.class_weights != "none"),
+        "class_weight": ("--class-weight", config.regularization.class_weight != "none"),
         "adversarial": ("--adversarial", config.augmentation.adversarial != "none"),
         "label_smoothing": ("--label-smoothing", bool(config.regularization.label_smoothing)),
         "freeze": (
@@ -281,6 +286,7 @@ def _check_task(dataset: Dataset, config: TrainConfig, recipe: Recipe) -> None:
             found=f"{dataset.name} with the task {task.name}",
             fix=f"drop {', '.join(given)}",
         )
+    check_class_weight(config.regularization.class_weight, dataset)
 
 
 MOVES = ("none", "lower", "recipe")

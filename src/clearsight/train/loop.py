@@ -34,7 +34,7 @@ from clearsight.tasks.losses import Loss, one_hot_targets
 from clearsight.train.augmentation_config import AugmentationConfig
 from clearsight.train.batch_norm import freeze_bn, frozen_statistics
 from clearsight.train.checkpoint import Checkpoint
-from clearsight.train.class_weights import class_weights
+from clearsight.train.class_weight import weights_of
 from clearsight.train.config import OptimizationConfig, TrainConfig
 from clearsight.train.observer import UNOBSERVED, Epoch, Observer, Step, ignore
 from clearsight.train.optimisers import LINE_SEARCHES, build_optimiser
@@ -77,19 +77,6 @@ class Examples:
             A function from outputs and targets to losses (N,).
         """
         return self.task.training.losses[name]
-
-    def class_weight(self, kind: str) -> torch.Tensor:
-        """The weight of each class.
-
-        Args:
-            kind: "balanced" or "none".
-
-        Returns:
-            Weights (K,).
-        """
-        if kind == "balanced":
-            return class_weights(self.labels[self.train], self.classes)
-        return torch.ones(self.classes)
 
     def targets_of(self, rows: NDArray[np.int64], smoothing: float = 0.0) -> torch.Tensor:
         """Encoded targets of some images.
@@ -157,7 +144,7 @@ def train_network(
     scaler = torch.amp.GradScaler(device.partition(":")[0], enabled=how.amp == "fp16")
     world.same_weights(network)
     forward: nn.Module = torch.compile(network) if how.compile else network  # type: ignore[assignment]
-    class_weight = data.class_weight(regularization.class_weights)
+    class_weight = weights_of(regularization.class_weight, data.labels[data.train], data.task.names)
     loss_of, per_epoch = data.loss(how.loss), how.steps_per_epoch(len(data.train))
     total = min(per_epoch * how.epochs, how.max_steps or per_epoch * how.epochs)
 

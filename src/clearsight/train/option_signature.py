@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 import inspect
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypedDict, TypeVar
 
@@ -21,6 +21,7 @@ class EstimatorOptions(TypedDict, total=False):
     """
 
     resize_mode: str
+    normalize: str
     img_size: int | None
     test_fraction: float
     order: str
@@ -65,7 +66,7 @@ class EstimatorOptions(TypedDict, total=False):
     l1: float
     max_norm: float | None
     label_smoothing: float | None
-    class_weights: str
+    class_weight: str | Path | Mapping[str, float]
     ema: float | None
     augment: str | None
     mixup: float

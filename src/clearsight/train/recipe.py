@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Literal, cast
 
 from clearsight.console import Console
 from clearsight.data.checks.copies import MANY
 from clearsight.data.content_order import by_content
 from clearsight.data.dataset import Dataset, TaskKind
 from clearsight.data.exclusion import without
-from clearsight.data.geometry import Geometry
+from clearsight.data.geometry import Geometry, ResizeMode
 from clearsight.data.prepare import Prepared, prepare
 from clearsight.data.scan import Scan, scan
 from clearsight.errors import ConfigError
@@ -23,6 +23,7 @@ from clearsight.models.registry import check_model_args
 from clearsight.models.zoo import DEFAULT_BACKBONE, at_hand, entry, fits_published, published, weight_facts
 from clearsight.tasks import Classification
 from clearsight.tasks.reading import AUTO
+from clearsight.train.class_weight import check_class_weight
 from clearsight.train.config import TrainConfig
 from clearsight.train.layer_features import feature_source
 from clearsight.train.option_field import seconds
@@ -56,7 +57,7 @@ def many_small(img_size: int, images: int) -> bool:
 @dataclass(frozen=True)
 class Recipe:
     """The plan of a run. kind: probe (a head on frozen features, perhaps fine-tuned), scratch, or classical (a
-    classifier on descriptors or frozen features).
+    classifier on descriptors or frozen features). normalize: of `NORMALIZATIONS`, the scale of the pixels.
     """
 
     kind: Literal["probe", "scratch", "classical"]
@@ -64,6 +65,7 @@ class Recipe:
     model_args: dict[str, Any]
     img_size: int
     decisions: tuple[Decision, ...]
+    normalize: str = "auto"
 
 
 def network_options(recipe: Recipe) -> dict[str, Any]:
@@ -151,7 +153,32 @@ def checked(recipe: Recipe, config: TrainConfig) -> Recipe:
     if recipe.kind == "probe" and config.transfer.freeze_to is not None:  # refused before a pixel is read
         channels = len(weight_facts(recipe.model).mean)
         layer_name(headless(recipe.model, channels, recipe.img_size, recipe.model_args), config.transfer.freeze_to)
-    return recipe
+    _check_normalize(recipe, config.data.normalize)
+    return replace(recipe, normalize=config.data.normalize)
+
+
+def _check_normalize(recipe: Recipe, choice: str) -> None:
+    """Refuse a scale of the pixels that the recipe's network cannot use."""
+    own = "pretrained" if recipe.kind == "probe" else "auto"
+    if choice in ("auto", own) or (recipe.kind == "scratch" and recipe.model != "pixels" and choice != "pretrained"):
+        return
+    if recipe.kind == "probe":
+        facts = weight_facts(recipe.model)
+        mean, std = (", ".join(f"{value:.3g}" for value in values) for values in (facts.mean, facts.std))
+        raise ConfigError(
+            f"--normalize {choice} cannot be used with the published weights of {recipe.model}",
+            found=f"weights trained on pixels with mean {mean} and standard deviation {std} per channel",
+            fix="drop --normalize, or add --no-pretrained to train from random weights",
+        )
+    if recipe.kind == "scratch" and recipe.model != "pixels":
+        raise ConfigError(
+            f"--normalize pretrained needs published weights, but {recipe.model} is trained from random weights",
+            fix=f"drop --normalize, or use --model {DEFAULT_BACKBONE}",
+        )
+    raise ConfigError(
+        f"--normalize {choice} has no effect: {recipe.model} takes the pixels as they are",
+        fix="drop --normalize, or choose a network with --model",
+    )
 
 
 def _plan(config: TrainConfig, scanned: Scan, task: TaskKind) -> Recipe:
@@ -311,6 +338,12 @@ def check_task(dataset: Dataset, config: TrainConfig) -> None:
         )
 
 
+def first_geometry(recipe: Recipe, config: TrainConfig) -> Geometry:
+    """The geometry that is used, or the first that is tried."""
+    mode = config.data.resize_mode
+    return Geometry(recipe.img_size, recipe.img_size, "squash" if mode == "auto" else cast(ResizeMode, mode))
+
+
 def planned(
     dataset: Dataset, config: TrainConfig, console: Console, *, copies_limit: int = MANY
 ) -> tuple[Prepared, Recipe]:
@@ -324,9 +357,15 @@ def planned(
             f"--from {config.run.from_run} has an effect only in `clearsight train`",
             fix="omit it, and make sure that DATA contains the images of the run if they are needed",
         )
+    if config.data.resize_mode == "auto":
+        raise ConfigError(
+            "--resize-mode auto trains a model with each mode, which only `clearsight train` does",
+            fix="use --resize-mode squash, pad or crop",
+        )
+    check_class_weight(config.regularization.class_weight, dataset)
     scanned = scan(dataset, console.stage("inspecting the files"))
     recipe = plan(config, scanned, dataset.task)
-    geometry = Geometry(recipe.img_size, recipe.img_size)
+    geometry = first_geometry(recipe, config)
     if config.data.order == "content":
         dataset, scanned = by_content(dataset, scanned, geometry, progress=console.stage("reading pixels"))
     prepared = prepare(

@@ -36,6 +36,10 @@ BACKGROUND, CONTRAST = 0.05, 24.0
 """Share of all pixels from which one level is the background, and levels by which a mark differs from it and
 from the usual level of its class: that a class leaves a place empty, or is dark all over, is no mark."""
 
+CONSTANT = 6.0
+"""Range of the levels up to which a place is a mark even at the usual level of its class, if most places of the class
+vary by `LEAST_RANGE` or more."""
+
 
 @dataclass(frozen=True)
 class Mark:
@@ -106,10 +110,12 @@ def _best_place(
     """The place where a class is steady and the fewest others have its levels, and the lowest and highest of these."""
     low, middle, high = np.quantile(own, (0.05, 0.5, 0.95), axis=0)
     spread = np.subtract(*np.quantile(others[:500], (0.95, 0.05), axis=0))
-    steady = (spread >= LEAST_RANGE) & (high - low <= STEADY * spread)
-    for level in (float(np.median(middle)), background):
-        if level is not None:
-            steady &= np.abs(middle - level) > CONTRAST
+    own_spread = high - low
+    constant = (own_spread <= CONSTANT) & (np.median(own_spread) >= LEAST_RANGE)
+    steady = (spread >= LEAST_RANGE) & (own_spread <= STEADY * spread)
+    steady &= constant | (np.abs(middle - np.median(middle)) > CONTRAST)
+    if background is not None:
+        steady &= np.abs(middle - background) > CONTRAST
     places = np.flatnonzero(steady)
     if not len(places):
         return None

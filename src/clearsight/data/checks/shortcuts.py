@@ -36,7 +36,7 @@ ALONE, AHEAD = 0.95, 0.08
 
 TIMES_FEWER, LEAST_ERROR = 3.0, 0.01
 """The same for high accuracies: times by which the balanced error is smaller than for any other class, with this much
-added to both."""
+added to both. It counts only if no other class is separated almost alone."""
 
 TWO_CLASSES = 0.97
 """The same where no third class is there to compare with, or where all classes are separated alike."""
@@ -125,7 +125,7 @@ def _large(test: _Test, all_scores: list[float]) -> bool:
     others = sorted(all_scores)
     others.remove(value)
     fewer = TIMES_FEWER * (1 - value + LEAST_ERROR) <= 1 - others[-1] + LEAST_ERROR
-    return value >= ALONE and (value >= others[-1] + AHEAD or fewer)
+    return value >= ALONE and (value >= others[-1] + AHEAD or (fewer and others[-1] < ALONE))
 
 
 def _explained(label: int, found: list[_Test]) -> bool:

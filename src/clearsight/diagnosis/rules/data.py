@@ -76,7 +76,7 @@ def one_class_collapse(case: Case) -> Verdict | None:
             f"This is the most common class ({percent(case.majority, 0)} of "
             f"the training images), so always predicting it gives a low loss."
         )
-        fix, options = "weight all classes equally", {"class_weights": "balanced"}
+        fix, options = "weight all classes equally", {"class_weight": "balanced"}
     else:
         cause = "The class frequencies do not explain this: the network favours this class for any image."
         fix, options = (

@@ -148,11 +148,11 @@ def _augmentation(context: TrainContext, epochs: int) -> str:
 
 
 def new_network(recipe: Recipe, data: Prepared, seed: int, outputs: int | None = None) -> Network:
-    """A network with random weights whose input layer has the training split's mean and deviation.
+    """A network with random weights, its pixels scaled as the recipe says, or by the training split's mean and
+    deviation.
 
     outputs: number of outputs, by default one per class.
     """
-    mean, std = channel_statistics(data)
     torch.manual_seed(seed)
     return Network(
         {
@@ -161,9 +161,21 @@ def new_network(recipe: Recipe, data: Prepared, seed: int, outputs: int | None =
             "classes": outputs or len(data.dataset.classes),
             "img_size": recipe.img_size,
             "model_args": recipe.model_args,
-            "input": {"mean": mean, "std": std, "mode": "fixed"},
+            "input": _input(recipe.normalize, data),
         }
     )
+
+
+def _input(normalize: str, data: Prepared) -> dict[str, Any]:
+    """Arguments of the input layer. A pretrained network that is also tried from scratch has no other scale to keep."""
+    channels = data.form.channels
+    known = {
+        "unit": ([0.0] * channels, [1.0] * channels, "fixed"),
+        "symmetric": ([0.5] * channels, [0.5] * channels, "fixed"),
+        "per-image": ([0.0] * channels, [1.0] * channels, "image"),
+    }
+    mean, std, mode = known[normalize] if normalize in known else (*channel_statistics(data), "fixed")
+    return {"mean": mean, "std": std, "mode": mode}
 
 
 def drawn_network(context: TrainContext) -> Network:

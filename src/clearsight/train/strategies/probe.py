@@ -16,7 +16,7 @@ from clearsight.data.prepare import Prepared
 from clearsight.models.network import AS_IT_IS, VIEWS, Probe, headless, tap_points
 from clearsight.models.pretrained import load_backbone
 from clearsight.models.zoo import weight_facts
-from clearsight.train.class_weights import class_weights
+from clearsight.train.class_weight import weights_of
 from clearsight.train.config import TrainConfig
 from clearsight.train.context import TrainContext, TrainResult
 from clearsight.train.features import Averaged, extract
@@ -34,7 +34,7 @@ VIEWS_LIMIT = 20_000
 LAST_FEATURES, ALL_DEPTHS = "last features", "all depths"
 """Names of the set of features that the network itself classifies by, and of those of every tap beside them."""
 
-NO_LAYER = tuple(name for name in TrainConfig().training() if name != "class_weights")
+NO_LAYER = tuple(name for name in TrainConfig().training() if name != "class_weight")
 """Options without effect where no layer is trained."""
 
 
@@ -61,11 +61,12 @@ class Frozen:
 
 
 def weighted_targets(context: TrainContext, rows: NDArray[np.int64]) -> Targets:
-    """What heads on features of some images learn; labels are weighted by their confidence and by --class-weights."""
+    """What heads on features of some images learn; labels are weighted by their confidence and by --class-weight."""
     data = context.data
     labels, weights = data.labels[rows], data.weights[rows]
-    if context.config.regularization.class_weights == "balanced":
-        weights = weights * class_weights(data.labels[data.split.train], context.classes).numpy()[labels]
+    choice = context.config.regularization.class_weight
+    if choice != "none":
+        weights = weights * weights_of(choice, data.labels[data.split.train], context.task.names).numpy()[labels]
     return Targets(labels, weights, context.classes)
 
 
