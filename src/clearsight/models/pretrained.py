@@ -7,12 +7,17 @@ from typing import Any
 from clearsight.errors import ModelError
 from clearsight.models.layers import last_dense
 from clearsight.models.network import Network, Probe
+from clearsight.models.weight_file import FileWeights
 from clearsight.models.zoo import DEFAULT_BACKBONE, published_state, weight_facts
 
 
-def load_backbone(probe: Probe) -> None:
-    """Fill a probe's backbone with the published weights of its network."""
-    state = published_state(probe.spec["name"])
+def load_backbone(probe: Probe, file: str | None = None) -> None:
+    """Fill a probe's backbone with the published weights of its network, or with those of a file."""
+    name = probe.spec["name"]
+    if file is not None:
+        FileWeights.of(file, name).fill(probe.backbone, name)
+        return
+    state = published_state(name)
     own = probe.backbone.state_dict()
     probe.backbone.load_state_dict({key: state[key] for key in own})
 
