@@ -1,30 +1,36 @@
 """The choice between what there was, what training made of it, and both."""
 
 import numpy as np
-import pytest
 
 from clearsight.train.ensembling import AFTER, BEFORE, BOTH, Comparison
+from clearsight.train.halving import Trial
 
 
-def answers(right: int, of: int = 400, first: int = 0) -> np.ndarray:
-    """`right` correct answers in a row out of `of`, the first of them at `first`."""
-    return np.roll(np.arange(of) < right, first)
+def answers(name: str, right: int, loss: float, of: int = 400) -> Trial:
+    """`right` correct answers out of `of`, each image with about this log loss."""
+    losses = loss + 0.1 * np.random.default_rng(0).random(of)
+    return Trial(name, 0.0, of, np.arange(of) < right, losses)
 
 
-def test_both_answer_unless_one_alone_is_clearly_better():
-    near = Comparison({BEFORE: answers(350, first=4), AFTER: answers(345), BOTH: answers(349)})
-    assert near.choice == BOTH, "five answers won and four lost are within the standard error"
-    worse = Comparison({BEFORE: answers(350), AFTER: answers(300), BOTH: answers(340)})
-    assert worse.choice == BEFORE
-    better = Comparison({BEFORE: answers(300), AFTER: answers(350), BOTH: answers(340)})
-    assert better.choice == AFTER
-    equal = Comparison({BEFORE: answers(300), AFTER: answers(350), BOTH: answers(350)})
-    assert equal.choice == BOTH
+def choice(before: tuple[int, float], after: tuple[int, float], both: tuple[int, float]) -> str:
+    """The choice between models of so many correct answers and such a log loss."""
+    named = zip((BEFORE, AFTER, BOTH), (before, after, both), strict=True)
+    return Comparison({name: answers(name, *numbers) for name, numbers in named}).choice
 
 
-def test_the_margin_is_paired():
-    """10 answers of 400 differ, all in favour of one: 0.025 with a standard error of sqrt(0.025 * 0.975 / 400)."""
-    comparison = Comparison({BEFORE: answers(350), AFTER: answers(200), BOTH: answers(340)})
-    difference, error = comparison.margin(BEFORE)
-    assert difference == pytest.approx(10 / 400)
-    assert error == pytest.approx((0.025 * 0.975 / 400) ** 0.5)
+def test_an_ensemble_is_kept_only_if_it_is_better_than_either_network():
+    assert choice((350, 0.4), (345, 0.4), (352, 0.3)) == BOTH
+    assert choice((350, 0.4), (345, 0.4), (350, 0.4)) == BEFORE, "a tie is won by one network"
+    assert choice((350, 0.4), (351, 0.4), (350, 0.4)) == AFTER
+    assert choice((350, 0.4), (345, 0.4), (349, 0.3)) == BEFORE, "a lower log loss does not make up for more errors"
+    assert choice((300, 0.4), (350, 0.3), (350, 0.35)) == AFTER
+
+
+def test_a_gain_within_the_noise_does_not_count():
+    """400 images of which one gains 4 and one loses 2: the mean is 2 / 400, the standard error 20 ** 0.5 / 400."""
+    plain, lucky = answers(BEFORE, 350, 0.4), answers(BOTH, 350, 0.4)
+    lucky.losses[:2] += (-4, 2)
+    gain, error = lucky.gain_over(plain)
+    assert abs(gain - 2 / 400) < 1e-9
+    assert abs(error - 20**0.5 / 400) < 1e-4
+    assert Comparison({BEFORE: plain, AFTER: answers(AFTER, 300, 0.5), BOTH: lucky}).choice == BEFORE

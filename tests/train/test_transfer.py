@@ -76,7 +76,7 @@ def test_what_lies_up_to_a_layer(family):
 def test_freeze_to_changes_exactly_the_tensors_above(few_photos, monkeypatch, family):
     before = {}
 
-    def load(new):  # no file is downloaded: weights as they are drawn
+    def load(new, file=None):  # no file is downloaded: weights as they are drawn
         torch.manual_seed(0)
         if family == "efficientnet_lite0":
             own = new.backbone.state_dict()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 from typing import Any
@@ -152,6 +153,35 @@ class Reduced(nn.Module):
         return self.head(self.project(x))  # type: ignore[no-any-return]
 
 
+class MixedHead(nn.Module):
+    """Several heads on the same features: the log of the mean (N, K) of their calibrated probabilities softmax(z / T).
+
+    heads: a spec of each. temperatures: T of each.
+    """
+
+    def __init__(self, heads: Sequence[dict[str, Any]], temperatures: Sequence[float]) -> None:
+        super().__init__()
+        self.heads = nn.ModuleList(build_head(spec) for spec in heads)
+        self.temperatures = list(temperatures)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return log_mean_probability([head(x) for head in self.heads], self.temperatures)
+
+
+def log_mean_probability(logits: Sequence[torch.Tensor], temperatures: Sequence[float]) -> torch.Tensor:
+    """Log of the mean of softmax(z / T) over several networks or heads.
+
+    Args:
+        logits: logits (N, K) of each network.
+        temperatures: T of each network, above 0.
+
+    Returns:
+        Log probabilities (N, K).
+    """
+    log_probabilities = [(z / t).log_softmax(dim=1) for z, t in zip(logits, temperatures, strict=True)]
+    return torch.stack(log_probabilities).logsumexp(dim=0) - math.log(len(log_probabilities))
+
+
 def hidden_layers(features: int, classes: int, widths: Sequence[int]) -> nn.Sequential:
     """Dense layers of these widths with ReLU behind each, and one of logits: (N, features) -> (N, classes)."""
     layers: list[nn.Module] = []
@@ -167,13 +197,12 @@ _HEADS: dict[str, Callable[..., nn.Module]] = {
     "neighbours": NeighbourHead,
     "forest": ForestHead,
     "reduced": Reduced,
+    "mixed": MixedHead,
 }
 
 
 def build_head(spec: dict[str, Any]) -> nn.Module:
-    """The head a spec describes, {"kind": "softmax"|"hidden"|"kernel"|"neighbours"|"forest"|"reduced", ...}, with empty
-    weights.
-    """
+    """The head that a spec describes, with empty weights. spec: `kind`, a key of `_HEADS`, and the arguments of it."""
     return _HEADS[spec["kind"]](**{key: value for key, value in spec.items() if key != "kind"})
 
 
@@ -199,6 +228,16 @@ def hidden_head(layers: nn.Sequential, mean: NDArray[Any], std: NDArray[Any]) ->
         first.weight.copy_(weight)
     widths = [layer.out_features for layer in dense[:-1]]
     spec = {"kind": "hidden", "features": first.in_features, "classes": dense[-1].out_features, "widths": widths}
+    return spec, head
+
+
+def mixed_head(
+    members: Sequence[tuple[dict[str, Any], nn.Module]], temperatures: Sequence[float]
+) -> tuple[dict[str, Any], MixedHead]:
+    """A mixed head of fitted heads, each with its spec."""
+    spec = {"kind": "mixed", "heads": [own for own, _ in members], "temperatures": list(temperatures)}
+    head = MixedHead([], temperatures)
+    head.heads.extend(member for _, member in members)
     return spec, head
 
 

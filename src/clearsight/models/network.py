@@ -16,7 +16,6 @@ Shapes: x (N, C, H, W) float32 in [0, 1]; features (N, D); logits (N, K).
 from __future__ import annotations
 
 import copy
-import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Literal, Self, TypeVar, cast
@@ -28,7 +27,7 @@ from clearsight.errors import ModelError
 from clearsight.models import anomaly_model, classical, layer_probe  # noqa: F401 (so that every kind is registered)
 from clearsight.models.base import FeatureLevels, ModelNetwork, capture, forward_hooks, register_kind
 from clearsight.models.base import from_spec as from_spec
-from clearsight.models.heads import build_head
+from clearsight.models.heads import build_head, log_mean_probability
 from clearsight.models.layers import AuxiliaryClassifier, last_dense
 from clearsight.models.zoo import build_recorded
 
@@ -313,20 +312,6 @@ class Ensemble(ModelNetwork):
         """Logits (N, K), and the features of the first member (N, D)."""
         found = [member.with_features(x) for member in self.member_networks]
         return log_mean_probability([z for z, _ in found], self.spec["temperatures"]), found[0][1]
-
-
-def log_mean_probability(logits: Sequence[torch.Tensor], temperatures: Sequence[float]) -> torch.Tensor:
-    """Log of the mean of softmax(z / T) over several networks.
-
-    Args:
-        logits: logits (N, K) of each network.
-        temperatures: T of each network, above 0.
-
-    Returns:
-        Log probabilities (N, K).
-    """
-    log_probabilities = [(z / t).log_softmax(dim=1) for z, t in zip(logits, temperatures, strict=True)]
-    return torch.stack(log_probabilities).logsumexp(dim=0) - math.log(len(log_probabilities))
 
 
 def headless(name: str, channels: int, img_size: int, model_args: dict[str, Any]) -> nn.Module:

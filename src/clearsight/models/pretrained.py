@@ -4,32 +4,26 @@ from __future__ import annotations
 
 from typing import Any
 
-import torch
-
 from clearsight.errors import ModelError
 from clearsight.models.layers import last_dense
 from clearsight.models.network import Network, Probe
+from clearsight.models.weight_file import FileWeights, fitted
 from clearsight.models.zoo import DEFAULT_BACKBONE, published_state, weight_facts
 
 
-def load_backbone(probe: Probe) -> None:
-    """Fill a probe's backbone with the published weights of its network.
+def load_backbone(probe: Probe, file: str | None = None) -> None:
+    """Fill a probe's backbone with the published weights of its network, or with those of a file.
 
     Where it takes other than three channels, the filters of its first convolution are repeated over the channels and
     scaled by 3 / C, so that maps keep their magnitude [timm, `adapt_input_conv`].
     """
-    state = published_state(probe.spec["name"])
+    name = probe.spec["name"]
+    if file is not None:
+        FileWeights.of(file, name).fill(probe.backbone, name)
+        return
+    state = published_state(name)
     own = probe.backbone.state_dict()
-    probe.backbone.load_state_dict({key: _fitted(state[key], tensor) for key, tensor in own.items()})
-
-
-def _fitted(published: torch.Tensor, own: torch.Tensor) -> torch.Tensor:
-    """A published tensor; for a first convolution of another number of channels, as many filters."""
-    if published.shape == own.shape or published.ndim != 4 or published.shape[1] != 3:
-        return published
-    from timm.models import adapt_input_conv
-
-    return torch.as_tensor(adapt_input_conv(own.shape[1], published))
+    probe.backbone.load_state_dict({key: fitted(state[key], tensor) for key, tensor in own.items()})
 
 
 def imagenet_network(name: str = DEFAULT_BACKBONE) -> tuple[Network, tuple[str, ...]]:

@@ -131,6 +131,11 @@ class ModelConfig:
     pretrained: bool | None = option(
         None, "start from pretrained weights (default: yes, if they are already on this machine)"
     )
+    weights: str | None = option(
+        None,
+        "file with pretrained weights of the network that --model names: safetensors, or a PyTorch state dict "
+        "(default: the published weights)",
+    )
     freeze: str = option(
         "auto",
         "pretrained layers to freeze",
@@ -370,6 +375,11 @@ class TrainConfig:
                 faults.append(str(error).rstrip("."))
         if m.init is not None and m.pretrained:
             faults.append("--init and --pretrained both set the initial weights: drop one")
+        if m.weights is not None and m.model == "auto":
+            faults.append("--weights needs --model: name the network of these weights, such as --model timm/NAME")
+        if m.weights is not None and (m.init is not None or m.pretrained is False):
+            other = "--no-pretrained" if m.pretrained is False else "--init"
+            faults.append(f"--weights and {other} both set the initial weights: drop one")
         if m.freeze in ("all", "lower", "recipe") and m.pretrained is False:
             faults.append(f"--freeze {m.freeze} needs published weights, which --no-pretrained excludes: drop one")
         for read, text in (

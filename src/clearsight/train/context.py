@@ -30,9 +30,11 @@ from clearsight.errors import ConfigError
 from clearsight.models.base import ModelNetwork
 from clearsight.preemption import deferred
 from clearsight.tasks import Task, task_named
+from clearsight.train.allowance import Work
 from clearsight.train.batch_norm import folded_norms, freeze_bn
 from clearsight.train.checkpoint import Checkpoint
 from clearsight.train.config import TrainConfig
+from clearsight.train.halving import Trial
 from clearsight.train.hardware import automatic_precision, fitting_batch, kept_memory
 from clearsight.train.head_search import Candidate
 from clearsight.train.label_issues import LabelIssues
@@ -92,6 +94,7 @@ class TrainContext:
 
     folder: where checkpoints go, None for none; training goes on from them. world: the processes that train together.
     began: when the run did, by time.perf_counter, as its budget counts from then. previous: the run that is continued.
+    work: operations that the run may cost. trials: candidates that were compared.
     """
 
     data: Prepared
@@ -106,6 +109,8 @@ class TrainContext:
     began: float = field(default_factory=time.perf_counter)
     notes: list[Decision] = field(default_factory=list)
     previous: Previous | None = None
+    work: Work = field(default_factory=Work)
+    trials: list[Trial] = field(default_factory=list)
 
     @property
     def classes(self) -> int:

@@ -1,8 +1,8 @@
 """What there was, what training made of it, or both as an ensemble: decided on images that neither had seen.
 
-The mean of two probabilities is seldom worse than the better of the two, and a few hundred images cannot rank networks
-that differ by a percent. So both are kept as an ensemble, unless one alone is right more often by over one standard
-error of the difference, image by image.
+An ensemble takes as long to predict as its members together. It is kept only if its log loss is lower than that of the
+better of them by more than one standard error, image by image, and its accuracy is no lower. Otherwise the more
+accurate network alone is used.
 """
 
 from __future__ import annotations
@@ -11,12 +11,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
 
 from clearsight.calibration.temperature import fit_temperature
 from clearsight.metrics import softmax
 from clearsight.models.network import Ensemble
 from clearsight.train.context import TrainContext, TrainResult
+from clearsight.train.halving import Trial, trial_of
 from clearsight.wording import count, percent
 
 BEFORE, AFTER, BOTH = "not kept", "kept", "kept in an ensemble with the previous model"
@@ -24,23 +24,20 @@ BEFORE, AFTER, BOTH = "not kept", "kept", "kept in an ensemble with the previous
 
 @dataclass(frozen=True)
 class Comparison:
-    """Of images that both were validated on (n): whether each prediction was right (n,), by model."""
+    """The models on the images that both were validated on, by name."""
 
-    right: Mapping[str, NDArray[np.bool_]]
+    trials: Mapping[str, Trial]
 
     def accuracy(self, name: str) -> float:
-        return float(self.right[name].mean())
-
-    def margin(self, name: str) -> tuple[float, float]:
-        """How much more often one alone is right than both together, and the standard error of that difference."""
-        difference = self.right[name].astype(float) - self.right[BOTH]
-        return float(difference.mean()), float(difference.std() / len(difference) ** 0.5)
+        """Share of the images that a model classifies correctly."""
+        return self.trials[name].accuracy
 
     @property
     def choice(self) -> str:
-        """Both, or the best of those that are clearly better alone."""
-        clear = [name for name in (BEFORE, AFTER) if self.margin(name)[0] > self.margin(name)[1]]
-        return max(clear, key=self.accuracy, default=BOTH)
+        """The better network alone, unless both together are better than it by more than the noise."""
+        before, after, both = (self.trials[name] for name in (BEFORE, AFTER, BOTH))
+        alone = min((before, after), key=lambda trial: (-trial.accuracy, trial.log_loss))
+        return BOTH if both.beats(alone) else alone.name
 
 
 def better(
@@ -57,7 +54,7 @@ def better(
         word,
         f"validation accuracy on {count(len(both.validation_indices), 'image')}: {old} before, {new} after, and "
         f"{joined} for the ensemble, which takes as long to predict as both networks together; the ensemble is kept "
-        "unless either network alone is better by more than one standard error"
+        "only if its log loss is lower than that of the better network by more than one standard error"
         + ("; only the trained network is kept, as requested by the options" if word != comparison.choice else ""),
     )
     chosen = {BEFORE: before, AFTER: after, BOTH: both}[word]
@@ -87,4 +84,8 @@ def average_outputs(context: TrainContext, before: TrainResult, after: TrainResu
         unseen=unseen,
         unseen_logits=unseen_logits,
     )
-    return averaged, Comparison({name: p.argmax(1) == truth for name, p in probabilities.items()})
+    trials = {
+        name: trial_of(name, 0.0, len(truth), np.log(np.maximum(p, 1e-30)), truth, 1.0)
+        for name, p in probabilities.items()
+    }
+    return averaged, Comparison(trials)

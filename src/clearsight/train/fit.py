@@ -30,12 +30,15 @@ from clearsight.distributed import ALONE, World
 from clearsight.errors import ConfigError, DataError
 from clearsight.models.execution import device_of
 from clearsight.tasks import registered_tasks
+from clearsight.train.allowance import Work, searches, work_of
 from clearsight.train.class_weight import check_class_weight
 from clearsight.train.confident_learning import find_label_issues
 from clearsight.train.config import TrainConfig
 from clearsight.train.context import TrainContext, TrainResult, Watch
+from clearsight.train.halving import Trial
 from clearsight.train.head_search import Candidate
 from clearsight.train.label_issues import LabelIssues
+from clearsight.train.network_selection import NetworkSelection
 from clearsight.train.observer import Epoch
 from clearsight.train.ood import fit_ood_detector
 from clearsight.train.operating import check_wishes, wishes_of, with_operating_point
@@ -76,7 +79,8 @@ class Fitted:
     seen them. history is empty where no network was trained by gradient descent. tuned: a pretrained network was
     trained further and kept. seconds: of training; ood_seconds: of fitting the OOD detector and finding label issues.
     images_per_second: of training or of features. training: the resolved config, where a network was trained by
-    gradient descent. label_issues: labels that are probably wrong.
+    gradient descent. label_issues: labels that are probably wrong. trials: networks, sizes and ways of training that
+    were compared.
     """
 
     bundle: Bundle
@@ -93,6 +97,7 @@ class Fitted:
     images_per_second: float
     training: TrainConfig | None = None
     label_issues: LabelIssues | None = None
+    trials: tuple[Trial, ...] = ()
 
     @property
     def whole_seconds(self) -> float:
@@ -135,7 +140,8 @@ def fit(
     geometry = first_geometry(recipe, config) if previous is None else previous.geometry
     dataset, other, scanned = _in_order(dataset, other, scanned, geometry, previous, config, console)
     trials = Trials(dataset, scanned, config, test_fraction, device, console, previous)
-    recipe, geometry, why_so = trials.geometry(recipe)
+    work = work_of(config)
+    recipe, geometry, why_so, tried = trials.geometry(recipe, work)
     decisions = [*recipe.decisions, *(Decision(*note) for note in dataset.task.notes(dataset, config)), *why_so]
     _say(console, decisions)
     prepared, left_out = trials.prepared(geometry, console)
@@ -144,8 +150,9 @@ def fit(
     _say(console, left_out)
     _say_findings(console, prepared)
     context = TrainContext(
-        prepared, recipe, config, device, console, on_epoch, watch, checkpoints, world, began, previous=previous
-    )
+        prepared, recipe, config, device, console, on_epoch, watch, checkpoints, world, began, previous=previous,
+        work=work, trials=[*tried],
+    )  # fmt: skip
     result = _train(context)
     task, decided = with_operating_point(
         result.task, result.logits, result.task.truth(dataset)[result.validation_indices], wishes
@@ -180,6 +187,7 @@ def fit(
         images_per_second=result.images_per_second,
         training=result.training,
         label_issues=label_issues,
+        trials=tuple(context.trials),
     )
 
 
@@ -305,10 +313,12 @@ class Trials:
     console: Console
     previous: Previous | None = None
 
-    def geometry(self, recipe: Recipe) -> tuple[Recipe, Geometry, list[Decision]]:
-        """The size and the fit asked for. Of what --resize-mode auto and a budget leave open, what validates best."""
+    def geometry(self, recipe: Recipe, work: Work) -> tuple[Recipe, Geometry, list[Decision], tuple[Trial, ...]]:
+        """The network, size and fit asked for. Of what options leave open, what validates best; and trials of networks
+        and sizes.
+        """
         if self.previous is not None:
-            return recipe, self.previous.geometry, []
+            return recipe, self.previous.geometry, [], ()
         side, mode = recipe.img_size, self.config.data.resize_mode
         decisions = []
         if mode != "auto":
@@ -322,12 +332,25 @@ class Trials:
             modes = {name: Geometry(side, side, name) for name in get_args(ResizeMode)}
             geometry, decision = self._best("resize mode", recipe, modes)
             decisions.append(decision)
+        if self._compares_networks(recipe):
+            selection = NetworkSelection(
+                self.dataset, self.scanned, self.scanned.form, self.config, self.test_fraction, self.device,
+                self.console, recipe, geometry, work,
+            )  # fmt: skip
+            recipe, geometry, why, tried = selection.choose()
+            return recipe, geometry, [*decisions, *why], tried
         larger = larger_size(recipe, self.config, self.scanned, self.dataset.task)
         if larger is not None:
             sizes = {str(n): replace(geometry, height=n, width=n) for n in (side, larger)}
             geometry, decision = self._best("size", recipe, sizes)
             decisions.append(decision)
-        return replace(recipe, img_size=geometry.height), geometry, decisions
+        return replace(recipe, img_size=geometry.height), geometry, decisions, ()
+
+    def _compares_networks(self, recipe: Recipe) -> bool:
+        """Whether networks and sizes are compared by the heads on their features."""
+        usual = self.dataset.boxed is None and not self.scanned.sounds
+        classifies = self.dataset.task.training.head == "classifier"
+        return usual and classifies and recipe.kind == "probe" and searches(self.config)
 
     def prepared(self, geometry: Geometry, console: Console) -> tuple[Prepared, list[Decision]]:
         """The images as the geometry has them, and their splits; and which images are left out of them."""
@@ -348,7 +371,7 @@ class Trials:
         config = self.config
         scores: dict[str, tuple[float, float]] = {}
         for name, geometry in tried.items():
-            short = config.with_options(epochs=config.optimization.epochs or 8, budget=None, freeze="auto")
+            short = config.with_options(epochs=config.optimization.epochs or 8, budget=None, freeze="all")
             own = replace(recipe, img_size=geometry.height)
             data, _ = self.prepared(geometry, self.console)
             context = TrainContext(data, own, short, self.device, Silent())

@@ -2,8 +2,9 @@
 
 Candidates are pairs of a feature set (the last features; all depths) and a head: softmax with several strengths of L2,
 and, for up to KERNEL_LIMIT images, a support vector machine with the radial basis kernel. Each is evaluated on the
-folds; the winner's out-of-fold logits are the validation logits that calibration and scores are taken from, and the
-winner is then fitted on all development images.
+folds. The mean probability of the best head of each kind is one more candidate. It is kept, as averages over views are,
+only if its log loss is lower by more than one standard error. The winner's out-of-fold logits are the validation logits
+that calibration and scores are taken from, and the winner is then fitted on all development images.
 
 Shapes: N images, D features, K classes. Features stay memory-mapped and are read in chunks, so memory does not grow
 with N, but for the kernel heads, whose N is limited.
@@ -12,7 +13,8 @@ with N, but for the kernel heads, whose N is limited.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import groupby
 from typing import Any
 
 import numpy as np
@@ -21,10 +23,11 @@ from numpy.typing import NDArray
 from torch import nn
 
 from clearsight.calibration.temperature import fit_temperature
-from clearsight.metrics import accuracy, log_loss, softmax
-from clearsight.models.heads import hidden_head, kernel_head, softmax_head
+from clearsight.metrics import softmax
+from clearsight.models.heads import hidden_head, kernel_head, mixed_head, softmax_head
 from clearsight.models.network import AS_IT_IS
 from clearsight.train.features import Averaged
+from clearsight.train.halving import Trial, trial_of
 
 Floats = NDArray[np.float32]
 Rows = Floats | Averaged
@@ -40,8 +43,11 @@ SELECT_LIMIT = 4000
 STRENGTHS = (1e-3, 1e-2, 1e-1, 1.0)
 """L2 of the softmax head, per image, on standardised features."""
 
-BEYOND = 2
-"""Strengths tried beyond the grid, each ten times the last, where the best lies at its edge."""
+BEYOND = 4
+"""Settings tried beyond the grid, one after the other, where the best lies at its edge."""
+
+MIXED = "softmax + kernel SVM"
+"""The mean probability of the best softmax head and the best kernel head on the same features."""
 
 KERNEL_GRID = ((3.0, 1.0), (10.0, 1.0), (10.0, 0.3))
 """Pairs (C, gamma D): penalty and width of the kernel."""
@@ -62,7 +68,7 @@ class Targets:
 
 @dataclass(frozen=True)
 class Candidate:
-    """One head on one feature set, and what cross-validation made of it."""
+    """One head on one feature set, and what cross-validation made of it: accuracy and calibrated log loss."""
 
     features: str
     parts: tuple[int, ...]
@@ -113,64 +119,113 @@ def choose_head(
     everything: positions into the N images. views: by the views they are averaged over, what gives the same features,
     on each of which the best candidate is tried once more. only: a candidate by whose features and setting a head is
     fitted, and no other tried, unless it is a kernel head for more images than these are tried for. progress: called
-    with the candidates evaluated and those planned, at the end as many as the result has. The best has the highest
-    accuracy; of equals, the lower calibrated log loss. Of views, which hardly differ in accuracy, it is the log loss
-    that decides.
+    with the candidates evaluated and those planned so far. The best has the highest
+    accuracy; of equals, the lower calibrated log loss. More views are tried as long as they lower the log loss by more
+    than one standard error and errors are left.
     """
-    sample = _sample(everything, targets.labels, SELECT_LIMIT, seed)
+    sample = proportional_sample(everything, targets.labels, SELECT_LIMIT, seed)
     trial = folds if len(everything) <= SELECT_LIMIT else folds[:1]
     trial = [(np.intersect1d(fit, sample), np.intersect1d(val_rows, sample)) for fit, val_rows in trial]
     kernels = kernels and len(everything) <= KERNEL_LIMIT
     if only is not None and only.head != "softmax" and not kernels:
         only = None
-    plans = _plans(feature_sets, kernels, only)
-    found: list[Candidate] = []
-    logits_of: list[NDArray[np.float64]] = []
-    validation_indices = np.concatenate([val_rows for _, val_rows in trial])
-    features: StandardFeatures | None = None
-    views = views or {}
-
-    def evaluate_candidate(
-        features: StandardFeatures, like: tuple[Any, ...], names: tuple[str, ...] = AS_IT_IS
-    ) -> None:
-        name, numbers, head, setting = like
-        heads = [(_fitted(features, fit, targets, head, setting), val_rows) for fit, val_rows in trial]
-        z = np.concatenate([fitted.outputs(features, val_rows) for fitted, val_rows in heads])
-        truth = targets.labels[validation_indices]
-        probabilities = softmax(z, fit_temperature(z, truth))
-        scores = accuracy(truth, z.argmax(1)), log_loss(truth, probabilities)
-        found.append(Candidate(name, numbers, head, setting, *scores, names))
-        logits_of.append(z)
-        if progress:
-            progress(len(found), len(plans) + len(views))
-
-    for number, plan in enumerate(plans):
-        if features is None or plan[0] != plans[number - 1][0]:
-            features = StandardFeatures([parts[i] for i in plan[1]], sample)
-        evaluate_candidate(features, plan)
-    best = _best(found)
-    for _ in range(BEYOND):
-        further = _beyond(found[best], found)
-        if further is None or only is not None:
-            break
-        plans.append((found[best].features, found[best].parts, "softmax", {"L2": further}))
-        evaluate_candidate(StandardFeatures([parts[i] for i in found[best].parts], sample), plans[-1])
-        best = _best(found)
-    winner = best
-    seen: dict[tuple[str, ...], Sequence[Rows]] = {AS_IT_IS: parts}
-    for names, compute in views.items():
-        seen[names] = compute()
-        evaluate_candidate(StandardFeatures([seen[names][i] for i in plans[best][1]], sample), plans[best], names)
-        winner = len(found) - 1 if only else min(winner, len(found) - 1, key=lambda i: found[i].log_loss)
-    chosen, logits = found[winner], logits_of[winner]
-    features = StandardFeatures([seen[chosen.views][i] for i in chosen.parts], everything)
+    search = _Search(parts, targets, sample, trial, progress)
+    search.try_grid(_plans(feature_sets, kernels, only), beyond=only is None)
+    search.try_views(views or {}, always=only is not None)
+    if kernels and only is None:
+        search.try_mixed()
+    chosen, logits = search.found[search.winner], search.logits[search.winner]
+    validation_indices = search.validation_indices
+    features = StandardFeatures([search.seen[chosen.views][i] for i in chosen.parts], everything)
     if len(everything) > SELECT_LIMIT:
         validation_indices = folds[0][1]
         logits = _fitted(features, folds[0][0], targets, chosen.head, chosen.setting).outputs(
             features, validation_indices
         )
     spec, head = _fitted(features, everything, targets, chosen.head, chosen.setting).module(features)
-    return ProbeResult(tuple(found), chosen, spec, head, validation_indices, logits)
+    return ProbeResult(tuple(search.found), chosen, spec, head, validation_indices, logits)
+
+
+class _Search:
+    """Candidates evaluated so far, with their out-of-fold logits (M, K), and the position of the one to use.
+
+    seen: the parts of the features by the views that they are averaged over.
+    """
+
+    def __init__(
+        self,
+        parts: Sequence[Rows],
+        targets: Targets,
+        sample: NDArray[np.int64],
+        folds: Sequence[Fold],
+        progress: Callable[[int, int], None] | None,
+    ) -> None:
+        self.targets, self.sample, self.folds, self.progress = targets, sample, folds, progress
+        self.validation_indices = np.concatenate([val_rows for _, val_rows in folds])
+        self.truth = targets.labels[self.validation_indices]
+        self.seen: dict[tuple[str, ...], Sequence[Rows]] = {AS_IT_IS: parts}
+        self.found: list[Candidate] = []
+        self.logits: list[NDArray[np.float64]] = []
+        self.trials: list[Trial] = []
+        self.planned, self.winner = 0, 0
+
+    def try_grid(self, plans: Sequence[Plan], *, beyond: bool) -> None:
+        """Evaluate the heads of a grid and, where the best is at its edge, some beyond it."""
+        self.planned = len(plans)
+        for _, same in groupby(plans, key=lambda plan: plan[:2]):
+            self._evaluate(*same)
+        self.winner = _best(self.found)
+        for _ in range(BEYOND if beyond else 0):
+            best = self.found[self.winner]
+            further = _beyond(best, self.found)
+            if further is None:
+                break
+            self.planned += 1
+            self._evaluate((best.features, best.parts, best.head, further))
+            self.winner = _best(self.found)
+
+    def try_views(self, views: Mapping[tuple[str, ...], Callable[[], Sequence[Rows]]], *, always: bool) -> None:
+        """Average the features of the best head over more views, as long as that is better than the noise."""
+        best = self.found[self.winner]
+        for names, compute in views.items():
+            if not (always or self.trials[self.winner].may_improve):
+                break
+            self.seen[names] = compute()
+            self.planned += 1
+            self._evaluate((best.features, best.parts, best.head, best.setting), names=names)
+            if not (always or self.trials[-1].beats(self.trials[self.winner])):
+                break
+            self.winner = len(self.found) - 1
+
+    def try_mixed(self) -> None:
+        """Evaluate the mean probability of the best heads of both kinds on the winner's features and views."""
+        best = self.found[self.winner]
+        if best.views != AS_IT_IS:
+            other = self.found[_best_of(self.found, best.features, ALONE[best.head == ALONE[0]], AS_IT_IS)]
+            self.planned += 1
+            self._evaluate((best.features, best.parts, other.head, other.setting), names=best.views)
+        both = [_best_of(self.found, best.features, kind, best.views) for kind in ALONE]
+        setting, logits = _mix(self.found, self.logits, both, self.truth)
+        self.planned += 1
+        self._add(replace(best, head=MIXED, setting=setting), logits)
+        if self.trials[-1].beats(self.trials[self.winner]):
+            self.winner = len(self.found) - 1
+
+    def _evaluate(self, *plans: Plan, names: tuple[str, ...] = AS_IT_IS) -> None:
+        """Cross-validate heads on the same features, averaged over some views."""
+        features = StandardFeatures([self.seen[names][i] for i in plans[0][1]], self.sample)
+        for name, numbers, head, setting in plans:
+            fitted = [(_fitted(features, fit, self.targets, head, setting), val_rows) for fit, val_rows in self.folds]
+            logits = np.concatenate([one.outputs(features, val_rows) for one, val_rows in fitted])
+            self._add(Candidate(name, numbers, head, setting, 0.0, 0.0, names), logits)
+
+    def _add(self, candidate: Candidate, logits: NDArray[np.float64]) -> None:
+        trial = trial_of(candidate.head, 0.0, len(self.sample), logits, self.truth)
+        self.trials.append(trial)
+        self.found.append(replace(candidate, accuracy=trial.accuracy, log_loss=trial.log_loss))
+        self.logits.append(logits)
+        if self.progress:
+            self.progress(len(self.found), self.planned)
 
 
 def _plans(feature_sets: dict[str, tuple[int, ...]], kernels: bool, only: Candidate | None) -> list[Plan]:
@@ -185,18 +240,49 @@ def _plans(feature_sets: dict[str, tuple[int, ...]], kernels: bool, only: Candid
     ]
 
 
+STEPS = {"L2": 10.0, "C": 3.0, "gamma D": 3.0}
+"""By how much each setting of a head is changed at a time."""
+
+
 def at_edge(chosen: Candidate, found: Sequence[Candidate]) -> bool:
     """Whether a softmax head was chosen with the weakest or the strongest L2 that was tried on its features."""
-    tried = [c.setting["L2"] for c in found if c.head == "softmax" and c.features == chosen.features]
-    return chosen.head == "softmax" and chosen.setting["L2"] in (min(tried), max(tried))
+    return chosen.head == "softmax" and _beyond(chosen, found) is not None
 
 
-def _beyond(chosen: Candidate, found: Sequence[Candidate]) -> float | None:
-    """The next strength past the edge of those tried, where the best head is at it; else None."""
-    if not at_edge(chosen, found):
-        return None
-    strength = chosen.setting["L2"]
-    return strength * 10 if strength >= STRENGTHS[-1] else strength / 10
+def _beyond(chosen: Candidate, found: Sequence[Candidate]) -> dict[str, float] | None:
+    """A setting past the edge of those tried, where the best head is at it; else None."""
+    alike = [c.setting for c in found if c.head == chosen.head and c.features == chosen.features]
+    for name, step in STEPS.items() if chosen.head in ALONE else ():
+        if name not in chosen.setting:
+            continue
+        rest = {key: value for key, value in chosen.setting.items() if key != name}
+        tried = [setting[name] for setting in alike if rest.items() <= setting.items()]
+        value = chosen.setting[name]
+        if value in (max(tried), min(tried)):
+            further = value * step if value == max(tried) else value / step
+            return {**chosen.setting, name: float(f"{further:.2g}")}
+    return None
+
+
+def _best_of(found: Sequence[Candidate], features: str, kind: str, views: tuple[str, ...]) -> int:
+    """Position of the best head of a kind on some features, averaged over some views."""
+    own = [i for i, c in enumerate(found) if (c.features, c.head, c.views) == (features, kind, views)]
+    return min(own, key=lambda i: found[i].log_loss)
+
+
+ALONE = ("softmax", "kernel SVM")
+"""The kinds of head of which a mixed one consists, in this order."""
+
+
+def _mix(
+    found: Sequence[Candidate], logits: Sequence[NDArray[np.float64]], both: Sequence[int], truth: NDArray[np.int64]
+) -> tuple[dict[str, float], NDArray[np.float64]]:
+    """The setting of a mixed head, with the temperatures of its heads, and its out-of-fold logits."""
+    temperatures = [fit_temperature(logits[i], truth) for i in both]
+    mean = np.mean([softmax(logits[i], t) for i, t in zip(both, temperatures, strict=True)], axis=0)
+    setting = {**found[both[0]].setting, **found[both[1]].setting}
+    setting |= {f"temperature {k + 1}": float(t) for k, t in enumerate(temperatures)}
+    return setting, np.log(np.maximum(mean, 1e-30))
 
 
 def _best(found: Sequence[Candidate]) -> int:
@@ -271,9 +357,17 @@ class FittedHead:
     support: NDArray[np.int64] | None = None
     gamma: float = 0.0
     layers: nn.Sequential | None = None
+    members: tuple[FittedHead, ...] = ()
+    temperatures: tuple[float, ...] = ()
 
     def outputs(self, features: StandardFeatures, rows: NDArray[np.int64]) -> NDArray[np.float64]:
         """What it gives (len(rows), E) for some rows of the features."""
+        if self.members:
+            each = [
+                softmax(member.outputs(features, rows), t)
+                for member, t in zip(self.members, self.temperatures, strict=True)
+            ]
+            return np.log(np.maximum(np.mean(each, axis=0), 1e-30))
         if self.weight is not None:
             weight = self.weight
             return np.concatenate([x @ weight.T + self.bias for x in features.chunks(rows)]).astype(np.float64)
@@ -287,6 +381,8 @@ class FittedHead:
 
     def module(self, features: StandardFeatures) -> tuple[dict[str, Any], nn.Module]:
         """The head as a module of features that are not standardised, and its spec."""
+        if self.members:
+            return mixed_head([member.module(features) for member in self.members], self.temperatures)
         if self.weight is not None:
             return softmax_head(self.weight, self.bias, features.mean, features.std)
         if self.layers is not None:
@@ -300,7 +396,11 @@ class FittedHead:
 def _fitted(
     features: StandardFeatures, fit: NDArray[np.int64], targets: Targets, head: str, setting: dict[str, float]
 ) -> FittedHead:
-    """A softmax or kernel head fitted to some rows."""
+    """A softmax or kernel head, or both, fitted to some rows."""
+    if head == MIXED:
+        members = tuple(_fitted(features, fit, targets, kind, setting) for kind in ALONE)
+        temperatures = tuple(setting[f"temperature {k + 1}"] for k in range(len(members)))
+        return FittedHead(np.zeros(0), members=members, temperatures=temperatures)
     if head == "softmax":
         w, b = _softmax_weights(features, fit, targets, setting["L2"])
         return FittedHead(b, weight=w)
@@ -384,7 +484,7 @@ def _kernel_weights(
     return fit[used], dual[:, used], intercept
 
 
-def _sample(rows: NDArray[np.int64], labels: NDArray[np.int64], limit: int, seed: int) -> NDArray[np.int64]:
+def proportional_sample(rows: NDArray[np.int64], labels: NDArray[np.int64], limit: int, seed: int) -> NDArray[np.int64]:
     """At most `limit` rows, every class in proportion and with two rows at least."""
     if len(rows) <= limit:
         return rows

@@ -21,7 +21,7 @@ from clearsight.tasks.regression import Regression
 from clearsight.train.head_search import Candidate
 from clearsight.train.recipe import Recipe
 
-NETWORK_OPTIONS = ("model", "model_arg", "init", "pretrained", "img_size", "resize_mode", "normalize")
+NETWORK_OPTIONS = ("model", "model_arg", "init", "pretrained", "img_size", "resize_mode", "normalize", "weights")
 """Options that decide network and pixels: those of the run are kept where the user gives none of them anew."""
 
 SHARE = 4

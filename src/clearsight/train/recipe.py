@@ -19,7 +19,9 @@ from clearsight.models.execution import device_of
 from clearsight.models.gateway import PREFIX, check_arguments, default_img_size, timm_name
 from clearsight.models.layer_probe import layer_name
 from clearsight.models.network import headless
+from clearsight.models.published import Weights
 from clearsight.models.registry import check_model_args
+from clearsight.models.weight_file import FileWeights
 from clearsight.models.zoo import DEFAULT_BACKBONE, at_hand, entry, fits_published, published, weight_facts
 from clearsight.tasks import Classification
 from clearsight.tasks.reading import AUTO
@@ -57,7 +59,8 @@ def many_small(img_size: int, images: int) -> bool:
 @dataclass(frozen=True)
 class Recipe:
     """The plan of a run. kind: probe (a head on frozen features, perhaps fine-tuned), scratch, or classical (a
-    classifier on descriptors or frozen features). normalize: of `NORMALIZATIONS`, the scale of the pixels.
+    classifier on descriptors or frozen features). weights: file of a pretrained network's weights, None for the
+    published ones. normalize: of `NORMALIZATIONS`, the scale of the pixels.
     """
 
     kind: Literal["probe", "scratch", "classical"]
@@ -65,7 +68,13 @@ class Recipe:
     model_args: dict[str, Any]
     img_size: int
     decisions: tuple[Decision, ...]
+    weights: str | None = None
     normalize: str = "auto"
+
+    @property
+    def weight_facts(self) -> Weights:
+        """What is known about the weights that a pretrained network starts from."""
+        return weight_facts(self.model) if self.weights is None else FileWeights.of(self.weights, self.model)
 
 
 def network_options(recipe: Recipe) -> dict[str, Any]:
@@ -90,7 +99,9 @@ def check_names(config: TrainConfig) -> None:
         check_model_args(entry(name), config.model.model_arg)
     elif config.model.model_arg:
         raise ConfigError("--model-arg needs a named network, but --model is auto", fix="name a network with --model")
-    if name != "auto" and config.model.pretrained:
+    if config.model.weights is not None:
+        FileWeights.of(config.model.weights, name)
+    elif name != "auto" and config.model.pretrained:
         weight_facts(name)
 
 
@@ -127,6 +138,7 @@ def _only_for_networks(config: TrainConfig) -> dict[str, bool]:
         "--init": model.init is not None,
         "--pretrained": model.pretrained is True,
         "--no-pretrained": model.pretrained is False,
+        "--weights": model.weights is not None,
         "--freeze": model.freeze != "auto",
         **dict.fromkeys(config.transfer.given(), True),
     }
@@ -151,7 +163,7 @@ def checked(recipe: Recipe, config: TrainConfig) -> Recipe:
             fix="add --no-pretrained, or use a smaller network, such as --model resnet8",
         )
     if recipe.kind == "probe" and config.transfer.freeze_to is not None:  # refused before a pixel is read
-        channels = len(weight_facts(recipe.model).mean)
+        channels = len(recipe.weight_facts.mean)
         layer_name(headless(recipe.model, channels, recipe.img_size, recipe.model_args), config.transfer.freeze_to)
     _check_normalize(recipe, config.data.normalize)
     return replace(recipe, normalize=config.data.normalize)
@@ -163,7 +175,7 @@ def _check_normalize(recipe: Recipe, choice: str) -> None:
     if choice in ("auto", own) or (recipe.kind == "scratch" and recipe.model != "pixels" and choice != "pretrained"):
         return
     if recipe.kind == "probe":
-        facts = weight_facts(recipe.model)
+        facts = recipe.weight_facts
         mean, std = (", ".join(f"{value:.3g}" for value in values) for values in (facts.mean, facts.std))
         raise ConfigError(
             f"--normalize {choice} cannot be used with the published weights of {recipe.model}",
@@ -188,6 +200,11 @@ def _plan(config: TrainConfig, scanned: Scan, task: TaskKind) -> Recipe:
     if is_classical(model.model):
         return _classical(config, scanned)
     model_args = dict(model.model_arg)
+    if model.weights is not None:
+        side = size or FileWeights.of(model.weights, model.model).img_size
+        why = f"as specified; training starts from the weights in {model.weights}"
+        decision = Decision("network", model.model, why)
+        return Recipe("probe", model.model, model_args, side, (decision,), model.weights)
     reshaped = published(model.model) is not None and not fits_published(model.model, model_args)
     pretrained = model.pretrained
     if pretrained is None:

@@ -108,7 +108,7 @@ def _described(
         parts = outputs(core, about, data.pixels, rows, device=context.device, progress=stage("features"))
         return of_layer, parts[0]
     if descriptor == "features":
-        probe = new_probe(replace(context.recipe, model=DEFAULT_BACKBONE), data)
+        probe = new_probe(replace(context.recipe, model=DEFAULT_BACKBONE, weights=None), data)
         return probe, extract(probe, data.pixels, rows, device=context.device, progress=stage("features"))[-1]
     network = Classical({"kind": "classical", "name": context.recipe.model, "options": options})
     seed = context.config.run.seed

@@ -60,21 +60,32 @@ class _Plan:
     left: float | None = None
 
 
-def train_upper(context: TrainContext, frozen: Frozen) -> TrainResult | None:
-    """Train the blocks above the cut on cached outputs of those below; None where the budget allows no epoch."""
+def train_upper(
+    context: TrainContext,
+    frozen: Frozen,
+    *,
+    place: int | None = None,
+    views: Sequence[str] | None = None,
+    epochs: int | None = None,
+) -> TrainResult | None:
+    """Train the blocks above the cut on cached outputs of those below; None where the budget allows no epoch.
+
+    place: number of the tap behind which training begins, from which on the head sees all depths; None for the one
+    whose features do best, where the head sees those that it saw. views: of the images, None for the usual ones.
+    epochs: how long, without a budget.
+    """
     split, title = context.data.split, "training the upper blocks"
     left = context.left("the upper blocks")
     if left == 0 and context.config.optimization.epochs is None:  # their inputs would cost time for nothing
         context.note(title, "left out", context.used_up(left))
         return None
-    maps = _Maps.of(context, frozen)
+    maps = Maps.of(context, frozen, place, views)
     _, upper, _, groups = maps.new(split.train)
-    config = context.resolved(upper, batch=32, fine_tuning=True, shape=maps.of_views[0].shape[1:])
-    config = config.with_options(augment="none", mixup=0.0, cutmix=0.0)  # these are maps, not images
+    config = maps.config(32)
     folds = split.folds if split.carved_validation else split.folds[:1]
     first = maps.examples(split.train, split.val)
-    enough = max(ENOUGH_EPOCHS, math.ceil(ENOUGH_STEPS / config.optimization.steps_per_epoch(len(first.train))))
-    plan = _plan(context, upper, config, groups, title, first, min(enough, MOST_EPOCHS), len(folds))
+    enough = usual_epochs(len(first.train), config.optimization.images_per_step(len(first.train)))
+    plan = _plan(context, upper, config, groups, title, first, enough, len(folds), epochs)
     if plan is None:
         return None
     why = "the upper blocks are trained on cached outputs of the lower blocks for each image and its mirror image"
@@ -89,11 +100,9 @@ def train_upper(context: TrainContext, frozen: Frozen) -> TrainResult | None:
             break
         of = f", fold {number + 1} of {plan.folds}" if plan.folds > 1 else ""
         found.append(maps.train(folds[number], number, config, title + of, unseen))
-    context.note(
-        "frozen",
-        f"up to {maps.at}",
-        f"the features at depth {maps.place + 1} of {len(frozen.probe.taps)} have the best validation score",
-    )
+    why = "have the best validation score" if place is None else "are those above which short trainings do best"
+    depth = f"the features at depth {maps.place + 1} of {len(frozen.probe.taps)}"
+    context.note("frozen", f"up to {maps.at}", f"{depth} {why}")
     validation_indices, logits = np.concatenate([f.rows for f in found]), np.concatenate([f.logits for f in found])
     fitted = tuned_result(
         context, frozen.trained.candidates, found[0].network, validation_indices, logits, found[0].trained, config
@@ -101,6 +110,11 @@ def train_upper(context: TrainContext, frozen: Frozen) -> TrainResult | None:
     if len(found) == 1:
         return fitted
     return _jointly(context, fitted, [f.network for f in found], unseen, [f.of_unseen for f in found])
+
+
+def usual_epochs(images: int, per_step: int = 32) -> int:
+    """Epochs on the maps of so many images from which on the validation loss hardly falls."""
+    return min(MOST_EPOCHS, max(ENOUGH_EPOCHS, math.ceil(ENOUGH_STEPS / math.ceil(images / per_step))))
 
 
 def _affordable(context: TrainContext, plan: _Plan, number: int, title: str) -> bool:
@@ -129,7 +143,7 @@ class _OfFold:
 
 
 @dataclass(frozen=True)
-class _Maps:
+class Maps:
     """What the blocks below the cut make of every image in every view, which the blocks above it are trained on.
 
     place, at: number and name of the tap behind which training begins. parts: of the features, those from there on that
@@ -144,12 +158,24 @@ class _Maps:
     of_views: list[NDArray[np.float32]]
 
     @classmethod
-    def of(cls, context: TrainContext, frozen: Frozen) -> _Maps:
-        place = _place_of_cut(context, frozen)
+    def of(
+        cls, context: TrainContext, frozen: Frozen, place: int | None = None, views: Sequence[str] | None = None
+    ) -> Maps:
+        """The maps behind a tap, or behind that whose features do best; of some views, or of the usual ones."""
+        taps = len(frozen.probe.taps)
+        parts = list(range(place or 0, taps + 1))
+        if place is None:
+            place = _place_of_cut(context, frozen)
+            parts = [i for i in frozen.result.chosen.parts if i >= place] or [taps]
         at = frozen.probe.taps[place]
-        maps = lower_maps(context, frozen.probe, at, frozen.rows, _training_views(context, frozen))
-        parts = [i for i in frozen.result.chosen.parts if i >= place] or [len(frozen.probe.taps)]
-        return cls(context, frozen, place, at, parts, maps)
+        usual = training_views(context, frozen) if views is None else views
+        return cls(context, frozen, place, at, parts, lower_maps(context, frozen.probe, at, frozen.rows, usual))
+
+    def config(self, batch: int) -> TrainConfig:
+        """How the blocks above the cut are trained, but for the epochs: what changes images does not change maps."""
+        _, upper, _, _ = self.new(self.context.data.split.train[:64])
+        config = self.context.resolved(upper, batch=batch, fine_tuning=True, shape=self.of_views[0].shape[1:])
+        return config.with_options(augment="none", mixup=0.0, cutmix=0.0)
 
     def examples(self, fit: NDArray[np.int64], val_rows: NDArray[np.int64]) -> Examples:
         """The maps of all views of some images to learn from, and of others as they are to validate on."""
@@ -277,13 +303,14 @@ def _plan(
     examples: Examples,
     most: int,
     folds: int,
+    usual: int | None = None,
 ) -> _Plan | None:
     """The epochs asked for, or those the budget allows, at most `most`, on as many folds as get enough; None where it
-    allows none.
+    allows none. usual: epochs without a budget.
     """
     asked = context.config.optimization.epochs
     if context.budget is None:
-        return _Plan(asked or 5, 1)
+        return _Plan(asked or usual or 5, 1)
     each = context.decided(f"seconds of {title}", lambda: context.epoch_seconds(network, config, groups, examples))
     left = context.left(title) or 0.0
     words = f"one epoch takes {each:.1f} s on this machine, and the budget leaves {left:.0f} s"
@@ -302,7 +329,7 @@ def _plan(
     return _Plan(epochs, 1)
 
 
-def _training_views(context: TrainContext, frozen: Frozen) -> tuple[str, ...]:
+def training_views(context: TrainContext, frozen: Frozen) -> tuple[str, ...]:
     """Views that the upper blocks are trained on: those of the head, which answers are averaged over, where mirror
     images were tried; else left and right exchanged as well, unless nothing is to be augmented.
     """

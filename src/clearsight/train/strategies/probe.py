@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 from clearsight.arguments import flag
 from clearsight.data.channel_statistics import channel_statistics
 from clearsight.data.prepare import Prepared
+from clearsight.models.execution import operations
 from clearsight.models.network import AS_IT_IS, VIEWS, Probe, headless, tap_points
 from clearsight.models.pretrained import load_backbone
-from clearsight.models.zoo import weight_facts
+from clearsight.train.allowance import searches
 from clearsight.train.class_weight import weights_of
 from clearsight.train.config import TrainConfig
 from clearsight.train.context import TrainContext, TrainResult
@@ -30,6 +31,9 @@ MIRRORED: tuple[tuple[str, ...], ...] = (tuple(VIEWS)[:2], tuple(VIEWS))
 
 VIEWS_LIMIT = 20_000
 """Images up to which features of mirror images are tried, with a budget: each view costs as much as the images."""
+
+VIEW_SHARE = 0.1
+"""Share of the allowed work that features of mirror images may cost without a budget."""
 
 LAST_FEATURES, ALL_DEPTHS = "last features", "all depths"
 """Names of the set of features that the network itself classifies by, and of those of every tap beside them."""
@@ -86,19 +90,20 @@ def frozen_head(context: TrainContext, features: str | None = None, reuse: bool 
     def seen_from(views: tuple[str, ...]) -> list[Averaged]:
         of_each = [parts]
         for view in views[1:]:
+            context.work.spent += work
             advance = context.console.stage(f"features, {view}")
             of_each.append(extract(probe, data.pixels, rows, device=context.device, view=view, progress=advance))
         return [Averaged(same) for same in zip(*of_each, strict=True)]
 
-    asked = (
-        context.config.run.budget is not None
-        and context.config.augmentation.augment != "none"
-        and len(rows) <= VIEWS_LIMIT
-    )
+    shape, budget = (probe.input.channels, *data.pixels.array.shape[2:]), context.config.run.budget
+    work = operations(probe.backbone, shape) * len(rows)
+    context.work.spent += work
+    worth = searches(context.config) and work <= VIEW_SHARE * context.work.limit
+    asked = (budget is not None or worth) and context.config.augmentation.augment != "none" and len(rows) <= VIEWS_LIMIT
     again = None if not reuse or context.previous is None else context.previous.head_for(len(rows))
     if again is not None:
         asked = again.views != AS_IT_IS
-    tried = MIRRORED if again is None else [again.views]
+    tried = [again.views] if again is not None else MIRRORED if budget is not None else MIRRORED[:1]
     widths, seed = context.config.transfer.widths, context.config.run.seed
     sets = feature_sets(probe)
     targets, everything = weighted_targets(context, rows), np.searchsorted(rows, split.development)
@@ -191,7 +196,7 @@ def new_probe(recipe: Recipe, data: Prepared | None = None) -> Probe:
     data: what it is trained on. Images of other than 1 or 3 channels are normalised by their own mean and deviation,
     and the first layer is adapted to them.
     """
-    facts = weight_facts(recipe.model)
+    facts = recipe.weight_facts
     mean, std = list(facts.mean), list(facts.std)
     if data is not None and data.form.channels not in (1, len(mean)):
         mean, std = channel_statistics(data)
@@ -209,7 +214,7 @@ def new_probe(recipe: Recipe, data: Prepared | None = None) -> Probe:
             "head": None,
         }
     )
-    load_backbone(probe)
+    load_backbone(probe, recipe.weights)
     return probe.eval()
 
 

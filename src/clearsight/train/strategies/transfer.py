@@ -14,8 +14,10 @@ where that is clearly better (`ensembling`).
 
 from __future__ import annotations
 
+from clearsight.train.allowance import head_only, searches
 from clearsight.train.context import TrainContext, TrainResult
 from clearsight.train.ensembling import better
+from clearsight.train.strategies.depth_selection import train_as_measured
 from clearsight.train.strategies.fine_tune import train_all, train_upper
 from clearsight.train.strategies.further import train_further
 from clearsight.train.strategies.probe import ALL_DEPTHS, LAST_FEATURES, Frozen, best_of, frozen_head, say_idle
@@ -27,7 +29,7 @@ MANY = 1000
 
 def transfer(context: TrainContext) -> TrainResult:
     """Fit a head on frozen features; train layers where options or budget ask for it. The budget is for all of this."""
-    how, budget, previous = context.config.model.freeze, context.config.run.budget, context.previous
+    how, previous = context.config.model.freeze, context.previous
     if previous is not None and previous.tuned and how != "all":
         further = train_further(context, previous)
         if further is not None:
@@ -36,10 +38,13 @@ def transfer(context: TrainContext) -> TrainResult:
     if above is not None:  # and every layer above it leads to the last features
         frozen = frozen_head(context, LAST_FEATURES)
         return better(context, frozen.trained, train_all(context, frozen), f"the layers above {above}", forced=True)
-    head_alone = how == "all" or (how == "auto" and budget is None)
+    measured = searches(context.config) and previous is None
+    head_alone = how == "all" or (how == "auto" and head_only(context.config))
     frozen = frozen_head(context, reuse=head_alone)
     if how == "recipe":
         return _by_recipe(context, frozen)
+    if measured and frozen.probe.taps:
+        return train_as_measured(context, frozen)
     if head_alone:
         more = ", as requested by --freeze all" if how == "all" else "; use --budget or --freeze none to train them"
         say_idle(context, f"the network's weights are frozen{more}")
