@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from clearsight.console import Console
 from clearsight.data.cached_pixels import cached_pixels
+from clearsight.data.channel_statistics import statistics_of_rows
 from clearsight.data.dataset import Dataset
 from clearsight.data.geometry import Geometry
 from clearsight.data.pixels import PixelFormat
@@ -29,7 +30,7 @@ from clearsight.train.features import extract
 from clearsight.train.halving import Trial, halve, trial_of
 from clearsight.train.head_search import Targets, choose_head, proportional_sample
 from clearsight.train.recipe import Decision, Recipe
-from clearsight.train.strategies.probe import feature_sets, new_probe
+from clearsight.train.strategies.probe import feature_sets, probe_of
 from clearsight.wording import percent
 
 BACKBONES = (DEFAULT_BACKBONE, "efficientnet_lite2")
@@ -151,7 +152,10 @@ class NetworkSelection:
             Chosen(self.dataset.source, rows), self.scanned.rows(rows).digests, self.form, geometry,
             progress=self.console.stage(f"{title}: reading pixels"),
         )  # fmt: skip
-        probe = new_probe(replace(self.recipe, model=model, img_size=side))
+        recipe = replace(self.recipe, model=model, img_size=side)
+        usual = self.form.channels in (1, len(recipe.weight_facts.mean))
+        own = ((), ()) if usual else statistics_of_rows(pixels, self.form, np.arange(len(rows)))
+        probe = probe_of(recipe, *own)
         parts = extract(
             probe, pixels, np.arange(len(rows)), device=self.device, progress=self.console.stage(f"{title}: features")
         )

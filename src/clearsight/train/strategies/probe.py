@@ -196,10 +196,15 @@ def new_probe(recipe: Recipe, data: Prepared | None = None) -> Probe:
     data: what it is trained on. Images of other than 1 or 3 channels are normalised by their own mean and deviation,
     and the first layer is adapted to them.
     """
+    if data is None or data.form.channels in (1, len(recipe.weight_facts.mean)):
+        return probe_of(recipe)
+    return probe_of(recipe, *channel_statistics(data))
+
+
+def probe_of(recipe: Recipe, mean: Sequence[float] = (), std: Sequence[float] = ()) -> Probe:
+    """The same, with the mean and deviation of each channel of the pixels; those of the pretrained weights if empty."""
     facts = recipe.weight_facts
-    mean, std = list(facts.mean), list(facts.std)
-    if data is not None and data.form.channels not in (1, len(mean)):
-        mean, std = channel_statistics(data)
+    mean, std = list(mean or facts.mean), list(std or facts.std)
     body = headless(recipe.model, len(mean), recipe.img_size, recipe.model_args)
     taps = tap_points(body)
     probe = Probe(
