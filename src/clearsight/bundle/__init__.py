@@ -36,6 +36,7 @@ from clearsight.disk import disk_errors, file_within, read_within
 from clearsight.errors import BundleError, ClearsightError, ConfigError, ModelError
 from clearsight.json_values import to_json
 from clearsight.models.base import ModelNetwork
+from clearsight.models.initialization import skip_init
 from clearsight.models.network import from_spec
 from clearsight.ood.detector import OODDetector
 from clearsight.tasks import Task, task_named
@@ -181,7 +182,8 @@ class Bundle:
             if card["format"] < FORMAT:
                 card, weights_of_detector = format1.card_from(card), format1.WEIGHTS_OF_DETECTOR
             try:
-                network = from_spec(card["network"])
+                with skip_init():
+                    network = from_spec(card["network"])
             except (ConfigError, ModelError) as error:
                 raise BundleError(
                     f"{folder} specifies a network that cannot be built: {error.happened}",

