@@ -19,7 +19,6 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.optimize import minimize
 from scipy.special import expit
 from torch import Tensor, nn
 
@@ -129,6 +128,8 @@ def _affine(z: Floats, target: Floats, *, shifted: bool) -> tuple[Floats, Floats
     """Scale and shift (K,) with the lowest penalised log loss on outputs (M, K), for softened answers (M, K): all
     scales the same and no shift, or each question's own.
     """
+    from scipy.optimize import minimize
+
     n, k = z.shape
     spread = np.array([COMMON, *([OWN] * k + [COMMON] * k if shifted else [])])
 

@@ -12,7 +12,6 @@ from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import minimize, minimize_scalar
 from scipy.special import log_softmax
 
 from clearsight.calibration.calibrator import Calibrator, Floats, Method
@@ -200,6 +199,8 @@ def _affine(method: Method, log_p: Floats, labels: NDArray[np.integer]) -> tuple
     spread = np.full(1 + k * (own + shifted), width)
     spread[0] = COMMON
     limits = [(-7.0, 7.0)] * len(spread)
+    from scipy.optimize import minimize
+
     found = minimize(loss, np.zeros(len(spread)), jac=True, method="L-BFGS-B", bounds=limits, options={"maxiter": 60}).x
     return unpacked(found)
 
@@ -216,6 +217,7 @@ def _softened(labels: NDArray[np.integer], classes: int) -> Floats:
 
 def mixture_weight(own: Floats, frequency: Floats) -> float:
     """The weight of the class frequencies with the lowest log loss, for the probabilities (M,) of the true classes."""
+    from scipy.optimize import minimize_scalar
 
     def loss(w: float) -> float:
         return -float(np.log(((1 - w) * own + w * frequency).clip(1e-30)).mean())

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import minimize_scalar
 from scipy.special import logsumexp
 
 LOW, HIGH = 1e-3, 1e3
@@ -34,6 +33,8 @@ def fit_temperature(logits: NDArray[np.floating], targets: NDArray[np.integer]) 
         >>> fit_temperature(confident, np.array([0, 1, 0, 0])) > 1  # a mistake, made with confidence
         True
     """
+    from scipy.optimize import minimize_scalar
+
     z = np.asarray(logits, dtype=np.float64)
     n, k = z.shape
     right = z[np.arange(n), targets]

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import rankdata
 
 from clearsight.metrics.comparison import auroc_interval
 from clearsight.metrics.ranking import auroc, average_precision
@@ -156,6 +155,8 @@ def _components(truth: Mask, scores: NDArray[np.floating]) -> Floats:
     """What each image contributes to the deviation of the area from its mean (N,) [DeLong 1988, equations 4 and 5]:
     its share of images of the other kind that are ranked rightly, centred, over the number of images of its kind.
     """
+    from scipy.stats import rankdata
+
     ranks = rankdata(scores)
     found = np.empty(len(scores))
     for kind, other in ((truth, ~truth), (~truth, truth)):

@@ -21,7 +21,6 @@ from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import brentq
 from scipy.special import expit, gammaln, logit, ndtr
 
 Floats = NDArray[np.float64]
@@ -89,6 +88,8 @@ class _Bins:
 
         if excess(0.0) >= 0:
             return 0.0
+        from scipy.optimize import brentq
+
         return plain * float(brentq(excess, 0.0, 1.0))
 
     @cached_property

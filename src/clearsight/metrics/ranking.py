@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import rankdata
 
 Floats = NDArray[np.floating]
 
@@ -20,6 +19,8 @@ def auroc(negatives: Floats, positives: Floats) -> float:
     below, above = len(negatives), len(positives)
     if not below or not above:
         return float("nan")
+    from scipy.stats import rankdata
+
     ranks = rankdata(np.concatenate([negatives, positives]))
     return float((ranks[below:].sum() - above * (above + 1) / 2) / (below * above))
 
