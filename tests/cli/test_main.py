@@ -47,6 +47,14 @@ def test_help_loads_few_modules_so_it_starts_at_once():
     assert len(loaded) < 200
 
 
+def test_tasks_are_imported_without_scikit_learn_and_the_slow_parts_of_scipy():
+    code = "import sys, clearsight.tasks.anomaly; print(sorted(sys.modules))"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert "'clearsight.tasks.anomaly'" in loaded
+    for slow in ("sklearn", "scipy.stats", "scipy.optimize", "pandas", "timm"):
+        assert f"'{slow}'" not in loaded
+
+
 def test_train_predict_evaluate_audit_in_json(tmp_path, capsys, photos, photos_run, monkeypatch):
     tmp_path = photos_run.parent.parent
     monkeypatch.chdir(tmp_path)

@@ -8,9 +8,14 @@ import pytest
 import torch
 from torch import nn
 
+from clearsight.bundle import Bundle
 from clearsight.errors import ModelError
-from clearsight.models.initialization import METHODS, initialise
+from clearsight.models.initialization import METHODS, initialise, skip_init
+from clearsight.models.network import tap_points
+from clearsight.models.pretrained import imagenet_network
 from clearsight.models.zoo import build_model
+from clearsight.train.recipe import Recipe
+from clearsight.train.strategies.probe import new_probe
 
 
 def conv_and_dense() -> nn.Sequential:
@@ -136,3 +141,47 @@ def test_bad_requests_are_explained() -> None:
         build_model("linear", classes=2, init="best-of:xavier,he")
     with pytest.raises(ModelError, match="is not an initialisation"):
         initialise(network, "best-of:", batches=problem())
+
+
+def tensors(network: nn.Module) -> dict[str, torch.Tensor]:
+    return dict(network.named_parameters()) | dict(network.named_buffers())
+
+
+@pytest.mark.parametrize(
+    "name", ["lenet5", "maxout", "resnet8", "efficientnet_lite0", "inception_v3", "timm/vit_tiny_patch16_224"]
+)
+def test_a_network_without_initial_weights_is_the_same_once_weights_are_loaded(name: str) -> None:
+    drawn = build_model(name, classes=3)
+    before = torch.get_rng_state()
+    with skip_init():
+        bare = build_model(name, classes=3)
+    assert torch.equal(torch.get_rng_state(), before), "no random number is drawn"
+    bare.load_state_dict(drawn.state_dict())
+    theirs = tensors(drawn)
+    assert tensors(bare).keys() == theirs.keys()
+    assert all(torch.equal(tensor, theirs[key]) for key, tensor in tensors(bare).items())
+    torch.manual_seed(0)
+    fresh = nn.Linear(4, 4).weight
+    assert fresh.std() > 0, "weights are drawn again behind the block"
+
+
+@pytest.mark.parametrize("run", ["photos_run", "digits_run", "classical_run", "detector_run"])
+def test_loading_a_model_draws_no_random_numbers(run: str, request: pytest.FixtureRequest) -> None:
+    folder = request.getfixturevalue(run)
+    before = torch.get_rng_state()
+    first, second = (Bundle.load(folder).network.state_dict() for _ in range(2))
+    assert torch.equal(torch.get_rng_state(), before)
+    assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+def test_published_networks_are_built_without_random_numbers() -> None:
+    before = torch.get_rng_state()
+    network, _ = imagenet_network()
+    probe = new_probe(Recipe("probe", "efficientnet_lite0", {}, 224, ()))
+    assert torch.equal(torch.get_rng_state(), before)
+    state = network.body.state_dict()
+    own = probe.backbone.state_dict()
+    assert len(own) > 200
+    assert all(torch.equal(own[name], state[name]) for name in own)
+    assert probe.taps == tap_points(probe.backbone) == probe.spec["taps"]
+    assert probe.spec["parts"] == [len(probe.taps)]

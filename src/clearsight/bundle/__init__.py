@@ -164,10 +164,12 @@ def _network(folder: Path, read: Description) -> ModelNetwork:
     """The network of a bundle, with its weights."""
     from safetensors.torch import load_file
 
+    from clearsight.models.initialization import skip_init
     from clearsight.models.network import from_spec
 
     try:
-        network = from_spec(read.card["network"])
+        with skip_init():
+            network = from_spec(read.card["network"])
     except (ConfigError, ModelError) as error:
         raise BundleError(
             f"{folder} specifies a network that cannot be built: {error.happened}",

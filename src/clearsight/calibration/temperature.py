@@ -33,6 +33,7 @@ def fit_temperature(logits: NDArray[np.floating], targets: NDArray[np.integer]) 
         >>> fit_temperature(confident, np.array([0, 1, 0, 0])) > 1  # a mistake, made with confidence
         True
     """
+
     z = np.asarray(logits, dtype=np.float64)
     n, k = z.shape
     right = z[np.arange(n), targets]

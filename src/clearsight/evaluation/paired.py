@@ -8,8 +8,6 @@ from typing import Any, overload
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import norm
-from scipy.stats import t as student
 
 from clearsight.metrics import accuracy, log_loss, wilson_interval
 from clearsight.metrics.comparison import mcnemar
@@ -153,6 +151,8 @@ def share_interval(gained: int, lost: int, n: int) -> tuple[float, float]:
         Lower and upper end, between -1 and 1.
     """
     up, down = (gained + 1) / (n + 2), (lost + 1) / (n + 2)
+    from scipy.stats import norm
+
     half = float(norm.ppf(0.975)) * float(np.sqrt((up + down - (up - down) ** 2) / (n + 2)))
     return max(-1.0, up - down - half), min(1.0, up - down + half)
 
@@ -180,6 +180,8 @@ def paired_difference(
     deviation = float(difference.std(ddof=1)) / n**0.5 if n > 1 else float("inf")
     if deviation == 0:
         return mean, (mean, mean), 1.0 if mean == 0 else 0.0
+    from scipy.stats import t as student
+
     low, high = student.interval(0.95, max(1, n - 1), loc=mean, scale=deviation)
     return mean, (float(low), float(high)), float(2 * student.sf(abs(mean) / deviation, max(1, n - 1)))
 

@@ -1,9 +1,10 @@
-"""Initial weights by name, and the choice of the best of several on data.
+"""Initial weights by name, the choice of the best of several on data, and networks that need none.
 
     initialise(network, "he")
     initialise(network, "he:0.1")  # the same, times a gain of 0.1
     choice = initialise(network, "best-of:xavier,he,orthogonal", batches=[(images, classes)])
     choice.losses
+    with skip_init(): network = from_spec(spec)  # whose weights are loaded next
 
 Every convolution and dense layer is drawn anew and its biases are set to zero; normalisation layers go back
 to scale 1 and shift 0. What is neither, such as the class token of a vision transformer, stays as the
@@ -14,13 +15,15 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
 from torch import nn
 from torch.nn import functional as F
+from torch.overrides import TorchFunctionMode
 
 from clearsight.errors import ModelError, nearest
 
@@ -28,6 +31,41 @@ BEST_OF = "best-of:"
 
 Batch = tuple[torch.Tensor, torch.Tensor]
 """Images (N, C, S, S), normalised as the network expects them, and targets: class indices (N,), or those of `loss`."""
+
+
+_DRAWING = frozenset(
+    {
+        "erfinv_", "kaiming_normal_", "kaiming_uniform_", "normal_", "orthogonal_", "trunc_normal_", "uniform_",
+        "xavier_normal_", "xavier_uniform_",
+    }
+)  # fmt: skip
+"""Functions that draw a tensor's values, or that such values go through."""
+
+
+class _SkipInit(TorchFunctionMode):
+    def __torch_function__(self, func: Callable[..., Any], types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if getattr(func, "__name__", "") in _DRAWING:
+            return args[0] if args else kwargs["tensor"]
+        return func(*args, **(kwargs or {}))
+
+
+@contextmanager
+def skip_init() -> Iterator[None]:
+    """Context manager: networks built inside the block have weights of arbitrary values, for weights to be loaded into.
+
+    Drawing them may take longer than loading them: seconds for VGG-16. No random numbers are drawn.
+
+    Yields:
+        Nothing.
+
+    Example:
+        >>> with skip_init():
+        ...     layer = nn.Linear(2, 3)
+        >>> layer.load_state_dict({"weight": torch.zeros(3, 2), "bias": torch.zeros(3)})
+        <All keys matched successfully>
+    """
+    with _SkipInit():
+        yield
 
 
 def xavier(weight: torch.Tensor) -> None:

@@ -11,6 +11,7 @@ from torch import nn
 from clearsight.errors import ModelError, nearest
 from clearsight.models.base import ModelNetwork, capture, from_spec, register_kind
 from clearsight.models.heads import build_head
+from clearsight.models.initialization import skip_init
 
 
 def layer_name(network: nn.Module, layer: str) -> str:
@@ -130,7 +131,8 @@ class LayerProbe(ModelNetwork):
             The probe, in evaluation mode.
         """
         name = str(network.spec.get("name", network.spec["kind"]))
-        found = cls({"kind": "layer-probe", "name": name, "network": network.spec, "layer": layer, "head": None})
+        with skip_init():
+            found = cls({"kind": "layer-probe", "name": name, "network": network.spec, "layer": layer, "head": None})
         found.network = network
         return found.eval()
 

@@ -177,6 +177,15 @@ class Probe(Augmented):
             raise ModelError(f"{spec['name']} has no layer named {' or '.join(sorted(missing))}")
         self.head: nn.Module = build_head(spec["head"]) if spec.get("head") else nn.Identity()
 
+    def set_taps(self, taps: Sequence[str]) -> None:
+        """Pool the outputs of these modules from now on, and record it in the spec; the head reads the last part.
+
+        Args:
+            taps: names of modules of the backbone, from shallow to deep.
+        """
+        self.taps = list(taps)
+        self.spec = {**self.spec, "taps": self.taps, "parts": [len(self.taps)]}
+
     @property
     def feature_levels(self) -> FeatureLevels:
         return FeatureLevels(self.input, self.backbone, tuple(self.taps), tuple(self.spec["parts"]), self.head)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from clearsight.errors import ModelError
+from clearsight.models.initialization import skip_init
 from clearsight.models.layers import last_dense
 from clearsight.models.network import Network, Probe
 from clearsight.models.weight_file import FileWeights, fitted
@@ -38,7 +39,8 @@ def imagenet_network(name: str = DEFAULT_BACKBONE) -> tuple[Network, tuple[str, 
         "model_args": {},
         "input": {"mean": list(facts.mean), "std": list(facts.std), "mode": "fixed"},
     }
-    network = Network(spec)
+    with skip_init():
+        network = Network(spec)
     if last_dense(network.body)[1].out_features != 1000:
         raise ModelError(f"{name} is not an ImageNet-1k classifier")
     network.body.load_state_dict(state)

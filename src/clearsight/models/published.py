@@ -25,6 +25,7 @@ import torch
 from torch import nn
 
 from clearsight.errors import ModelError
+from clearsight.models.initialization import skip_init
 from clearsight.models.layers import last_dense
 
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
@@ -116,7 +117,8 @@ class TimmWeights(Weights):
         try:
             if overlay is None:
                 _resolve(address)
-            network = timm.create_model(self.weights, pretrained=True, pretrained_cfg_overlay=overlay)
+            with skip_init():
+                network = timm.create_model(self.weights, pretrained=True, pretrained_cfg_overlay=overlay)
         except Exception as error:  # the hub's client raises errors of several libraries
             raise _out_of_reach(name, file, address, error) from error
         return dict(network.state_dict())

@@ -19,6 +19,7 @@ from torch import nn
 
 from clearsight.errors import ModelError
 from clearsight.models.ablations import Design
+from clearsight.models.initialization import skip_init
 from clearsight.models.layers import activation
 from clearsight.models.published import PLUS_MINUS_ONE, Weights
 from clearsight.models.registry import register
@@ -72,7 +73,8 @@ class PackageWeights(Weights):
             )
         (file,) = Path(str(files(self.module))).glob("models/*.pth")
         tensors = torch.load(file, map_location="cpu", weights_only=True)
-        own = timm.create_model(f"tf_{name}").state_dict()
+        with skip_init():
+            own = timm.create_model(f"tf_{name}").state_dict()
         pairs = list(zip(own.items(), tensors.values(), strict=True))
         assert all(mine.shape == theirs.shape for (_, mine), theirs in pairs)
         return {key: theirs for (key, _), theirs in pairs}

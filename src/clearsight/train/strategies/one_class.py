@@ -25,6 +25,7 @@ from clearsight.errors import ModelError
 from clearsight.metrics.ranking import auroc
 from clearsight.models.anomaly_model import AnomalyModel, places_of, score_of
 from clearsight.models.base import ModelNetwork, capture
+from clearsight.models.initialization import skip_init
 from clearsight.models.network import Backbone, tap_points
 from clearsight.tasks import Anomaly, Classification
 from clearsight.train.choices import ANOMALIES
@@ -197,7 +198,8 @@ def _body(context: TrainContext, trunk: _Trunk, patches: bool) -> AnomalyModel:
     elif patches:
         spec["grid"] = list(example.shape[2:])
     spec["keep"] = CHANNELS if channels > CHANNELS else 0
-    body = AnomalyModel(spec)
+    with skip_init():
+        body = AnomalyModel(spec)
     if trunk.network is not None:
         body.trunk = trunk.network
     if spec["keep"]:

@@ -6,6 +6,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +15,8 @@ from clearsight.arguments import flag
 from clearsight.data.channel_statistics import channel_statistics
 from clearsight.data.prepare import Prepared
 from clearsight.models.execution import operations
-from clearsight.models.network import AS_IT_IS, VIEWS, Probe, headless, tap_points
+from clearsight.models.initialization import skip_init
+from clearsight.models.network import AS_IT_IS, VIEWS, Probe, tap_points
 from clearsight.models.pretrained import load_backbone
 from clearsight.train.allowance import searches
 from clearsight.train.class_weight import weights_of
@@ -205,20 +207,19 @@ def probe_of(recipe: Recipe, mean: Sequence[float] = (), std: Sequence[float] = 
     """The same, with the mean and deviation of each channel of the pixels; those of the pretrained weights if empty."""
     facts = recipe.weight_facts
     mean, std = list(mean or facts.mean), list(std or facts.std)
-    body = headless(recipe.model, len(mean), recipe.img_size, recipe.model_args)
-    taps = tap_points(body)
-    probe = Probe(
-        {
-            "kind": "probe",
-            "name": recipe.model,
-            "img_size": recipe.img_size,
-            "model_args": recipe.model_args,
-            "input": {"mean": mean, "std": std, "mode": "fixed"},
-            "taps": taps,
-            "parts": [len(taps)],
-            "head": None,
-        }
-    )
+    spec: dict[str, Any] = {
+        "kind": "probe",
+        "name": recipe.model,
+        "img_size": recipe.img_size,
+        "model_args": recipe.model_args,
+        "input": {"mean": mean, "std": std, "mode": "fixed"},
+        "taps": [],
+        "parts": [0],
+        "head": None,
+    }
+    with skip_init():
+        probe = Probe(spec)
+    probe.set_taps(tap_points(probe.backbone))
     load_backbone(probe, recipe.weights)
     return probe.eval()
 
