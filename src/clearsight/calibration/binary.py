@@ -133,7 +133,6 @@ def _affine(z: Floats, target: Floats, *, shifted: bool) -> tuple[Floats, Floats
     """Scale and shift (K,) with the lowest penalised log loss on outputs (M, K), for softened answers (M, K): all
     scales the same and no shift, or each question's own.
     """
-
     n, k = z.shape
     spread = np.array([COMMON, *([OWN] * k + [COMMON] * k if shifted else [])])
 

@@ -90,8 +90,8 @@ class Audit(Result):
             lines += [f"             {line}" for line in files[:FILES_SHOWN]]
             if len(files) > FILES_SHOWN:
                 lines.append(f"             ... {len(files) - FILES_SHOWN:,} more in audit.json (--out DIR)")
-        counts = [count(n, what) for n, what in ((self.errors, "error"), (self.warnings, "warning")) if n]
-        lines.append(", ".join(counts) or "no warnings")
+        totals = [count(n, what) for n, what in ((self.errors, "error"), (self.warnings, "warning")) if n]
+        lines.append(", ".join(totals) or "no warnings")
         return "\n".join(lines)
 
 

@@ -71,7 +71,7 @@ def _other_readings(array: NDArray[Any], channels: int | None) -> list[_Reading]
         return []
 
     def counts(axis: int, sides: tuple[int, ...]) -> bool:
-        return array.shape[axis] == channels if channels else array.shape[axis] <= NARROW * min(sides)
+        return bool(array.shape[axis] == channels if channels else array.shape[axis] <= NARROW * min(sides))
 
     found = []
     batch = array if array.ndim == 4 else array[None]

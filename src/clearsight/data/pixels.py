@@ -60,13 +60,39 @@ class Reader(Protocol):
     """A module that reads a format; `clearsight.data.formats` has one for each."""
 
     def matches(self, content: bytes, name: str) -> bool:
-        """Whether a file is of this format."""
+        """Whether a file is of this format.
+
+        Args:
+            content: bytes of the file.
+            name: name of the image.
+
+        Returns:
+            True where this module is to read it.
+        """
 
     def header(self, content: bytes, name: str) -> Header:
-        """As `image_header`, whatever the number of pixels."""
+        """As `image_header`, whatever the number of pixels.
+
+        Args:
+            content: bytes of the file.
+            name: name of the image, for messages.
+
+        Returns:
+            The header.
+        """
 
     def decode(self, content: bytes, name: str, form: PixelFormat, geometry: Geometry) -> Pixels:
-        """As `decode_image`."""
+        """As `decode_image`.
+
+        Args:
+            content: bytes of the file.
+            name: name of the image, for messages.
+            form: channels and bits of the result, and the limit of pixels.
+            geometry: size of the result, and how the image is resized to it.
+
+        Returns:
+            Pixels (C, H, W).
+        """
 
 
 READERS: tuple[Reader, ...] = (tiff, npy, dicom, heif, jxl)

@@ -29,7 +29,7 @@ def unreadable_by_class(dataset: Dataset, rows: Iterable[int]) -> dict[str, int]
 
 
 def unreadable_words(names: list[str] | tuple[str, ...], classes: Mapping[str, int], thing: str = "image") -> str:
-    """What is said of unreadable files.
+    """Unreadable files in words.
 
     Args:
         names: of all files that cannot be read, at least one.

@@ -18,7 +18,8 @@ FIRST_LINE = b"#!/usr/bin/env python3\n"
 MAIN = f'''"""Predict with a model that `clearsight export` wrote: python run.py [MODEL] IMAGE...
 
 Needs NumPy, Pillow and the model's engine (onnxruntime, openvino or torch); OpenCV is also
-needed for 16-bit colour images, and SciPy for sounds. In Python, first run
+needed for 16-bit colour images, SciPy for sounds, tifffile for TIFFs of many channels or floats, pydicom for DICOM,
+pillow-heif for HEIC and imagecodecs for JPEG XL. In Python, first run
 `sys.path.insert(0, "run.py"); from {RUNTIME} import Exported`, then
 `Exported("model.onnx").predict(["new.jpg"])`; `predict_proba` returns the probabilities, and `values` returns the
 predictions of a regression model.

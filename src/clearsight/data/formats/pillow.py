@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import logging
 import re
 import struct
 import threading
@@ -160,15 +161,19 @@ def _reduced(image: Image.Image, form: PixelFormat, geometry: Geometry) -> Pixel
     side = reduction(*image.size, geometry)
     if side == 1:
         return to_array(image, form)
-    means, rows = None, max(1, STRIP // image.width)
+    rows, parts = side * max(1, STRIP // image.width // side), []
     for top in range(0, image.height, rows):
         strip = image.crop((0, top, image.width, min(image.height, top + rows)))
         strip.info = image.info
-        part = to_array(strip, form)
-        means = means or BlockMeans((image.height, image.width, part.shape[2]), side, part.dtype)
-        means.add(part, top, 0)
-    assert means is not None
-    return means.result()
+        if strip.mode.startswith("I"):
+            deep = to_array(strip, form)
+            means = BlockMeans(deep.shape, side, deep.dtype)
+            means.add(deep, 0, 0)
+            parts.append(means.result())
+        else:  # means of premultiplied colours, which alpha does not distort
+            strip = strip.convert("RGBA" if has_alpha(strip) else "L" if form.channels == 1 else "RGB")
+            parts.append(to_array(strip.reduce(side), form))
+    return np.concatenate(parts)
 
 
 def opened_content(image: Image.Image) -> bytes | None:
@@ -230,14 +235,23 @@ _PILLOW = threading.Lock()
 
 @contextlib.contextmanager
 def quiet_pillow() -> Iterator[None]:
-    """Within it, Pillow's warnings about damaged metadata and large images are not printed, nor SciPy's about chunks of
-    WAV files that hold no sound.
+    """Within it, remarks of Pillow, pydicom and tifffile on damaged metadata and large images are not printed, nor
+    SciPy's on chunks of WAV files that hold no sound.
 
-    For the main thread around a whole pass: warning filters are the process's, so threads must not change them.
+    For the main thread around a whole pass: warning filters and loggers are the process's, so threads must not change
+    them.
     """
+    loggers = [logging.getLogger(name) for name in ("PIL", "pydicom", "tifffile")]
+    levels = [logger.level for logger in loggers]
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", module=r"PIL\.|clearsight\.data\.sound$")
-        yield
+        warnings.filterwarnings("ignore", module=r"PIL\.|pydicom|clearsight\.data\.sound$")
+        for logger in loggers:
+            logger.setLevel(logging.CRITICAL)
+        try:
+            yield
+        finally:
+            for logger, level in zip(loggers, levels, strict=True):
+                logger.setLevel(level)
 
 
 def opened(content: bytes, name: str) -> Image.Image:

@@ -55,7 +55,7 @@ class BlockMeans:
         dtype: type of the values.
     """
 
-    def __init__(self, shape: tuple[int, int, int], side: int, dtype: np.dtype[Any]) -> None:
+    def __init__(self, shape: tuple[int, ...], side: int, dtype: np.dtype[Any]) -> None:
         (self.height, self.width, channels), self.side, self.dtype = shape, side, dtype
         self.sums = np.zeros((-(-self.height // side), -(-self.width // side), channels))
 
@@ -73,7 +73,8 @@ class BlockMeans:
             np.unique((start + np.arange(length)) // self.side, return_index=True)
             for start, length in ((top, part.shape[0]), (left, part.shape[1]))
         )
-        summed = np.add.reduceat(part, rows[1], axis=0, dtype=np.float64)
+        whole = np.uint64 if part.dtype.kind in "ub" else np.float64
+        summed = np.add.reduceat(part, rows[1], axis=0, dtype=whole)
         summed = np.add.reduceat(summed, columns[1], axis=1)
         self.sums[
             rows[0][0] : rows[0][-1] + 1, columns[0][0] : columns[0][-1] + 1, channel : channel + part.shape[2]

@@ -9,7 +9,6 @@ tiles are decoded one by one. Read with tifffile.
 from __future__ import annotations
 
 import io
-import logging
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -159,7 +158,6 @@ class _Image:
     def __enter__(self) -> _Image:
         import tifffile
 
-        logging.getLogger("tifffile").setLevel(logging.CRITICAL)  # it reports damaged metadata on standard error
         try:
             self.file = tifffile.TiffFile(io.BytesIO(self.content))
             self._describe()
