@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 from clearsight.data.cache import threaded
 from clearsight.data.thumbnails import LUMA
 
-SMALL, MEDIUM, LARGE = 32, 48, 64
+SMALL, MEDIUM, LARGE = 32, 48, 96
 """Sides of the views in pixels. The large view has 48 pixels a side if the images have no more."""
 
-SMOOTHING = 0.8
+SMOOTHING = 1.0
 """Standard deviation in pixels of the blur of the large view: a copy that was scaled or moved by a fraction of a pixel
 has other fine detail."""
 
