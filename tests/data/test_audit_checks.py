@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from benchmarks.audit import CHANGES, changed
+from benchmarks.audit.changes import CHANGES, changed
 from PIL import Image
 from skimage import data as photographs
 

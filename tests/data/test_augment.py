@@ -26,10 +26,12 @@ from clearsight.data.augment import (
     erase,
     flip,
     gaussian_blur,
+    hue,
     mirror,
     noise,
     perspective,
     rand,
+    shifted_hue,
     warp,
 )
 from clearsight.train.choices import AUGMENTATIONS
@@ -65,7 +67,7 @@ def test_shape_range_and_seed(policy, channels):
     assert out.max() <= 1
     assert torch.equal(out, augment(images, policy, dice()))
     assert torch.equal(images, before)
-    assert torch.equal(out, images) == (policy == "none")
+    assert torch.equal(out, images) == (policy == "none" or (policy == "hue" and channels != 3))
     assert policy == "none" or not torch.equal(out, augment(images, policy, dice(1)))
 
 
@@ -270,6 +272,23 @@ def test_saturation_against_torchvision():
     assert 1.35 < factors.max() <= 1.4
     for one, factor in zip(out, factors, strict=True):
         assert torch.allclose(one, vision.adjust_saturation(image, float(factor))[0], atol=1e-3)
+
+
+def test_hue_against_torchvision():
+    image = torch.rand(1, 3, 6, 6, generator=dice())
+    image[0, :, 0, 0], image[0, :, 0, 1], image[0, :, 0, 2] = 0.5, 0.0, torch.tensor([0.2, 0.7, 0.7])
+    for shift in (-0.5, -0.1, 0.0, 0.07, 0.3):
+        out = shifted_hue(image, torch.full((1, 1, 1), shift))
+        assert torch.allclose(out, vision.adjust_hue(image, shift), atol=1e-5)
+
+
+def test_every_image_has_a_hue_of_its_own():
+    red = torch.tensor([1.0, 0.0, 0.0])[None, :, None, None].expand(50, 3, 2, 2)
+    out = hue(red, dice(), turn=0.1)
+    assert torch.allclose(out[:, 0], torch.ones(50, 2, 2))  # up to a tenth of the circle, red stays the largest
+    most = out[:, 1:].amax((1, 2, 3))
+    assert 0.5 < most.max() <= 0.6  # 6 sectors times 0.1
+    assert len(most.unique()) > 40
 
 
 @pytest.mark.parametrize("channels", [1, 2, 4])

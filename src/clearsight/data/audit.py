@@ -20,7 +20,6 @@ from clearsight.data.checks.copies import MANY, find_copies
 from clearsight.data.checks.duplicates import exact_duplicates, near_duplicates
 from clearsight.data.checks.shortcuts import shortcuts
 from clearsight.data.checks.splits import groups_across_splits, missing_classes
-from clearsight.data.checks.views import Box
 from clearsight.data.dataset import Dataset
 from clearsight.data.findings import FILES_SHOWN
 from clearsight.data.findings import Finding as Finding
@@ -28,6 +27,7 @@ from clearsight.data.geometry import Geometry
 from clearsight.data.licences import licence_notes
 from clearsight.data.scan import Scan
 from clearsight.data.splits import Split
+from clearsight.data.thumbnails import Box
 from clearsight.data.unreadable import unreadable_by_class, unreadable_words
 from clearsight.result import Result
 from clearsight.wording import count

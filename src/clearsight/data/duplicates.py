@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 from numpy.typing import NDArray
 
 from clearsight.data.cached_pixels import CachedPixels
-from clearsight.data.thumbnails import NEAR, thumbnails, unit_thumbnails
+from clearsight.data.thumbnails import NEAR, Box, thumbnails, unit_thumbnails, unpadded_thumbnails
 
 BLOCK = 2048
 """Images compared with as many others at a time, so that memory does not grow with the data."""
@@ -16,15 +18,17 @@ PAIRS = 10_000
 
 
 def similar_pairs(
-    pixels: CachedPixels, query: NDArray[np.int64], among: NDArray[np.int64]
+    pixels: CachedPixels, query: NDArray[np.int64], among: NDArray[np.int64], boxes: Mapping[int, Box] | None = None
 ) -> list[tuple[int, int, bool]]:
     """Pairs (i, j, exact) of positions, i from `query` and j from `among`, each pair once, the most similar first.
 
-    exact: the pixels are equal. The others' thumbnails correlate as the audit requires of near duplicates.
+    exact: the pixels are equal. The others' thumbnails correlate as the audit requires of near duplicates. boxes: part
+    of an image that is not padding, by position.
     """
     if not len(query):
         return []
-    small, contents = thumbnails(pixels), np.unique(pixels.contents, return_inverse=True)[1]
+    small = unpadded_thumbnails(pixels, boxes) if boxes else thumbnails(pixels)
+    contents = np.unique(pixels.contents, return_inverse=True)[1]
     pairs: dict[tuple[int, int], float] = {}
     for start in range(0, len(query), BLOCK):
         rows = query[start : start + BLOCK]

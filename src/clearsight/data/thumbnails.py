@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -21,6 +21,9 @@ In images of 96 pixels or more, JPEG at quality 50, noise of 2 % and small chang
 0.9997 or more; in smaller ones JPEG at quality 85 does. Different solar cells of one module, photographed alike, reach
 0.9986; different digits of 8x8 pixels 0.994.
 """
+
+Box = tuple[int, int, int, int]
+"""Top, bottom, left and right in pixels."""
 
 LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 """Weights of red, green and blue in gray [ITU-R BT.601]. Not their mean: JPEG stores colour at half the size."""
@@ -45,6 +48,22 @@ def thumbnails(pixels: CachedPixels) -> NDArray[np.uint16]:
     shapes = (("thumbnails", (THUMBNAIL, THUMBNAIL), np.dtype(np.uint16)),)
     recipe = Recipe("thumbnails", f"1 {pixels.array.shape[1:]}", lambda: shapes, compute)
     return np.asarray(rows_of(recipe, pixels.contents).arrays["thumbnails"])
+
+
+def unpadded_thumbnails(pixels: CachedPixels, boxes: Mapping[int, Box]) -> NDArray[np.uint16]:
+    """Thumbnails of the parts of images that are not padding, which would make different images look alike.
+
+    Args:
+        pixels: cached pixels of N images.
+        boxes: the part of an image that is not padding, by position; a position without one has no padding.
+
+    Returns:
+        Thumbnails (N, 16, 16), uint16.
+    """
+    small = thumbnails(pixels).copy()
+    for i, (top, bottom, left, right) in boxes.items():
+        small[i] = _block_means(pixels.array[i][None, :, top:bottom, left:right])[0]
+    return small
 
 
 def _block_means(chunk: NDArray[Any]) -> NDArray[np.uint16]:

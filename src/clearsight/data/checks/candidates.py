@@ -7,7 +7,7 @@ for shifted copies. What is found is only a candidate; `registration` verifies i
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,10 +34,15 @@ EXACT_SEARCH = 8192
 CLOSEST = 12
 """Candidates kept of each image and kind."""
 
+COMMON = 8
+"""Directions left out of the comparison of parts: those of the mean images, which nearly equal objects share."""
+
 TURNED_SCORE = 0.8
 """Least correlation of turned thumbnails: those of copies are aligned."""
 
 Indices = NDArray[np.int64]
+Place = tuple[int, int, int]
+"""Top, left and side in pixels of a square part."""
 
 
 @dataclass(frozen=True)
@@ -81,9 +86,8 @@ def cropped_candidates(views: Views) -> Candidates:
     Returns:
         The candidates, up to `CLOSEST` for each first image.
     """
-    index = _Index(_unit(_parts(views.small, 0, 0, SMALL)))
-    places = [(y, x) for y in CROP_PLACES for x in CROP_PLACES]
-    second, first, score = _searched(index, (_parts(views.small, y, x, CROP) for y, x in places))
+    places = [(y, x, CROP) for y in CROP_PLACES for x in CROP_PLACES]
+    second, first, score = _searched(views.small, (0, 0, SMALL), places)
     return _closest(first, second, score)
 
 
@@ -97,9 +101,8 @@ def shifted_candidates(views: Views) -> Candidates:
         The candidates, up to `CLOSEST` for each image.
     """
     edge = (SMALL - MIDDLE) // 2
-    index = _Index(_unit(_parts(views.small, edge, edge, MIDDLE)))
-    places = [(y, x) for y in SHIFT_PLACES for x in SHIFT_PLACES]
-    first, second, score = _searched(index, (_parts(views.small, y, x, MIDDLE) for y, x in places))
+    places = [(y, x, MIDDLE) for y in SHIFT_PLACES for x in SHIFT_PLACES]
+    first, second, score = _searched(views.small, (edge, edge, MIDDLE), places)
     found = _closest(first, second, score)
     pairs = np.unique(np.sort(np.stack([found.first, found.second]), axis=0), axis=1)
     return Candidates(pairs[0], pairs[1], np.zeros_like(pairs[0]))
@@ -129,9 +132,16 @@ class _Index:
         return query[found], other.ravel()[found].astype(np.int64), score.ravel()[found]
 
 
-def _searched(index: _Index, parts: Iterator[NDArray[np.float32]]) -> tuple[Indices, Indices, NDArray[np.float32]]:
-    """The same of several parts of every image, without the images themselves."""
-    found = [index.search(_unit(part)) for part in parts]
+def _searched(
+    images: NDArray[np.uint8], indexed: Place, places: Sequence[Place]
+) -> tuple[Indices, Indices, NDArray[np.float32]]:
+    """The same of several parts of every image, compared with one indexed part of all other images, apart from what
+    all have in common.
+    """
+    means = _unit(np.stack([_parts(images, *place).mean(0) for place in (indexed, *places)]))
+    common = np.linalg.svd(means, full_matrices=False)[2][:COMMON]
+    index = _Index(_unit(_parts(images, *indexed), common))
+    found = [index.search(_unit(_parts(images, *place), common)) for place in places]
     query, other, score = (np.concatenate(columns) for columns in zip(*found, strict=True))
     return query[query != other], other[query != other], score[query != other]
 
@@ -165,8 +175,10 @@ def _averaging(side: int) -> NDArray[np.float32]:
     return np.asarray(np.maximum(overlap, 0) * SIDE / side, np.float32)
 
 
-def _unit(images: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Images as centred vectors of length one."""
+def _unit(images: NDArray[np.float32], without: NDArray[np.float32] | None = None) -> NDArray[np.float32]:
+    """Images as centred vectors of length one, without some orthonormal directions (D, SIDE * SIDE)."""
     vectors = images.reshape(len(images), -1)
     vectors = vectors - vectors.mean(axis=1, keepdims=True)
+    if without is not None:
+        vectors -= vectors @ without.T @ without
     return np.ascontiguousarray(vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-6), np.float32)

@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 
 from clearsight.data.cached_pixels import CachedPixels
 from clearsight.data.checks.registration import Match, registered
-from clearsight.data.checks.views import MEDIUM, Box, Views
+from clearsight.data.checks.views import MEDIUM, Views
 from clearsight.data.duplicates import similar_pairs
+from clearsight.data.thumbnails import Box
 
 CERTAIN = {"nearly identical": 0.001, "turned": 0.001, "shifted": 0.001, "cropped": 0.0008}
 """Error of the registration below which two images are copies, whatever else the data contains."""
@@ -80,7 +81,7 @@ def find_copies(
     if len(rows) < 2:
         return []
     if len(rows) > limit:
-        pairs = similar_pairs(pixels, rows, rows)
+        pairs = similar_pairs(pixels, rows, rows, boxes)
         return [Copy(i, j, "nearly identical", 0.999) for i, j, exact in pairs if not exact]
     side = min(side, *pixels.array.shape[2:])
     views = Views.of(pixels.array, rows, side=side, top=_top(pixels, rows), boxes=boxes or {})

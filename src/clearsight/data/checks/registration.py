@@ -48,6 +48,9 @@ SAME_SCALE, SAME_PLACE = 0.07, 0.02
 LARGEST_CHANGE = 0.35
 """Change of scale beyond which two images are not compared."""
 
+MIXED = 9
+"""Width in pixels of a square whose half is left out along the edge of what two images share."""
+
 T = TypeVar("T")
 
 Warp = NDArray[np.float32]
@@ -191,7 +194,7 @@ def _register(views: Views, trial: Trial) -> Match | None:
     shared = cv2.warpAffine(np.ones_like(first), warp, (side, side), flags=flags | cv2.INTER_NEAREST)
     if shared.mean() < LEAST_OVERLAP:
         return None
-    shared = cv2.erode(shared, np.ones((5, 5), np.uint8), borderValue=0) > 0
+    shared = cv2.erode(shared, np.ones((MIXED, MIXED), np.uint8), borderValue=0) > 0
     moved = cv2.warpAffine(second.astype(np.float32), warp, (side, side), flags=flags | cv2.INTER_CUBIC)
     a, b = (_centred(one[shared].astype(np.float32)[None])[0] for one in (first, moved))
     kind = _kind(warp, trial.turn, side)

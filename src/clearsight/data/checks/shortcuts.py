@@ -41,7 +41,7 @@ added to both. It counts only if no other class is separated almost alone."""
 TWO_CLASSES = 0.97
 """The same where no third class is there to compare with, or where all classes are separated alike."""
 
-NOTED = 0.8
+NOTED = 0.85
 """Balanced accuracy of colour or brightness from which a note names the class."""
 
 ERROR_RATE = 0.01

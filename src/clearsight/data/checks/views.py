@@ -12,12 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clearsight.data.cache import threaded
-from clearsight.data.thumbnails import LUMA
+from clearsight.data.thumbnails import LUMA, Box
 
-SMALL, MEDIUM, LARGE = 32, 48, 64
+SMALL, MEDIUM, LARGE = 32, 48, 96
 """Sides of the views in pixels. The large view has 48 pixels a side if the images have no more."""
 
-SMOOTHING = 0.8
+SMOOTHING = 1.0
 """Standard deviation in pixels of the blur of the large view: a copy that was scaled or moved by a fraction of a pixel
 has other fine detail."""
 
@@ -25,8 +25,6 @@ FLAT = 2.5
 """Standard deviation of the gray levels, of 255, below which an image shows too little to be compared."""
 
 Levels = NDArray[np.uint8]
-Box = tuple[int, int, int, int]
-"""Top, bottom, left, right in pixels."""
 
 
 @dataclass(frozen=True)
