@@ -338,6 +338,7 @@ def _recipe(fitted: Fitted) -> dict[str, Any]:
         "tuned": fitted.tuned,
         "decisions": [d.to_dict() for d in fitted.decisions],
         "candidates": [asdict(c) for c in fitted.candidates],
+        "trials": [trial.to_dict() for trial in fitted.trials],
         "training": fitted.training.training() if fitted.training else None,
     }
 

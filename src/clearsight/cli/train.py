@@ -89,6 +89,7 @@ def run(arguments: argparse.Namespace) -> None:
         + (f"\n{panel.text()}\n\n" if panel else "")
         + (f"{finished.compared.text()}\n\n" if finished.compared else "")
         + f"trained in {finished.seconds:.0f} s\n{_label_issues(finished, thing)}"
+        f"{_more_time(finished, data)}"
         f"\n  report   {os.path.relpath(finished.report)}\n"
         f"  model    {folder}\n"
         f"  next     {_program()} {'locate' if 'detection' in bundle.data else 'predict'} {shlex.quote(folder)} "
@@ -117,6 +118,15 @@ def _label_issues(run: Run, thing: str) -> str:
         share = run.label_issues.expected_false_share
         text += f"{words}" + (f" ({percent(share)} of them expected to be correct)" if share else "") + f": {file}\n"
     return text
+
+
+def _more_time(finished: Run, data: object) -> str:
+    """What more time is likely to gain, as a command, where training was limited."""
+    advice = next((d for d in finished.metrics["recipe"] if d["what"] == "more time"), None)
+    if advice is None:
+        return ""
+    command = f"{_program()} train {shlex.quote(str(getattr(data, 'origin', data)))} {advice['choice']}"
+    return f"more time: {advice['why']}\n  {command}\n"
 
 
 def _program() -> str:

@@ -88,6 +88,15 @@ def cut(probe: Probe, at: str) -> tuple[Lower, Upper]:
     return Lower(probe.input, fx.GraphModule(probe.backbone, below)), Upper(fx.GraphModule(probe.backbone, above))
 
 
+def can_be_cut(probe: Probe, at: str) -> bool:
+    """Whether a probe's backbone can be cut behind a tapped module: it can be traced, and only that output crosses."""
+    try:
+        cut(probe, at)
+    except (ModelError, fx.proxy.TraceError, RuntimeError, TypeError, ValueError, NameError, AssertionError):
+        return False
+    return True
+
+
 def up_to(backbone: nn.Module, layer: str, shape: tuple[int, int, int]) -> tuple[str, ...]:
     """Names of the parameters of a backbone up to a layer: of all modules that begin to run before that layer has
     ended, in the order of running; what holds the layer, and branches that run beside and before it, are among them.

@@ -15,6 +15,7 @@ from clearsight.report.preview import Preview, preview
 from clearsight.tasks.task import Words
 from clearsight.train.ensembling import BOTH
 from clearsight.train.fit import Fitted
+from clearsight.train.halving import Trial
 from clearsight.train.head_search import Candidate
 from clearsight.train.observer import Epoch
 from clearsight.wording import count, duration, percent, sentence
@@ -32,6 +33,10 @@ QUESTIONS = {
     "networks of the folds agree": "How much do the scores differ between networks trained on different folds?",
     "detector": "How are anomalies detected?",
     "threshold": "Above which score is an image considered an anomaly?",
+    "network and size": "Which network and input size are used?",
+    "depth of training": "Which layers are trained?",
+    "training layers": "Are layers of the network trained?",
+    "more time": "What would more time gain?",
     "fine-tuning": "Are the pretrained layers fine-tuned?",
 }
 
@@ -42,10 +47,13 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True)
 class RecipeSection:
-    """How the classifier was made and why so. choices: decisions, as question, answer and reason. candidates: heads."""
+    """How the classifier was made and why so. choices: decisions, as question, answer and reason. candidates: heads.
+    trials: networks, sizes and ways of training that were compared.
+    """
 
     summary: str
     choices: tuple[Row, ...]
+    trials: tuple[Row, ...]
     candidates: tuple[Row, ...]
     candidates_folded: tuple[Row, ...]
     loss_chart: Markup | None
@@ -77,6 +85,7 @@ def recipe_section(fitted: Fitted, seed: int) -> RecipeSection:
             }
             for d in fitted.decisions
         ),
+        trials=tuple(_trial(trial) for trial in fitted.trials),
         candidates=tuple(rows[:CANDIDATES]),
         candidates_folded=tuple(rows[CANDIDATES:]),
         loss_chart=loss_chart,
@@ -163,6 +172,18 @@ def _curve_words(fitted: Fitted) -> str:
         f"Training took {count(history[-1].epoch, 'epoch')} (passes over the training images) and "
         f"{duration(history[-1].seconds)}. The weights of epoch {best}, with the lowest validation loss, were kept."
     )
+
+
+def _trial(trial: Trial) -> Row:
+    low, high = trial.interval
+    return {
+        "name": trial.name,
+        "images": f"{trial.images:,}",
+        "work": f"{trial.work / 1e9:.1f}",
+        "accuracy": percent(trial.accuracy),
+        "interval": f"{percent(low)} to {percent(high)}",
+        "log_loss": f"{trial.log_loss:.3f}",
+    }
 
 
 def _candidate(rank: int, candidate: Candidate) -> Row:

@@ -11,7 +11,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from clearsight.models.backbone_split import cut
+from clearsight.models.backbone_split import can_be_cut, cut
 from clearsight.models.execution import operations
 from clearsight.models.network import AS_IT_IS
 from clearsight.train.allowance import LIMIT, SPEED
@@ -51,17 +51,17 @@ def train_as_measured(context: TrainContext, frozen: Frozen) -> TrainResult:
     trials = _short_trainings(context, frozen)
     context.trials.extend(trials.values())
     if not trials:
-        words = "the short trainings that compare depths would exceed the work allowed"
+        words = "training would exceed the work allowed, or the network cannot be cut at its depths"
         context.note("training layers", "left out", words)
-        _say_more(context, alone, None)
+        _say_more(context, frozen.trained)
         return frozen.trained
     words = ", ".join(f"{trial.name} {percent(trial.accuracy)}" for trial in (alone, *trials.values()))
     best = preferred(list(trials.values()))
     place = next(place for place, trial in trials.items() if trial is best)
     why = f"validation accuracy after {count(STEPS, 'step')} of training: {words}"
     context.note("depth of training", best.name, why)
-    result, epochs = _fully(context, frozen, place, best)
-    _say_more(context, alone, epochs)
+    result = _fully(context, frozen, place, best)
+    _say_more(context, result)
     return result
 
 
@@ -80,6 +80,8 @@ def _short_trainings(context: TrainContext, frozen: Frozen) -> dict[int, Trial]:
     fit = proportional_sample(split.train, context.data.labels, images, context.config.run.seed)
     quiet = replace(context, on_epoch=None, watch=None, folder=None, notes=[])
     for place in _places(len(frozen.probe.taps)):
+        if not can_be_cut(frozen.probe, frozen.probe.taps[place]):
+            continue
         lower, upper = _work(context, frozen, place)
         cost = len(frozen.rows) * lower + 3 * upper * BATCH * STEPS
         full = 3 * upper * LEAST_EPOCHS * len(split.train)
@@ -115,13 +117,13 @@ def _work(context: TrainContext, frozen: Frozen, place: int) -> tuple[float, flo
     return below, whole - below
 
 
-def _fully(context: TrainContext, frozen: Frozen, place: int, trial: Trial) -> tuple[TrainResult, int | None]:
-    """Train above a tap for as long as is allowed; the better of the result and the head alone, and the epochs."""
+def _fully(context: TrainContext, frozen: Frozen, place: int, trial: Trial) -> TrainResult:
+    """Train above a tap for as long as is allowed; the better of the result and the head alone."""
     before = frozen.trained
     title = trial.name.removeprefix("training ")
     if context.budget is not None:
         after = train_upper(context, frozen, place=place)
-        return better(context, before, after, title, forced=False), None
+        return better(context, before, after, title, forced=False)
     train = len(context.data.split.train)
     for views in (training_views(context, frozen), AS_IT_IS):
         each = trial.work * train * len(views)
@@ -137,18 +139,17 @@ def _fully(context: TrainContext, frozen: Frozen, place: int, trial: Trial) -> t
         )
     context.work.spent += each * epochs
     after = train_upper(context, frozen, place=place, views=views, epochs=context.config.optimization.epochs or epochs)
-    return better(context, before, after, title, forced=False), epochs
+    return better(context, before, after, title, forced=False)
 
 
-def _say_more(context: TrainContext, alone: Trial, epochs: int | None) -> None:
+def _say_more(context: TrainContext, result: TrainResult) -> None:
     """What more time is likely to gain, and by which option."""
-    spent = max(context.work.spent, context.work.limit / 2) / SPEED
-    minutes = max(2, math.ceil(3 * spent / 60))
-    gain = EXPECTED_GAIN * (1 - alone.accuracy)
-    words = "" if epochs is None else f" after {count(epochs, 'epoch')}"
+    wrong = 1 - float((result.logits.argmax(1) == context.data.labels[result.validation_indices]).mean())
+    limit = context.work.limit / SPEED
+    minutes = math.ceil(3 * limit / 60)
     context.note(
         "more time",
         f"--budget {minutes}m",
-        f"trains longer and on more folds; a further step removes up to a quarter of the errors{words}, here "
-        f"{points(gain)} of accuracy at most, and nothing if the data limits the accuracy",
+        f"with more time, layers are trained for longer and on several folds; a good step removes about a quarter of "
+        f"the errors, which is {points(EXPECTED_GAIN * wrong)} of accuracy here",
     )

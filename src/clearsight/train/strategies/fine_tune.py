@@ -28,6 +28,7 @@ from clearsight.models.network import AS_IT_IS, Ensemble, Probe
 from clearsight.train.config import TrainConfig
 from clearsight.train.context import TrainContext, TrainResult
 from clearsight.train.features import Stacked, outputs
+from clearsight.train.halving import trial_of
 from clearsight.train.head_search import Candidate, choose_head, fit_softmax
 from clearsight.train.hidden_head import fit_hidden
 from clearsight.train.loop import Examples, Trained
@@ -103,6 +104,8 @@ def train_upper(
     why = "have the best validation score" if place is None else "are those above which short trainings do best"
     depth = f"the features at depth {maps.place + 1} of {len(frozen.probe.taps)}"
     context.note("frozen", f"up to {maps.at}", f"{depth} {why}")
+    if len(found) > 1 and place is not None and not _gains(context, found, unseen):
+        found = found[:1]
     validation_indices, logits = np.concatenate([f.rows for f in found]), np.concatenate([f.logits for f in found])
     fitted = tuned_result(
         context, frozen.trained.candidates, found[0].network, validation_indices, logits, found[0].trained, config
@@ -110,6 +113,20 @@ def train_upper(
     if len(found) == 1:
         return fitted
     return _jointly(context, fitted, [f.network for f in found], unseen, [f.of_unseen for f in found])
+
+
+def _gains(context: TrainContext, found: Sequence[_OfFold], unseen: NDArray[np.int64]) -> bool:
+    """Whether the mean probability of the folds' networks is better than the first network alone, on images that none
+    of them has seen; noted where it is not.
+    """
+    mean = np.log(np.maximum(np.mean([softmax(one.of_unseen) for one in found], axis=0), 1e-30))
+    truth = context.data.labels[unseen]
+    both, alone = (trial_of("", 0.0, len(unseen), z, truth) for z in (mean, found[0].of_unseen))
+    gain, error = both.gain_over(alone)
+    if gain <= error:
+        words = f"averaging lowers the log loss by {gain:.3f}, with a standard error of {error:.3f}"
+        context.note(FOLDS, "only the first is kept", words)
+    return gain > error
 
 
 def usual_epochs(images: int, per_step: int = 32) -> int:
@@ -157,6 +174,12 @@ class Maps:
     parts: list[int]
     of_views: list[NDArray[np.float32]]
 
+    @property
+    def views(self) -> tuple[str, ...]:
+        """Views that the trained network averages over: those of the head, if there are maps of them all."""
+        own = self.frozen.probe.views
+        return own if len(own) <= len(self.of_views) else AS_IT_IS
+
     @classmethod
     def of(
         cls, context: TrainContext, frozen: Frozen, place: int | None = None, views: Sequence[str] | None = None
@@ -186,6 +209,7 @@ class Maps:
         parameters to train.
         """
         probe = copy.deepcopy(self.frozen.probe)
+        probe.set_views(self.views)
         upper = cut(probe, self.at)[1]
         spec, head = _starting_head(self.context, self.frozen, self.parts, fit)
         upper.chosen, upper.head = [i - self.place for i in self.parts], head
@@ -208,7 +232,7 @@ class Maps:
         trained = unwatched.train(upper, config, groups, title, seen, fold=number + 1)
         probe.set_head(spec, upper.head, self.parts)
         rows = self.frozen.positions(np.concatenate([val_rows, unseen]))
-        of_views = [rows + k * len(self.frozen.rows) for k in range(len(self.frozen.probe.views))]
+        of_views = [rows + k * len(self.frozen.rows) for k in range(len(self.views))]
         found = view_logits(self.context, upper, of_views, config, seen.pixels)
         return _OfFold(probe.eval(), trained, val_rows, found[: len(val_rows)], found[len(val_rows) :])
 
