@@ -28,13 +28,13 @@ from clearsight.errors import ConfigError
 from clearsight.models.base import ModelNetwork
 from clearsight.scale.distributed import ALONE, World
 from clearsight.tasks import Task, task_named
-from clearsight.train.batch_norm import folded_norms, freeze_bn
+from clearsight.train.batch_norm import folded_norms, freeze_bn, has_batch_norm
 from clearsight.train.checkpoint import Checkpoint
 from clearsight.train.config import TrainConfig
-from clearsight.train.hardware import automatic_precision, fitting_batch, kept_memory
+from clearsight.train.hardware import automatic_precision, free_memory, kept_memory
 from clearsight.train.head_search import Candidate
 from clearsight.train.label_issues import LabelIssues
-from clearsight.train.loop import Examples, Trained, logits_of, train_network
+from clearsight.train.loop import Examples, Trained, autocast, logits_of, train_network
 from clearsight.train.observer import UNOBSERVED, Epoch, Observer
 from clearsight.train.optimisers import build_optimiser, default_lr
 from clearsight.train.option_field import seconds
@@ -43,6 +43,7 @@ from clearsight.train.range_test import range_test
 from clearsight.train.recipe import Decision, Recipe, many_small
 from clearsight.train.regularisers import limit_gradient
 from clearsight.train.resolve import resolve
+from clearsight.train.step_memory import planned_batch, step_memory
 from clearsight.train.task_options import task_options
 from clearsight.wording import count, percent, points
 
@@ -172,17 +173,18 @@ class TrainContext:
                 found=f"--batch-size {size} for {count(images, 'training image')}",
                 fix="use a smaller --batch-size",
             )
-        if size is None:
-            size, why = fitting_batch(network, shape, min(batch, images), self.device)
-            if why:
-                self.note("batch", str(size), why)
         if precision == "auto":
             precision = automatic_precision(self.device, network)
         if precision == "fp16" and self.device == "cpu":
             raise ConfigError("--amp fp16 needs a GPU", fix="use --amp bf16 or --amp off")
+        config = self.config
+        if size is None:
+            size, accumulate = self._batch(network, shape, min(batch, images), precision, fine_tuning)
+            if accumulate > 1 and asked.accumulate == 1 and asked.opt != "gd":
+                config = config.with_options(accumulate=accumulate)
         fixed = not usual.light_augmentation or self.data.scan.sounds  # what turns an image may turn the target
         return resolve(
-            self.config,
+            config,
             batch_size=size,
             loss=self.loss,
             opt=self.optimiser,
@@ -191,6 +193,34 @@ class TrainContext:
             label_smoothing=usual.smoothing if self.many_small else 0.0,
             augment="none" if fixed else "light",
         )
+
+    def _batch(
+        self, network: nn.Module, shape: Sequence[int], wanted: int, precision: str, fine_tuning: bool
+    ) -> tuple[int, int]:
+        """Images per batch and batches per step, by the memory that a trial step takes; a resumed run repeats them."""
+
+        def decide() -> list[Any]:
+            memory = step_memory(
+                network,
+                shape,
+                opt=self.optimiser,
+                device=self.device,
+                autocast=lambda: autocast(self.device, precision),
+                copies=2 if self.config.regularization.ema else 1,
+            )
+            normalised = not fine_tuning and has_batch_norm(network)
+            usual = (
+                "usual for fine-tuning, which takes many small steps"
+                if fine_tuning
+                else f"usual with {self.optimiser} and {count(len(self.data.split.train), 'training image')}"
+            )
+            plan = planned_batch(memory, free_memory(self.device), wanted, normalised=normalised, reason=usual)
+            return [plan.batch, plan.accumulate, plan.why]
+
+        parameters = sum(p.numel() for p in network.parameters())
+        batch, accumulate, why = self.decided(f"batch of {wanted} for {parameters} parameters, {tuple(shape)}", decide)
+        self.note("batch", str(batch), why)
+        return int(batch), int(accumulate)
 
     @property
     def many_small(self) -> bool:
