@@ -9,7 +9,7 @@ import json
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -39,7 +39,7 @@ from clearsight.train.observer import UNOBSERVED, Epoch, Observer
 from clearsight.train.optimisers import build_optimiser, default_lr
 from clearsight.train.option_field import seconds
 from clearsight.train.previous import Previous
-from clearsight.train.range_test import range_test
+from clearsight.train.range_test import RangeTest, range_test
 from clearsight.train.recipe import Decision, Recipe, many_small
 from clearsight.train.regularisers import limit_gradient
 from clearsight.train.resolve import resolve
@@ -104,6 +104,7 @@ class TrainContext:
     world: World = ALONE
     began: float = field(default_factory=time.perf_counter)
     notes: list[Decision] = field(default_factory=list)
+    range_tests: list[RangeTest] = field(default_factory=list)
     previous: Previous | None = None
 
     @property
@@ -371,14 +372,15 @@ class TrainContext:
         tried with adamw, and with others as much larger or smaller as their own rate is.
         """
 
-        def find() -> float:
+        def find() -> dict[str, Any]:
             trial = copy.deepcopy(network)
             step = single_steps(trial, examples, config)
             scale = default_lr(config.optimization.opt) / default_lr("adamw")
-            found = range_test(step, low=1e-6 * scale, high=scale)
-            return float(found.suggestion)
+            return asdict(range_test(step, low=1e-6 * scale, high=scale))
 
-        rate = self.decided("lr", find)
+        found = RangeTest(**self.decided("range test", find))
+        self.range_tests.append(found)
+        rate = found.suggestion
         self.note("learning rate", f"{rate:.2g}", "where the loss decreased fastest in a range test")
         top = max(g["lr"] for g in groups)
         return [{**g, "lr": g["lr"] * rate / top} for g in groups]

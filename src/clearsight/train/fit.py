@@ -38,6 +38,7 @@ from clearsight.train.observer import Epoch
 from clearsight.train.ood import fit_ood_detector
 from clearsight.train.operating import check_wishes, wishes_of, with_operating_point
 from clearsight.train.previous import Previous
+from clearsight.train.range_test import RangeTest
 from clearsight.train.recipe import Decision, Recipe, check_names, check_task, checked, kept, larger_size, plan
 from clearsight.train.ridge import ridge_head
 from clearsight.train.strategies.classical import classical
@@ -64,7 +65,7 @@ class Fitted:
     seen them. history is empty where no network was trained by gradient descent. tuned: a pretrained network was
     trained further and kept. seconds: of training; ood_seconds: of fitting the OOD detector and finding label issues.
     images_per_second: of training or of features. training: the resolved config, where a network was trained by
-    gradient descent. label_issues: labels that are probably wrong.
+    gradient descent. label_issues: labels that are probably wrong. range_test: the last one of --lr-find.
     """
 
     bundle: Bundle
@@ -81,6 +82,7 @@ class Fitted:
     images_per_second: float
     training: TrainConfig | None = None
     label_issues: LabelIssues | None = None
+    range_test: RangeTest | None = None
 
     @property
     def whole_seconds(self) -> float:
@@ -167,6 +169,7 @@ def fit(
         images_per_second=result.images_per_second,
         training=result.training,
         label_issues=label_issues,
+        range_test=context.range_tests[-1] if context.range_tests else None,
     )
 
 

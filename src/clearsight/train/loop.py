@@ -38,7 +38,6 @@ from clearsight.train.config import TrainConfig
 from clearsight.train.observer import UNOBSERVED, Epoch, Observer, Step, ignore
 from clearsight.train.optimisers import LINE_SEARCHES, build_optimiser
 from clearsight.train.regularisers import WeightAverage, l1_penalty, limit_gradient, limit_norms
-from clearsight.train.schedules import rate_factor
 
 Batch = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
 """Images (N, C, H, W), targets (N, K) and weights (N,)."""
@@ -202,7 +201,7 @@ def train_network(
         batches = [_batch(pixels, data, world.share(part), config, class_weight, noise) for part in parts]
         weight = world.sum(torch.stack([w.sum() for _, _, w in batches]).sum())  # of the whole step, on all processes
         losses_so_far = [line.val_loss for line in history]
-        factor = rate_factor(how.sched, step / max(1, total - 1), how.warm_up, losses_so_far, how.patience)
+        factor = how.schedule.factor(step / max(1, total - 1), (total - 1) / per_epoch, losses_so_far)
         for group, peak in zip(optimiser.param_groups, peaks, strict=True):
             group["lr"] = peak * factor
         rate, waited = max(peaks) * factor, time.perf_counter() - asked
