@@ -19,8 +19,9 @@ NETWORKS = {
 LIMIT = 0.25
 """Largest relative error of the estimate."""
 
-STEP = """
-import resource, sys, torch
+STEP = r"""
+import re, sys, torch
+from pathlib import Path
 from clearsight.models.layers import auxiliary_logits
 from clearsight.models.zoo import build_model
 name, size, images = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
@@ -30,7 +31,7 @@ for _ in range(2):
     with auxiliary_logits(network) as extra:
         logits = network((torch.rand(images, 3, size, size) - 0.5) / 0.5)
         torch.nn.functional.cross_entropy(logits, torch.zeros(images, dtype=torch.long)).backward()
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
+print(1024 * int(re.search(r"VmHWM:\s+(\d+)", Path("/proc/self/status").read_text())[1]))
 """
 
 

@@ -20,7 +20,15 @@ from clearsight.models.gateway import PREFIX, check_arguments, default_img_size,
 from clearsight.models.layer_probe import layer_name
 from clearsight.models.network import headless
 from clearsight.models.registry import check_model_args
-from clearsight.models.zoo import DEFAULT_BACKBONE, at_hand, entry, fits_published, published, weight_facts
+from clearsight.models.zoo import (
+    DEFAULT_BACKBONE,
+    at_hand,
+    entry,
+    fits_published,
+    published,
+    unlike_published,
+    weight_facts,
+)
 from clearsight.tasks import Classification
 from clearsight.tasks.reading import AUTO
 from clearsight.train.config import TrainConfig
@@ -169,6 +177,13 @@ def _plan(config: TrainConfig, scanned: Scan, task: TaskKind) -> Recipe:
         raise ConfigError(
             f"--model-arg changes the tensor shapes of {model.model}, so the published weights do not fit",
             fix="drop --pretrained or the --model-arg options",
+        )
+    if pretrained and (unlike := unlike_published(model.model, model_args)):
+        raise ConfigError(
+            f"the pretrained weights of {model.model} were not trained with --model-arg {' --model-arg '.join(unlike)}",
+            found="pretrained weights, which the network starts from"
+            + ("" if model.pretrained else " as they are on this machine"),
+            fix=f"drop {' and '.join(unlike)}, or add --no-pretrained to train from random weights",
         )
     if (asked := _for_pretrained(config)) and not pretrained:
         raise ConfigError(
