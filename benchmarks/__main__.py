@@ -14,6 +14,7 @@ ALL = (
     "accuracy",
     "features",
     "memory",
+    "step_memory",
     "fastai",
     "finetune",
     "resume",

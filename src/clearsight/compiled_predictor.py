@@ -52,8 +52,8 @@ class CompiledPredictor(BasePredictor):
 
     def __init__(self, folder: str | os.PathLike[str]) -> None:
         self.folder = Path(folder).expanduser()
-        self.bundle = Description.load(self.folder)
-        if self.bundle.weights.stat().st_size > LARGEST:
+        self.bundle = self.description = Description.load(self.folder)
+        if self.description.weights.stat().st_size > LARGEST:
             raise ModelError("the network is too large to be compiled for a few images")
         self._compiled = self._loaded(entry("compiled", self._key(), self._build))
 
@@ -75,9 +75,9 @@ class CompiledPredictor(BasePredictor):
 
     def _key(self) -> str:
         versions = {name: version(name) for name in ("clearsight", "numpy", "openvino", "timm", "torch")}
-        facts = json.dumps([self.bundle.card["network"], self.shape, versions, REVISION], sort_keys=True)
+        facts = json.dumps([self.description.card["network"], self.shape, versions, REVISION], sort_keys=True)
         digest = hashlib.blake2b(facts.encode(), digest_size=16)
-        digest.update(self.bundle.weights.read_bytes())
+        digest.update(self.description.weights.read_bytes())
         return digest.hexdigest()
 
     def _loaded(self, folder: Path) -> Any:

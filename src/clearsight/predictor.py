@@ -12,7 +12,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from clearsight.base_predictor import BasePredictor, Images, ModelOutput
+from clearsight.base_predictor import BasePredictor
+from clearsight.base_predictor import Images as Images
+from clearsight.base_predictor import ModelOutput as ModelOutput
 from clearsight.bundle import Bundle
 from clearsight.data.cache import Progress
 from clearsight.data.inputs import ImageInputs

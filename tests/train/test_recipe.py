@@ -5,9 +5,10 @@ from types import SimpleNamespace
 import pytest
 import torch
 
+from clearsight.data.scan import scan
 from clearsight.errors import ConfigError
 from clearsight.models.network import headless
-from clearsight.tasks import task_named
+from clearsight.tasks import read, task_named
 from clearsight.train.config import TrainConfig
 from clearsight.train.recipe import SMALL, Recipe, larger_size, plan
 
@@ -66,3 +67,19 @@ def test_cells_are_named_in_words():
 
     assert words("hog+svm") == "side 3 pixels"
     assert words("bow+svm") == "side 3 pixels, one every 2 pixels"
+
+
+@pytest.mark.parametrize("argument", ["activation=elu", "activation=relu"])
+def test_a_pretrained_network_refuses_what_its_weights_were_not_trained_with(argument, photos):
+    key, value = argument.split("=")
+    config = TrainConfig.from_options(model="efficientnet_lite0", model_arg={key: value})
+    with pytest.raises(ConfigError) as caught:
+        plan(config, scan(read(photos)))
+    assert f"were not trained with --model-arg {argument}" in str(caught.value)
+    assert f"rop {argument}, or add --no-pretrained" in str(caught.value)
+
+
+@pytest.mark.parametrize("options", [{"dropout": 0.2}, {"activation": "relu6"}])
+def test_a_pretrained_network_takes_what_leaves_its_features_alone(options, photos):
+    config = TrainConfig.from_options(model="efficientnet_lite0", model_arg=options)
+    assert plan(config, scan(read(photos))).model_args == options

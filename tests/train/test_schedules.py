@@ -8,7 +8,8 @@ import pytest
 
 from clearsight.errors import ConfigError
 from clearsight.train.choices import SCHEDULES
-from clearsight.train.schedules import drops, one_cycle, rate_factor
+from clearsight.train.config import TrainConfig
+from clearsight.train.schedules import Schedule, drops, one_cycle, rate_factor
 
 BY_HAND = {  # factors at 0, 1/4, 1/2, 3/4 and 1 of the run
     "constant": (1, 1, 1, 1, 1),
@@ -88,3 +89,35 @@ def test_a_drop_stays() -> None:
 def test_an_unknown_name_is_explained() -> None:
     with pytest.raises(ConfigError, match=r"unknown schedule 'cosin'. Did you mean cosine\?"):
         rate_factor("cosin", 0.5)
+
+
+def test_step_and_exponential_take_their_factors_per_epoch() -> None:
+    """Of ten epochs, a drop to a third every two; and nine tenths per epoch."""
+    step = Schedule("step", step_factor=1 / 3, step_every=2)
+    found = [step.factor(epoch / 10, 10) for epoch in range(10)]
+    assert found == pytest.approx([3.0 ** -(epoch // 2) for epoch in range(10)])
+    exponential = Schedule("exponential", decay=0.9)
+    assert [exponential.factor(e / 10, 10) for e in range(11)] == pytest.approx([0.9**e for e in range(11)])
+
+
+def test_epochs_are_counted_from_the_end_of_the_warm_up() -> None:
+    schedule = Schedule("step", warm_up=0.2, step_factor=0.5, step_every=4)
+    assert [schedule.factor(e / 10, 10) for e in (2, 5, 6, 10)] == pytest.approx([1, 1, 0.5, 0.25])
+
+
+def test_plateau_takes_the_factor_of_a_step() -> None:
+    assert Schedule("plateau", patience=1, step_factor=0.5).factor(0.7, 10, (1, 2)) == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        ({"step_every": 2}, "--step-every has no effect with --sched one-cycle: drop it, or use --sched step"),
+        ({"step_factor": 0.5, "sched": "cosine"}, "--step-factor has no effect with --sched cosine"),
+        ({"decay": 0.9, "sched": "step"}, "--decay has no effect with --sched step: drop it, or use --sched exp"),
+        ({"decay": 1.5, "sched": "exponential"}, "--decay must lie in"),
+    ],
+)
+def test_options_of_other_schedules_are_refused(options, text) -> None:
+    with pytest.raises(ConfigError, match=text):
+        TrainConfig.from_options(**options)

@@ -42,7 +42,7 @@ from clearsight.runs.continuation import Continuation, continuation
 from clearsight.runs.folder import require_targets, resumed, run_folder
 from clearsight.runs.images import all_pixels
 from clearsight.runs.load import load_predictor
-from clearsight.runs.records import events, history
+from clearsight.runs.records import events, history, write_range_test
 from clearsight.tasks import origin_of, read
 from clearsight.tasks.evaluation import Evaluation
 from clearsight.tasks.image_scores import comparable_targets
@@ -230,6 +230,8 @@ def _written(
             folder / "report.html", fitted=fitted, evaluation=test, validation=val, config=config, diagnosis=diagnosis,
             ood_check=ood, panel=test.panel, compared=compared,
         )  # fmt: skip
+        if fitted.range_test:
+            write_range_test(folder, fitted.range_test)
         if fitted.label_issues:
             write_label_issues(folder, fitted.prepared, fitted.label_issues)
         scores = {"test": test.summary(), "val": val.summary(), "panel": test.panel.to_dict()}

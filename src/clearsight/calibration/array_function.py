@@ -88,7 +88,7 @@ class NumpyOps:
     @staticmethod
     def largest(x: Floats) -> Floats:
         """The largest value of each row (N, 1)."""
-        return x.max(1, keepdims=True)
+        return np.asarray(x.max(1, keepdims=True))
 
     @staticmethod
     def total(x: Any) -> Any:
@@ -104,7 +104,7 @@ class NumpyOps:
     def sigmoid(x: Floats) -> Floats:
         """1 / (1 + exp(-x)), without overflow."""
         small = np.exp(-np.abs(x))
-        return np.where(x >= 0, 1.0, small) / (1 + small)
+        return np.asarray(np.where(x >= 0, 1.0, small) / (1 + small))
 
     @staticmethod
     def log_softmax(x: Floats) -> Floats:

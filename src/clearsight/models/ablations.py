@@ -26,6 +26,12 @@ ABLATIONS = {
     "dropconnect": "share of weights dropped during training",
 }
 
+FUNCTION = frozenset(
+    {"activation", "slope", "padding_mode", "norm_position", "downsample", "residual", "act_layer", "norm_layer"}
+)
+"""Options, of families and of timm, that change what the same weights compute; trained weights do not fit the result.
+"""
+
 ACTIVATIONS = ("relu", "leaky_relu", "elu", "silu", "gelu", "relu6", "sigmoid", "tanh")
 
 TRUTH = (lambda v: isinstance(v, bool), "True or False")

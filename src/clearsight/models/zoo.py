@@ -18,6 +18,7 @@ from torch import nn
 import clearsight.models.families  # noqa: F401 (whose files fill the registry)
 from clearsight.arguments import OTHER_NETWORK_ARGUMENTS, names_of_others
 from clearsight.errors import ModelError, nearest
+from clearsight.models.ablations import FUNCTION
 from clearsight.models.classical import DESCRIPTORS
 from clearsight.models.gateway import PREFIX, build_timm, timm_weights
 from clearsight.models.initialization import initialise
@@ -282,6 +283,24 @@ def published_form(name: str, *, aux: bool = False) -> dict[str, torch.Tensor]:
     with no_data():
         network = build_model(name, classes=1000, aux=True) if aux else build_model(name, classes=1000)
     return network.state_dict()
+
+
+def unlike_published(name: str, model_args: Mapping[str, Any]) -> list[str]:
+    """Options under which the published weights fit but compute something else than they were trained for.
+
+    Args:
+        name: name of the network.
+        model_args: options of the network.
+
+    Returns:
+        The options as KEY=VALUE, such as activation=elu.
+    """
+    usual = {} if name.startswith(PREFIX) else entry(name).model_args
+    return [
+        f"{key}={str(value).lower() if isinstance(value, bool) else value}"
+        for key, value in model_args.items()
+        if key in FUNCTION and value != usual.get(key)
+    ]
 
 
 def fits_published(name: str, model_args: Mapping[str, Any]) -> bool:

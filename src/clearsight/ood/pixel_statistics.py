@@ -68,5 +68,5 @@ def _details(gray: Floats) -> Floats:
         for band in (a - b + c - d, a + b - c - d, a - b - c + d):
             squared = np.square(band / 4).reshape(len(gray), -1).mean(1)
             bands.append(np.log(np.sqrt(squared) + STEP / 2))
-        gray = (a + b + c + d) / 4
+        gray = np.asarray((a + b + c + d) / 4, np.float32)
     return np.stack(bands, 1) if bands else np.zeros((len(gray), 0), np.float32)

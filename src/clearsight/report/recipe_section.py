@@ -10,7 +10,7 @@ from markupsafe import Markup
 
 from clearsight.models.base import ModelNetwork
 from clearsight.models.classical import CLASSIFIERS, DESCRIPTORS
-from clearsight.report.components.charts import Curve, learning_curve
+from clearsight.report.components.charts import Curve, learning_curve, range_curve
 from clearsight.report.preview import Preview, preview
 from clearsight.tasks.task import Words
 from clearsight.train.ensembling import BOTH
@@ -18,6 +18,7 @@ from clearsight.train.fit import Fitted
 from clearsight.train.halving import Trial
 from clearsight.train.head_search import Candidate
 from clearsight.train.observer import Epoch
+from clearsight.train.range_test import RangeTest
 from clearsight.wording import count, duration, percent, sentence
 
 CANDIDATES = 12
@@ -58,6 +59,7 @@ class RecipeSection:
     candidates_folded: tuple[Row, ...]
     loss_chart: Markup | None
     accuracy_chart: Markup | None
+    range_chart: Markup | None
     curve_words: str
     preview: Preview | None
     loss_name: str
@@ -90,6 +92,7 @@ def recipe_section(fitted: Fitted, seed: int) -> RecipeSection:
         candidates_folded=tuple(rows[CANDIDATES:]),
         loss_chart=loss_chart,
         accuracy_chart=accuracy_chart,
+        range_chart=_range_chart(fitted.range_test),
         curve_words=_curve_words(fitted) if fitted.history else "",
         preview=preview(fitted, seed),
         loss_name=loss_name,
@@ -154,6 +157,12 @@ def _charts(history: Sequence[Epoch], titles: tuple[str, str]) -> tuple[Markup, 
         learning_curve("loss", titles[0], epochs, loss, best, shares=False),
         learning_curve("accuracy", titles[1], epochs, right, best, shares=True),
     )
+
+
+def _range_chart(test: RangeTest | None) -> Markup | None:
+    if test is None:
+        return None
+    return range_curve("range-test", "Learning rate range test", test.rates, test.losses, test.suggestion)
 
 
 def _best(history: Sequence[Epoch]) -> Epoch:

@@ -1,4 +1,4 @@
-"""The records of a run: history.csv and TensorBoard events."""
+"""The records of a run: history.csv, TensorBoard events, and the curve of a range test."""
 
 from __future__ import annotations
 
@@ -8,7 +8,19 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, fields
 from pathlib import Path
 
+from clearsight.disk import whole_file
 from clearsight.train.observer import Epoch
+from clearsight.train.range_test import RangeTest
+
+RANGE_TEST = "lr_find.csv"
+"""The curve of --lr-find in a run's folder: rates tried, and the loss at each."""
+
+
+def write_range_test(folder: Path, test: RangeTest) -> None:
+    """Write the curve of a range test."""
+    rows = zip(test.rates, test.losses, strict=True)
+    with whole_file(folder / RANGE_TEST) as stream:
+        stream.write("".join(["lr,loss\n", *(f"{rate!r},{loss!r}\n" for rate, loss in rows)]).encode())
 
 
 @contextlib.contextmanager

@@ -17,6 +17,11 @@ TOLERANCE = 1e-3
 """Largest difference of a network's outputs, folded or not, as a share of the largest output."""
 
 
+def has_batch_norm(network: nn.Module) -> bool:
+    """Whether a network has batch normalisation."""
+    return any(isinstance(module, _BatchNorm) for module in network.modules())
+
+
 def freeze_bn(network: nn.Module) -> None:
     """Put every batch normalisation in evaluation mode: it uses its running statistics and keeps them."""
     for module in network.modules():

@@ -105,11 +105,11 @@ WITHOUT_MOMENTUM = ("gd", "sgd", "adagrad", "adadelta", "rmsprop", "lbfgs", "arm
 
 SCHEDULES = {
     "constant": "constant learning rate",
-    "step": "divided by 10 after half of the run and again after three quarters",
-    "exponential": "exponential decay to a thousandth of the peak",
+    "step": "drops by --step-factor after half of the run and again after three quarters, or at --step-every",
+    "exponential": "exponential decay to a thousandth of the peak, or by --decay per epoch",
     "cosine": "cosine decay to zero",
     "one-cycle": "increase for the first quarter of the run, then decay almost to zero",
-    "plateau": "divided by 10 whenever the validation loss has not improved for a third of --patience",
+    "plateau": "drops by --step-factor whenever the validation loss has not improved for a third of --patience",
 }
 
 

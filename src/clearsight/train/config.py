@@ -32,6 +32,7 @@ from clearsight.train.class_weight_option import class_weight_text
 from clearsight.train.decision_config import DecisionConfig, with_hierarchy
 from clearsight.train.option_field import bands_of, fault, low_high, option, option_fields, seconds
 from clearsight.train.run_config import RunConfig
+from clearsight.train.schedules import Schedule
 from clearsight.train.transfer_config import TransferConfig
 
 if TYPE_CHECKING:
@@ -181,6 +182,19 @@ class OptimizationConfig:
     lr: float | None = option(None, "peak learning rate (default: the optimiser's own)", within="(0, inf)")
     lr_find: bool = option(False, "set the learning rate with a range test (default: off)")
     sched: str = option("one-cycle", "learning rate schedule", choices=SCHEDULES)
+    step_factor: float = option(
+        0.1, "factor of the learning rate at each drop of --sched step and plateau, 0 to 1", within="(0, 1)"
+    )
+    step_every: float = option(
+        0.0,
+        "number of epochs between the drops of --sched step; 0 drops after half and three quarters of the run",
+        within="[0, inf)",
+    )
+    decay: float = option(
+        0.0,
+        "factor of the learning rate per epoch with --sched exponential, 0 to 1; 0 decays to a thousandth over the run",
+        within="[0, 1)",
+    )
     warm_up: float = option(0.0, "fraction of the run during which the learning rate warms up, 0 to 1", within="[0, 1)")
     momentum: float = option(0.9, "momentum, for optimisers that use it, 0 to 1", within="[0, 1)")
     clip: float | Auto = option(
@@ -207,6 +221,11 @@ class OptimizationConfig:
     compile: bool = option(False, "compile the network with torch.compile (default: off)")
     freeze_bn: bool | Auto = None
     """Batch normalisation keeps its running statistics; no option: training decides it, yes for pretrained weights."""
+
+    @property
+    def schedule(self) -> Schedule:
+        """The schedule of the learning rate."""
+        return Schedule(self.sched, self.warm_up, self.patience, self.step_factor, self.step_every, self.decay)
 
     def steps_per_epoch(self, images: int) -> int:
         """Number of steps in one pass over the training images.
@@ -411,6 +430,7 @@ class TrainConfig:
             faults.append(
                 f"--lr-find has no effect with --opt {o.opt}, which finds a learning rate at each step: drop one"
             )
+        faults += schedule_conflicts(o)
         if a.mixup and a.cutmix:
             faults.append("--mixup and --cutmix cannot be combined: drop one")
         if o.loss in ("hinge", "focal") and (a.mixup or a.cutmix):
@@ -495,3 +515,15 @@ def option_types() -> dict[str, Any]:
         Types by flat name.
     """
     return {name: hint for section in SECTIONS.values() for name, hint in get_type_hints(section).items()}
+
+
+def schedule_conflicts(o: OptimizationConfig) -> list[str]:
+    """Options of the learning rate that the schedule does not use."""
+    used = {"--step-factor": ("step", "plateau"), "--step-every": ("step",), "--decay": ("exponential",)}
+    given = {"--step-factor": o.step_factor != 0.1, "--step-every": bool(o.step_every)}
+    given["--decay"] = bool(o.decay)
+    return [
+        f"{name} has no effect with --sched {o.sched}: drop it, or use --sched {' or '.join(used[name])}"
+        for name, asked in given.items()
+        if asked and o.sched not in used[name]
+    ]

@@ -9,7 +9,7 @@ import json
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -31,22 +31,23 @@ from clearsight.models.base import ModelNetwork
 from clearsight.preemption import deferred
 from clearsight.tasks import Task, task_named
 from clearsight.train.allowance import Work
-from clearsight.train.batch_norm import folded_norms, freeze_bn
+from clearsight.train.batch_norm import folded_norms, freeze_bn, has_batch_norm
 from clearsight.train.checkpoint import Checkpoint
 from clearsight.train.config import TrainConfig
 from clearsight.train.halving import Trial
-from clearsight.train.hardware import automatic_precision, fitting_batch, kept_memory
+from clearsight.train.hardware import automatic_precision, free_memory, kept_memory
 from clearsight.train.head_search import Candidate
 from clearsight.train.label_issues import LabelIssues
-from clearsight.train.loop import Examples, Trained, logits_of, train_network
+from clearsight.train.loop import Examples, Trained, autocast, logits_of, train_network
 from clearsight.train.observer import UNOBSERVED, Epoch, Observer
 from clearsight.train.optimisers import build_optimiser, default_lr
 from clearsight.train.option_field import seconds
 from clearsight.train.previous import Previous
-from clearsight.train.range_test import range_test
+from clearsight.train.range_test import RangeTest, range_test
 from clearsight.train.recipe import Decision, Recipe, many_small
 from clearsight.train.regularisers import limit_gradient
 from clearsight.train.resolve import resolve
+from clearsight.train.step_memory import planned_batch, step_memory
 from clearsight.train.task_options import task_options
 from clearsight.wording import count, percent, points
 
@@ -108,6 +109,7 @@ class TrainContext:
     world: World = ALONE
     began: float = field(default_factory=time.perf_counter)
     notes: list[Decision] = field(default_factory=list)
+    range_tests: list[RangeTest] = field(default_factory=list)
     previous: Previous | None = None
     work: Work = field(default_factory=Work)
     trials: list[Trial] = field(default_factory=list)
@@ -179,17 +181,18 @@ class TrainContext:
                 found=f"--batch-size {size} for {count(images, 'training image')}",
                 fix="use a smaller --batch-size",
             )
-        if size is None:
-            size, why = fitting_batch(network, shape, min(batch, images), self.device)
-            if why:
-                self.note("batch", str(size), why)
         if precision == "auto":
             precision = automatic_precision(self.device, network)
         if precision == "fp16" and self.device == "cpu":
             raise ConfigError("--amp fp16 needs a GPU", fix="use --amp bf16 or --amp off")
+        config = self.config
+        if size is None:
+            size, accumulate = self._batch(network, shape, min(batch, images), precision, fine_tuning)
+            if accumulate > 1 and asked.accumulate == 1 and asked.opt != "gd":
+                config = config.with_options(accumulate=accumulate)
         fixed = not usual.light_augmentation or self.data.scan.sounds  # what turns an image may turn the target
         return resolve(
-            self.config,
+            config,
             batch_size=size,
             loss=self.loss,
             opt=self.optimiser,
@@ -198,6 +201,34 @@ class TrainContext:
             label_smoothing=usual.smoothing if self.many_small else 0.0,
             augment="none" if fixed else "light",
         )
+
+    def _batch(
+        self, network: nn.Module, shape: Sequence[int], wanted: int, precision: str, fine_tuning: bool
+    ) -> tuple[int, int]:
+        """Images per batch and batches per step, by the memory that a trial step takes; a resumed run repeats them."""
+
+        def decide() -> list[Any]:
+            memory = step_memory(
+                network,
+                shape,
+                opt=self.optimiser,
+                device=self.device,
+                autocast=lambda: autocast(self.device, precision),
+                copies=2 if self.config.regularization.ema else 1,
+            )
+            normalised = not fine_tuning and has_batch_norm(network)
+            usual = (
+                "usual for fine-tuning, which takes many small steps"
+                if fine_tuning
+                else f"usual with {self.optimiser} and {count(len(self.data.split.train), 'training image')}"
+            )
+            plan = planned_batch(memory, free_memory(self.device), wanted, normalised=normalised, reason=usual)
+            return [plan.batch, plan.accumulate, plan.why]
+
+        parameters = sum(p.numel() for p in network.parameters())
+        batch, accumulate, why = self.decided(f"batch of {wanted} for {parameters} parameters, {tuple(shape)}", decide)
+        self.note("batch", str(batch), why)
+        return int(batch), int(accumulate)
 
     @property
     def many_small(self) -> bool:
@@ -349,14 +380,15 @@ class TrainContext:
         tried with adamw, and with others as much larger or smaller as their own rate is.
         """
 
-        def find() -> float:
+        def find() -> dict[str, Any]:
             trial = copy.deepcopy(network)
             step = single_steps(trial, examples, config)
             scale = default_lr(config.optimization.opt) / default_lr("adamw")
-            found = range_test(step, low=1e-6 * scale, high=scale)
-            return float(found.suggestion)
+            return asdict(range_test(step, low=1e-6 * scale, high=scale))
 
-        rate = self.decided("lr", find)
+        found = RangeTest(**self.decided("range test", find))
+        self.range_tests.append(found)
+        rate = found.suggestion
         self.note("learning rate", f"{rate:.2g}", "where the loss decreased fastest in a range test")
         top = max(g["lr"] for g in groups)
         return [{**g, "lr": g["lr"] * rate / top} for g in groups]

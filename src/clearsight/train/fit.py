@@ -43,6 +43,7 @@ from clearsight.train.observer import Epoch
 from clearsight.train.ood import fit_ood_detector
 from clearsight.train.operating import check_wishes, wishes_of, with_operating_point
 from clearsight.train.previous import Previous
+from clearsight.train.range_test import RangeTest
 from clearsight.train.recipe import (
     Decision,
     Recipe,
@@ -80,7 +81,7 @@ class Fitted:
     trained further and kept. seconds: of training; ood_seconds: of fitting the OOD detector and finding label issues.
     images_per_second: of training or of features. training: the resolved config, where a network was trained by
     gradient descent. label_issues: labels that are probably wrong. trials: networks, sizes and ways of training that
-    were compared.
+    were compared. range_test: the last one of --lr-find.
     """
 
     bundle: Bundle
@@ -98,6 +99,7 @@ class Fitted:
     training: TrainConfig | None = None
     label_issues: LabelIssues | None = None
     trials: tuple[Trial, ...] = ()
+    range_test: RangeTest | None = None
 
     @property
     def whole_seconds(self) -> float:
@@ -188,6 +190,7 @@ def fit(
         training=result.training,
         label_issues=label_issues,
         trials=tuple(context.trials),
+        range_test=context.range_tests[-1] if context.range_tests else None,
     )
 
 

@@ -1,4 +1,4 @@
-"""What the machine at hand can hold and how it computes best: batch size and number format (row N7)."""
+"""What the machine at hand can hold and how it computes best: free memory and number format (row N7)."""
 
 from __future__ import annotations
 
@@ -6,17 +6,11 @@ import contextlib
 import ctypes
 import os
 import platform
-from collections.abc import Iterator, Sequence
-from math import prod
+from collections.abc import Iterator
 from pathlib import Path
 
 import torch
 from torch import nn
-
-from clearsight.models.anatomy import anatomy
-
-SHARE_OF_MEMORY = 0.5
-"""Part of the free memory that one batch may take."""
 
 
 @contextlib.contextmanager
@@ -50,27 +44,6 @@ def _glibc() -> ctypes.CDLL | None:
         return None
     library = ctypes.CDLL(None)
     return library if hasattr(library, "mallopt") and hasattr(library, "malloc_trim") else None
-
-
-def fitting_batch(network: nn.Module, shape: Sequence[int], wanted: int, device: str) -> tuple[int, str]:
-    """The wanted batch, or the largest power of two below it that fits into memory, and why (empty: it fits)."""
-    free = free_memory(device)
-    if free is None:
-        return wanted, ""
-    each = training_bytes(network, shape)
-    fits = int(SHARE_OF_MEMORY * free / max(1, each))
-    if wanted <= fits:
-        return wanted, ""
-    batch = 1 << max(0, fits.bit_length() - 1) if fits else 1
-    return batch, f"training needs about {each / 1e6:,.0f} MB of memory per image, and {free / 1e9:,.1f} GB is free"
-
-
-def training_bytes(network: nn.Module, shape: Sequence[int]) -> int:
-    """About what one image takes in a training step: every layer's output, kept for the backward pass, and its
-    gradient, in float32. shape: (C, H, W).
-    """
-    layers = anatomy(network, img_size=int(shape[-1]), channels=int(shape[0])).layers
-    return 2 * 4 * sum(prod(layer.output) for layer in layers if layer.output)
 
 
 def free_memory(device: str) -> int | None:

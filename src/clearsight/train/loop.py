@@ -39,7 +39,6 @@ from clearsight.train.config import OptimizationConfig, TrainConfig
 from clearsight.train.observer import UNOBSERVED, Epoch, Observer, Step, ignore
 from clearsight.train.optimisers import LINE_SEARCHES, build_optimiser
 from clearsight.train.regularisers import WeightAverage, l1_penalty, limit_gradient, limit_norms
-from clearsight.train.schedules import rate_factor
 
 Batch = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
 """Images (N, C, H, W), targets (N, K) and weights (N,)."""
@@ -208,7 +207,7 @@ def train_network(
         parts = np.array_split(rows, math.ceil(len(rows) / how.batch_size))
         batches = [_batch(pixels, data, world.share(part), config, class_weight, noise) for part in parts]
         weight = world.sum(torch.stack([w.sum() for _, _, w in batches]).sum())  # of the whole step, on all processes
-        rate = _set_rates(optimiser, peaks, how, step / max(1, total - 1), history)
+        rate = _set_rates(optimiser, peaks, how, (step / max(1, total - 1), (total - 1) / per_epoch), history)
         waited = time.perf_counter() - asked
         if augmentation.adversarial == "pgd":
             batches = [(_attacked(network, x, y, augmentation, step_seed), y, w) for x, y, w in batches]
@@ -270,14 +269,14 @@ def _set_rates(
     optimiser: torch.optim.Optimizer,
     peaks: Sequence[float],
     how: OptimizationConfig,
-    progress: float,
+    progress: tuple[float, float],
     history: Sequence[Epoch],
 ) -> float:
     """Set the learning rate of each parameter group to its peak times the schedule's factor, and return the largest.
 
-    progress: share of the steps done, 0 to 1.
+    progress: share of the steps done, 0 to 1; and the epochs in all.
     """
-    factor = rate_factor(how.sched, progress, how.warm_up, [line.val_loss for line in history], how.patience)
+    factor = how.schedule.factor(*progress, [line.val_loss for line in history])
     for group, peak in zip(optimiser.param_groups, peaks, strict=True):
         group["lr"] = peak * factor
     return max(peaks) * factor

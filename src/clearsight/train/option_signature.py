@@ -55,6 +55,9 @@ class EstimatorOptions(TypedDict, total=False):
     lr: float | None
     lr_find: bool
     sched: str
+    step_factor: float
+    step_every: float
+    decay: float
     warm_up: float
     momentum: float
     clip: float | None

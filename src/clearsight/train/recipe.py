@@ -22,7 +22,15 @@ from clearsight.models.network import headless
 from clearsight.models.published import Weights
 from clearsight.models.registry import check_model_args
 from clearsight.models.weight_file import FileWeights
-from clearsight.models.zoo import DEFAULT_BACKBONE, at_hand, entry, fits_published, published, weight_facts
+from clearsight.models.zoo import (
+    DEFAULT_BACKBONE,
+    at_hand,
+    entry,
+    fits_published,
+    published,
+    unlike_published,
+    weight_facts,
+)
 from clearsight.tasks import Classification
 from clearsight.tasks.reading import AUTO
 from clearsight.train.class_weight import check_class_weight
@@ -213,6 +221,13 @@ def _plan(config: TrainConfig, scanned: Scan, task: TaskKind) -> Recipe:
         raise ConfigError(
             f"--model-arg changes the tensor shapes of {model.model}, so the published weights do not fit",
             fix="drop --pretrained or the --model-arg options",
+        )
+    if pretrained and (unlike := unlike_published(model.model, model_args)):
+        raise ConfigError(
+            f"the pretrained weights of {model.model} were not trained with --model-arg {' --model-arg '.join(unlike)}",
+            found="pretrained weights, which the network starts from"
+            + ("" if model.pretrained else " as they are on this machine"),
+            fix=f"drop {' and '.join(unlike)}, or add --no-pretrained to train from random weights",
         )
     if (asked := _for_pretrained(config)) and not pretrained:
         raise ConfigError(

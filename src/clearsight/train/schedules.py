@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from clearsight.errors import ConfigError, nearest
 from clearsight.train.choices import SCHEDULES
@@ -12,7 +13,35 @@ FIRST = 0.01
 """The factor at which a warm-up begins; from 0 the first step would do nothing."""
 
 DROP = 0.1
-"""What a drop of `step` and `plateau` leaves of the rate."""
+"""What a drop of `step` and `plateau` leaves of the rate, unless another factor is asked for."""
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """A schedule with its options; see `rate_factor`."""
+
+    name: str = "one-cycle"
+    warm_up: float = 0.0
+    patience: int = 10
+    step_factor: float = DROP
+    step_every: float = 0.0
+    decay: float = 0.0
+
+    def factor(self, progress: float, epochs: float, val_losses: Sequence[float] = ()) -> float:
+        """Factor in [0, 1] of the peak rate.
+
+        Args:
+            progress: share of the run that is over, in [0, 1].
+            epochs: length of the run.
+            val_losses: one for each validation so far.
+
+        Returns:
+            Factor in [0, 1].
+        """
+        return rate_factor(
+            self.name, progress, self.warm_up, val_losses, self.patience, step_factor=self.step_factor,
+            step_every=self.step_every, decay=self.decay, epochs=epochs,
+        )  # fmt: skip
 
 
 def rate_factor(
@@ -21,6 +50,11 @@ def rate_factor(
     warm_up: float = 0.0,
     val_losses: Sequence[float] = (),
     patience: int = 10,
+    *,
+    step_factor: float = DROP,
+    step_every: float = 0.0,
+    decay: float = 0.0,
+    epochs: float = 1.0,
 ) -> float:
     """Factor in [0, 1] of the peak rate.
 
@@ -33,6 +67,10 @@ def rate_factor(
         val_losses: one for each validation so far, patience: validations; `plateau` drops whenever a third of them
             brought nothing better.
         patience: number of validations without improvement after which `plateau` lowers the rate.
+        step_factor: factor at each drop of `step` and `plateau`, in (0, 1).
+        step_every: epochs between drops of `step`; 0 for drops after half and three quarters of the run.
+        decay: factor per epoch of `exponential`, in (0, 1); 0 for a thousandth over the run.
+        epochs: length of the run, which `step_every` and `decay` refer to.
 
     Returns:
         Factor in [0, 1].
@@ -46,16 +84,17 @@ def rate_factor(
         return one_cycle(progress, warm_up=warm_up) if warm_up else one_cycle(progress)
     if progress < warm_up:
         return FIRST + (1 - FIRST) * progress / warm_up
-    t = (progress - warm_up) / (1 - warm_up)
+    t, passed = (progress - warm_up) / (1 - warm_up), (progress - warm_up) * epochs
     match name:
         case "step":
-            return float(DROP ** ((t >= 0.5) + (t >= 0.75)))
+            count = (t >= 0.5) + (t >= 0.75) if not step_every else math.floor(passed / step_every + 1e-9)
+            return float(step_factor**count)
         case "exponential":
-            return float(1e-3**t)
+            return float(decay**passed if decay else 1e-3**t)
         case "cosine":
             return (1 + math.cos(math.pi * t)) / 2
         case "plateau":
-            return float(DROP ** drops(val_losses, max(1, patience // 3)))
+            return float(step_factor ** drops(val_losses, max(1, patience // 3)))
     return 1.0
 
 

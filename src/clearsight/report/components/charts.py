@@ -72,6 +72,33 @@ def learning_curve(
     return chart(ident, WIDTH, frame.bottom + 44, title, description, *drawn)
 
 
+def range_curve(
+    ident: str, title: str, rates: Sequence[float], losses: Sequence[float], chosen: float
+) -> Markup | None:
+    """Losses of a range test over the learning rate, which is on a logarithmic axis; the chosen rate is marked. None
+    for fewer than two rates. Losses above the first by more than half of what is gained are drawn at the top.
+    """
+    if len(rates) < 2:
+        return None
+    first, least = losses[0], min(losses)
+    y_ticks = ticks(min(0.0, least), max(first, least) + 0.5 * abs(first - least) + 1e-9)
+    exponents = [math.log10(rate) for rate in rates]
+    low, high = math.floor(exponents[0]), math.ceil(exponents[-1])
+    frame = Frame(46, 30, WIDTH - 62, 196, (low, high), (y_ticks[0], y_ticks[-1]))
+    drawn = frame.axes(list(range(low, high + 1)), y_ticks, lambda v: f"1e{v:g}", _plain)
+    drawn.append(label("learning rate", frame.left, frame.bottom + 36, "start", "name"))
+    x_chosen = frame.x(math.log10(chosen))
+    drawn.append(line(x_chosen, frame.top, x_chosen, frame.bottom, "best"))
+    drawn.append(label(f"chosen: {chosen:.2g}", frame.left + frame.width, frame.bottom + 36, "end", "mark"))
+    points = [(frame.x(x), frame.y(min(y, y_ticks[-1]))) for x, y in zip(exponents, losses, strict=True)]
+    drawn.append(polyline(points, "curve val"))
+    words = (
+        f"{count(len(rates), 'rate')} from {rates[0]:.2g} to {rates[-1]:.2g}; the loss goes from {first:.3g} to "
+        f"{least:.3g} at its lowest. Chosen: {chosen:.2g}."
+    )
+    return chart(ident, WIDTH, frame.bottom + 44, title, words, *drawn)
+
+
 def depth_curve(ident: str, title: str, layers: Sequence[str], gradients: Sequence[Sequence[float]]) -> Markup | None:
     """Gradient norms (first and last step looked at) over the depth, on a logarithmic axis; None without numbers."""
     known = [math.log10(g) for row in gradients for g in row if math.isfinite(g) and g > 0]
