@@ -61,7 +61,7 @@ def test_ray_that_is_not_installed_is_named(digits_run, images, tmp_path, monkey
 @pytest.mark.long
 @pytest.mark.filterwarnings("ignore")
 def test_two_actors_equal_one_process_also_when_one_dies(digits_run, images, tmp_path, monkeypatch):
-    ray = pytest.importorskip("ray")
+    pytest.importorskip("ray")
     from clearsight.scale import ray_engine
 
     scale.predict(str(digits_run), str(images), out=tmp_path / "one", part_size=10)
@@ -72,12 +72,12 @@ def test_two_actors_equal_one_process_also_when_one_dies(digits_run, images, tmp
 
     class Dies(ray_engine.Worker):
         def part(self, work, total, nested):
-            if work[-1].number == 3 and not os.path.exists(self.marker):
-                with open(self.marker, "w"):
-                    os._exit(1)
+            if work[-1].number == 3 and not self.marker.exists():
+                self.marker.touch()
+                os._exit(1)
             return super().part(work, total, nested)
 
-    Dies.marker = str(tmp_path / "died")
+    Dies.marker = tmp_path / "died"
     Dies.__module__ = "__main__"  # so that it is sent to the actors as it is
     monkeypatch.setattr(ray_engine, "Worker", Dies)
     with ray_engine.on_ray(2) as compute:

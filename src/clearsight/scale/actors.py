@@ -133,6 +133,7 @@ def _column(table: Any, names: Sequence[str], what: str) -> str:
     found = next((name for name in names if name in table.column_names), None)
     if found is None:
         raise DataError(
-            f"the table has no column of {what}", found=", ".join(table.column_names), expected=f"one of {', '.join(names)}"
+            f"the table has no column of {what}", found=", ".join(table.column_names),
+            expected=f"one of {', '.join(names)}",
         )  # fmt: skip
     return found
