@@ -16,7 +16,7 @@ from contextvars import ContextVar
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Protocol
 
-from clearsight.wording import count
+from clearsight.wording import count, short_duration
 
 if TYPE_CHECKING:
     from rich.progress import TaskID
@@ -28,7 +28,7 @@ REDRAWN = 0.2
 """Seconds between two drawings of a notebook's bar."""
 
 Advance = Callable[[int, int], None]
-"""Called with (done, total)."""
+"""Called with (done, total); a total of 0 is not known."""
 
 
 class Console(Protocol):
@@ -66,7 +66,7 @@ class Notebook:
         def advance(done: int, total: int) -> None:
             nonlocal finished
             now = time.perf_counter()
-            if done < total:
+            if done < total or not total:
                 self.bar, finished = _bar(title, unit, done, total, now - began), False
                 if now - self.drawn > REDRAWN:
                     self._draw(now)
@@ -102,11 +102,22 @@ class Notebook:
 def _bar(title: str, unit: str, done: int, total: int, seconds: float) -> str:
     """A stage as HTML: how far it is, and about how long it still takes."""
     name = html.escape(title)
+    if not total:
+        return f"{name}: {html.escape(_so_far(done, total, unit, seconds))}"
     left = f", about {seconds / done * (total - done):.0f} s left" if done else ""
     return (
         f'<progress max="{total}" value="{done}" aria-label="{name}" style="width: 16em"></progress> '
         f"{name}: {done:,} of {html.escape(_counted(total, unit))}{left}"
     )
+
+
+def _so_far(done: int, total: int, unit: str, seconds: float) -> str:
+    """How far a stage is, its rate, and about how long it still takes."""
+    rate = done / max(1e-9, seconds)
+    if not total:
+        return f"{_counted(done, unit)}, {rate:,.3g} {unit}/s"
+    left = short_duration((total - done) / rate) if done else "unknown time"
+    return f"{done:,} of {_counted(total, unit)}, {rate:,.3g} {unit}/s, about {left} left"
 
 
 def _counted(n: int, unit: str) -> str:
@@ -162,6 +173,7 @@ class Terminal:
             TimeElapsedColumn(),
             TimeRemainingColumn(compact=True),
             TextColumn("left"),
+            TextColumn("{task.fields[rate]}"),
             console=self.rich,
             disable=not self.live,
         )
@@ -176,21 +188,22 @@ class Terminal:
             nonlocal began, finished, last_report, task
             if task not in self.progress.task_ids:  # another stage came first; this one begins now
                 began, task = time.perf_counter(), self._begin(title)
-            self.progress.update(task, completed=done, total=total)
+            rate = f"{done / max(1e-9, time.perf_counter() - began):,.0f} {unit}/s" if unit == "images" else ""
+            self.progress.update(task, completed=done, total=total or None, rate=rate)
             now = time.perf_counter()
-            if done >= total and not finished:
+            if done >= total > 0 and not finished:
                 finished = True
                 if not self.live:
                     self.say(f"{title}: {_counted(total, unit)} in {now - began:.1f} s")
             elif not self.live and not finished and now - last_report > 10:
                 last_report = now
-                self.say(f"{title}: {done:,} of {_counted(total, unit)} ...")
+                self.say(f"{title}: {_so_far(done, total, unit, now - began)} ...")
 
         return advance
 
     def _begin(self, title: str) -> TaskID:
         self.close()
-        self.task = self.progress.add_task(title, total=None)
+        self.task = self.progress.add_task(title, total=None, rate="")
         return self.task
 
     def close(self) -> None:

@@ -74,11 +74,16 @@ def test_a_signal_ends_prediction_at_once(digits_run, tmp_path, monkeypatch, cap
 
 
 def test_signals_wait_inside_a_block():
-    with pytest.raises(preemption.Preempted), preemption.handled(), preemption.deferred():
-        os.kill(os.getpid(), signal.SIGUSR1)
-        assert preemption.requested()
-        done = True
-    assert done
+    done = []
+
+    def block():
+        with preemption.handled(), preemption.deferred():
+            os.kill(os.getpid(), signal.SIGUSR1)
+            done.append(preemption.requested())
+
+    with pytest.raises(preemption.Preempted):
+        block()
+    assert done == [True]
 
 
 def test_the_kubernetes_job_restarts_what_was_evicted():

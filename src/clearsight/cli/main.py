@@ -86,7 +86,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 130
     except Preempted:
         print(
-            "clearsight: ended by the scheduler. Finished results are kept. Start the same command again with --resume.",
+            "clearsight: ended by the scheduler. Finished results are kept. Repeat the command with --resume to go on.",
             file=sys.stderr,
         )
         return REQUEUE

@@ -9,8 +9,8 @@ RUN is a folder written by `clearsight train`, or the name of a network with pub
 efficientnet_lite0. IMAGE is an image file, a WAV file for a model that was trained on sounds, a folder or archive of
 such files, a Parquet file, WebDataset's shards, or the URL of any of these.
 
-With --out DIR, any number of images is predicted in constant memory, and the predictions are written to files; tables of
-paths (CSV, JSON Lines) and data sets are read too.
+With --out DIR, any number of images is predicted in constant memory, and the predictions are written to files. Tables
+of paths (CSV, JSON Lines) and data sets are read too.
 """
 
 from __future__ import annotations

@@ -6,7 +6,6 @@ import csv
 import io
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -53,9 +52,13 @@ def part_file(path: Path, format: str, example: Row) -> Iterator[Write]:
     Raises:
         OutputError: the disk refuses.
     """
-    with disk_errors(path, "the results", "free some space, then repeat the command with --resume"):
-        with whole_file(path) as stream, _WRITERS[format](stream, example) as write:
-            yield write
+    advice = "free some space, then repeat the command with --resume"
+    with (
+        disk_errors(path, "the results", advice),
+        whole_file(path) as stream,
+        _WRITERS[format](stream, example) as write,
+    ):
+        yield write
 
 
 @contextmanager
@@ -143,4 +146,4 @@ def _cells(row: Row, example: Row) -> Iterator[tuple[str, Any]]:
             yield name, "|".join(map(str, value)) if isinstance(value, list) else json_values(value)
 
 
-_WRITERS = {"parquet": partial(_parquet), "jsonl": partial(_jsonl), "csv": partial(_csv)}
+_WRITERS = {"parquet": _parquet, "jsonl": _jsonl, "csv": _csv}

@@ -122,10 +122,10 @@ def chained(data: Sequence[str]) -> ImageStream:
     """
     found = [stream(one) for one in data]
     totals = [one.total for one in found]
-    return ImageStream(
-        " ".join(one.origin for one in found), lambda: itertools.chain.from_iterable(one.items() for one in found),
-        None if None in totals else sum(n for n in totals if n is not None), tuple(n for one in found for n in one.notes),
-    )  # fmt: skip
+    total = None if None in totals else sum(n for n in totals if n is not None)
+    notes = tuple(note for one in found for note in one.notes)
+    origin = " ".join(one.origin for one in found)
+    return ImageStream(origin, lambda: itertools.chain.from_iterable(one.items() for one in found), total, notes)
 
 
 def _whole(data: str) -> ImageStream:
