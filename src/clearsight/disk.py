@@ -75,8 +75,8 @@ def file_within(folder: Path, name: str) -> Path:
     return path
 
 
-def read_within(folder: Path, name: str) -> bytes:
-    """The content of `file_inside`; BundleError as there."""
+def read_within(folder: Path, name: str, limit: int | None = None) -> bytes:
+    """The content of `file_within`; BundleError as there, and for a file of more than `limit` bytes."""
     path = file_within(folder, name)
     # what was checked may be replaced before it is opened: no link is followed, and no pipe waited for
     flags = os.O_RDONLY | sum(getattr(os, flag, 0) for flag in ("O_NOFOLLOW", "O_NONBLOCK", "O_CLOEXEC", "O_BINARY"))
@@ -84,6 +84,10 @@ def read_within(folder: Path, name: str) -> bytes:
         with open(os.open(path, flags), "rb") as stream:  # noqa: PTH123 - a descriptor, which pathlib does not open
             if not stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
                 raise _no_file(folder / name)
+            if limit is not None and (size := os.fstat(stream.fileno()).st_size) > limit:
+                raise BundleError(
+                    f"{folder / name} is too large", found=f"{size:,} bytes", expected=f"at most {limit:,} bytes"
+                )
             return stream.read()
     except OSError as error:
         raise BundleError(f"{folder / name} cannot be read", found=error.strerror or str(error)) from error

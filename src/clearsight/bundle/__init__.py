@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import errno
 import io
-import json
 import os
 import platform
 import shlex
@@ -26,19 +25,22 @@ import torch
 from safetensors import SafetensorError
 from safetensors.numpy import load_file as load_arrays
 from safetensors.numpy import save_file as save_arrays
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 
 from clearsight.bundle import format1
+from clearsight.bundle.card import LARGEST, card_digest, check_card, check_digests, file_digest
+from clearsight.bundle.tensors import load_network
 from clearsight.data.geometry import Geometry
 from clearsight.data.pixels import PixelFormat
 from clearsight.data.split_record import SplitRecord
 from clearsight.disk import disk_errors, file_within, read_within
-from clearsight.errors import BundleError, ClearsightError, ConfigError, ModelError
-from clearsight.json_values import to_json
+from clearsight.errors import BundleError, ClearsightError
+from clearsight.json_values import json_values, to_json
 from clearsight.models.base import ModelNetwork
-from clearsight.models.network import from_spec
 from clearsight.ood.detector import OODDetector
+from clearsight.schema import integer, invalid, read_json, record
 from clearsight.tasks import Task, task_named
+from clearsight.wording import count
 
 FORMAT = 2
 """Version of the card. A reader refuses a higher one; `format1` maps the names of format 1."""
@@ -105,6 +107,12 @@ class Bundle:
             "versions": versions(),
         }
 
+    def _card_with(self, folder: Path) -> dict[str, Any]:
+        """The card, with the digests that tie the files of tensors in a folder to it."""
+        tensors = {file.name: file_digest(file) for file in sorted(folder.glob("*.safetensors"))}
+        card = json_values({**self.card(), "files": tensors})
+        return {**card, "digest": card_digest(card)}
+
     def save(self, folder: Path) -> None:
         """Write the folder atomically; OutputError if writing fails."""
         with disk_errors(folder, "the model", "free some space or choose another --out"):
@@ -120,7 +128,7 @@ class Bundle:
                         save_arrays(arrays, str(temporary / "ood.safetensors"))  # which ignores strides
                 except SafetensorError as error:  # how safetensors reports a full disk
                     raise OSError(errno.EIO, str(error)) from error
-                (temporary / "card.json").write_text(to_json(self.card()))
+                (temporary / "card.json").write_text(to_json(self._card_with(temporary)))
                 for file in temporary.iterdir():  # safetensors lets the owner alone read what it writes
                     file.chmod((temporary / "card.json").stat().st_mode)
                 if folder.exists():
@@ -169,62 +177,69 @@ class Bundle:
                 fix=going_on(folder) or ("train again" if folder.exists() else None),
             )
         try:
-            card = json.loads(read_within(folder, card_name))
-            if card["format"] > FORMAT:
-                raise BundleError(
-                    f"{folder} was written by a newer version of Clearsight",
-                    found=f"format {card['format']}",
-                    expected=f"at most {FORMAT}",
-                    fix="update Clearsight",
-                )
-            weights_of_detector = "ood.safetensors"
-            if card["format"] < FORMAT:
-                card, weights_of_detector = format1.card_from(card), format1.WEIGHTS_OF_DETECTOR
-            try:
-                network = from_spec(card["network"])
-            except (ConfigError, ModelError) as error:
-                raise BundleError(
-                    f"{folder} specifies a network that cannot be built: {error.happened}",
-                    found=error.found, expected=error.expected, fix="train again, or ask the author of the model",
-                ) from error  # fmt: skip
-            network.load_state_dict(load_file(str(file_within(folder, weights_name))))
-            known = card.get("ood_detector")
-            split = SplitRecord.load(folder)
-            if split is not None and split.digest != card["data"].get("split"):
-                raise BundleError(
-                    f"{folder / 'split.csv'} does not belong to this model", found="modified entries",
-                    fix="restore it from a backup, or train again",
-                )  # fmt: skip
-            arrays = load_arrays(str(file_within(folder, f"{place}{weights_of_detector}"))) if known else {}
-            return cls(
-                network=network.eval(),
-                task=task_named(card["task"]).load(
-                    card["task_card"], tuple(card["classes"]), float(card["temperature"])
-                ),
-                form=PixelFormat(**card["pixels"]),
-                geometry=Geometry(**card["geometry"]),
-                data=card["data"],
-                scores=card["scores"],
-                ood_detector=OODDetector.load(known, arrays) if known else None,
-                split=split,
-            )
+            return cls._read(folder, place)
         except ClearsightError:
             raise
-        except (
-            json.JSONDecodeError,
-            AttributeError,
-            LookupError,
-            TypeError,
-            ValueError,
-            RuntimeError,
-            SafetensorError,
-            OSError,
-        ) as error:
+        except Exception as error:  # of PyTorch, timm or safetensors, on content that nobody foresaw
             raise BundleError(
                 f"{folder} contains a damaged model",
                 found=f"{type(error).__name__}: {str(error)[:160]}",
                 fix="train again, or restore the folder from a backup",
             ) from error
+
+    @classmethod
+    def _read(cls, folder: Path, place: str) -> Bundle:
+        """The model in folder/place, "model/" or ""."""
+        card = _card(folder, f"{place}card.json")
+        weights_of_detector = "ood.safetensors"
+        if card["format"] < FORMAT:
+            card, weights_of_detector = format1.card_from(card), format1.WEIGHTS_OF_DETECTOR
+        check_card(card, "card.json")
+        task = task_named(card["task"]).load(card["task_card"], tuple(card["classes"]), float(card["temperature"]))
+        if task.names != tuple(card["classes"]):
+            invalid("card.json: classes", card["classes"], f"{task.names!r}, as in its part task_card"[:200])
+        known = card.get("ood_detector")
+        files = {"weights.safetensors": file_within(folder, f"{place}weights.safetensors")}
+        if known:
+            files[weights_of_detector] = file_within(folder, f"{place}{weights_of_detector}")
+        check_digests(card, files, folder)
+        form, geometry = PixelFormat(**card["pixels"]), Geometry(**card["geometry"])
+        shape = (form.channels, geometry.height, geometry.width)
+        network = load_network(card["network"], files["weights.safetensors"], shape)
+        if network.output_count not in (None, task.outputs):
+            invalid(
+                "card.json: classes", count(task.outputs, "output"), f"{network.output_count:,}, as the network has"
+            )
+        split = SplitRecord.load(folder)
+        if split is not None and split.digest != card["data"].get("split"):
+            raise BundleError(
+                f"{folder / 'split.csv'} does not belong to this model", found="modified entries",
+                fix="restore it from a backup, or train again",
+            )  # fmt: skip
+        return cls(
+            network=network,
+            task=task,
+            form=form,
+            geometry=geometry,
+            data=card["data"],
+            scores=card["scores"],
+            ood_detector=OODDetector.load(known, load_arrays(str(files[weights_of_detector]))) if known else None,
+            split=split,
+        )
+
+
+def _card(folder: Path, name: str) -> dict[str, Any]:
+    """The content of a card of any format that is known."""
+    card = read_json(read_within(folder, name, LARGEST), str(folder / name))
+    record({"format": integer(1)})(card, name)
+    if card["format"] > FORMAT:
+        raise BundleError(
+            f"{folder} was written by a newer version of Clearsight",
+            found=f"format {card['format']}",
+            expected=f"at most {FORMAT}",
+            fix="update Clearsight",
+        )
+    return card
 
 
 def versions() -> dict[str, str]:
