@@ -33,7 +33,7 @@ from clearsight.bundle.tensors import load_network
 from clearsight.data.geometry import Geometry
 from clearsight.data.pixels import PixelFormat
 from clearsight.data.split_record import SplitRecord
-from clearsight.disk import disk_errors, file_within, read_within
+from clearsight.disk import disk_errors, file_within, read_within, replace_folder, sync_folder
 from clearsight.errors import BundleError, ClearsightError
 from clearsight.json_values import json_values, to_json
 from clearsight.models.base import ModelNetwork
@@ -131,13 +131,8 @@ class Bundle:
                 (temporary / "card.json").write_text(to_json(self._card_with(temporary)))
                 for file in temporary.iterdir():  # safetensors lets the owner alone read what it writes
                     file.chmod((temporary / "card.json").stat().st_mode)
-                if folder.exists():
-                    old = temporary.with_suffix(".old")
-                    folder.rename(old)
-                    temporary.rename(folder)
-                    shutil.rmtree(old)
-                else:
-                    temporary.rename(folder)
+                sync_folder(temporary)
+                replace_folder(temporary, folder)
             finally:
                 shutil.rmtree(temporary, ignore_errors=True)
 
