@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Protocol
 
-from clearsight.wording import count
+from clearsight.wording import count, visible
 
 if TYPE_CHECKING:
     from rich.progress import TaskID
@@ -195,7 +195,7 @@ class Terminal:
         self.task = None
 
     def say(self, text: str) -> None:
-        self.rich.print(text, markup=False, soft_wrap=True)
+        self.rich.print(visible(text, lines=True), markup=False, soft_wrap=True)
 
 
 @contextmanager

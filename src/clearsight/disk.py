@@ -15,6 +15,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from clearsight.csv_cells import as_cell
 from clearsight.errors import BundleError, OutputError
 from clearsight.json_values import to_json
 
@@ -221,12 +222,15 @@ def write_json(path: Path, content: Any) -> None:
 
 def write_table(path: Path, rows: Sequence[Mapping[str, Any]], columns: Sequence[str] = ()) -> None:
     """Write rows of the same columns as CSV, whole or not at all; OutputError when the disk refuses. columns: their
-    names, if there may be no rows.
+    names, if there may be no rows. Text that a spreadsheet would run as a formula is escaped (`csv_cells`).
     """
     text = io.StringIO()
-    table = csv.DictWriter(text, list(columns or rows[0]), lineterminator="\n")
+    cells = [{name: as_cell(value) for name, value in row.items()} for row in rows]
+    returns = any("\r" in value for row in cells for value in row.values() if isinstance(value, str))
+    quoting = csv.QUOTE_ALL if returns else csv.QUOTE_MINIMAL  # which before Python 3.13 leaves carriage returns alone
+    table = csv.DictWriter(text, list(columns or rows[0]), lineterminator="\n", quoting=quoting)
     table.writeheader()
-    table.writerows(rows)
+    table.writerows(cells)
     with disk_errors(path, "the run", "free some space or choose another --out"), whole_file(path) as stream:
         stream.write(text.getvalue().encode(errors="replace"))
 

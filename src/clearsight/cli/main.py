@@ -40,6 +40,9 @@ COMMANDS = {
     "cache": "show the contents of the cache, and prune it",
 }
 
+KEPT = frozenset({"train", "index", "export", "compare", "tune"})
+"""Commands that write their results to files before they print a summary: that it is lost is no failure."""
+
 EPILOG = """\
 start here:
   clearsight train digits                a built-in data set; takes seconds
@@ -69,8 +72,21 @@ def build_parser() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code."""
+    from clearsight.cli.streams import guarded, open_standard_streams
+
+    open_standard_streams()
+    with guarded():
+        return _answered(list(sys.argv[1:] if argv is None else argv))
+
+
+def _answered(argv: list[str]) -> int:
+    """The exit code of a command that may be interrupted, or whose output may be refused."""
+    from clearsight.cli.streams import StreamError, discard_output
+
     try:
-        return _run(list(sys.argv[1:] if argv is None else argv))
+        code = _run(argv)
+        sys.stdout.flush()
+        return code
     except KeyboardInterrupt:
         print(
             "clearsight: interrupted. Finished results are kept, and no file is incomplete. To resume `compare` or "
@@ -78,11 +94,14 @@ def main(argv: Sequence[str] | None = None) -> int:
             file=sys.stderr,
         )
         return 130
-    except BrokenPipeError:  # the reader of our output has gone, as with `| head`
-        import os
-
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+    except StreamError as error:
+        discard_output()
+        if error.broken:  # the reader of our output has gone, as with `| head`
+            return 0
+        kept = argv[0] in KEPT
+        rest = "The files that the command writes are complete." if kept else "The result is lost. Repeat the command."
+        print(f"clearsight: standard output cannot be written; found {error.strerror}. {rest}", file=sys.stderr)
+        return 0 if kept else 2
 
 
 def _run(argv: list[str]) -> int:
@@ -91,14 +110,10 @@ def _run(argv: list[str]) -> int:
     from clearsight.cli.renamed import renamed_command
     from clearsight.errors import ClearsightError, nearest
 
-    for stream in (sys.stdout, sys.stderr):  # what the terminal's encoding lacks is written as \\u732b, not refused
-        if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="backslashreplace")
     try:
         if argv and argv[0] in COMMANDS:
             module = import_module(f"clearsight.cli.{argv[0].replace('-', '_')}")
             code: int | None = module.run(_parsed(command_parser(argv[0]), argv))
-            sys.stdout.flush()
             return code or 0
         parser = build_parser()
         if argv and not argv[0].startswith("-"):
