@@ -16,7 +16,7 @@ from contextvars import ContextVar
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Protocol
 
-from clearsight.wording import count, short_duration
+from clearsight.wording import count, short_duration, visible
 
 if TYPE_CHECKING:
     from rich.progress import TaskID
@@ -219,7 +219,7 @@ class Terminal:
         self.task = None
 
     def say(self, text: str) -> None:
-        self.rich.print(text, markup=False, soft_wrap=True)
+        self.rich.print(visible(text, lines=True), markup=False, soft_wrap=True)
 
 
 @contextmanager

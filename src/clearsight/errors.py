@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from clearsight.spelling import close_names
+from clearsight.wording import visible
 
 
 class ClearsightError(Exception):
@@ -36,7 +37,7 @@ class ClearsightError(Exception):
         text += "" if text.endswith("...") else "."
         if fix:
             text += f" {fix[0].upper()}{fix[1:]}" + ("" if fix.endswith((".", "?", "!")) else ".")
-        super().__init__(" ".join(text.split()))
+        super().__init__(visible(" ".join(text.split())))
 
 
 class ConfigError(ClearsightError, ValueError):

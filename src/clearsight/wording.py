@@ -2,6 +2,33 @@
 
 from __future__ import annotations
 
+import re
+
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
+"""Control characters, and those that change the direction or the lines of a text."""
+
+
+def visible(text: str, *, lines: bool = False) -> str:
+    """Text whose control characters are escaped, such as \\x1b and \\n: a name must not control a terminal, nor look
+    like several lines.
+
+    Args:
+        text: any text.
+        lines: leave line breaks and tabs as they are.
+
+    Returns:
+        Text that can be printed.
+
+    Example:
+        >>> visible("a\\x1b[2Jb\\n")
+        'a\\\\x1b[2Jb\\\\n'
+    """
+
+    def escaped(found: re.Match[str]) -> str:
+        return found[0] if lines and found[0] in "\n\t" else found[0].encode("unicode_escape").decode()
+
+    return _CONTROL.sub(escaped, text)
+
 
 def percent(share: float, decimals: int = 1) -> str:
     """A share in percent: 0.9889 is 98.9 %, 0 is 0.0 %. What only rounds to all or nothing is > 99.9 % or < 0.1 %."""

@@ -23,6 +23,7 @@ import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import save_file as save_arrays
 
+from clearsight.bundle.card import card_digest, file_digest
 from clearsight.bundle.description import FORMAT as FORMAT
 from clearsight.bundle.description import Described, Description, damage_reported
 from clearsight.bundle.description import going_on as going_on
@@ -30,11 +31,12 @@ from clearsight.data.displayed import show_bands
 from clearsight.data.geometry import Geometry
 from clearsight.data.pixels import PixelFormat
 from clearsight.data.split_record import SplitRecord
-from clearsight.disk import disk_errors
-from clearsight.errors import BundleError, ConfigError, ModelError
-from clearsight.json_values import to_json
+from clearsight.disk import disk_errors, replace_folder, sync_folder
+from clearsight.json_values import json_values, to_json
 from clearsight.ood.detector import OODDetector
+from clearsight.schema import invalid
 from clearsight.tasks import Task
+from clearsight.wording import count
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -85,6 +87,12 @@ class Bundle(Described):
             "versions": versions(),
         }
 
+    def _card_with(self, folder: Path) -> dict[str, Any]:
+        """The card, with the digests that tie the files of tensors in a folder to it."""
+        tensors = {file.name: file_digest(file) for file in sorted(folder.glob("*.safetensors"))}
+        card = json_values({**self.card(), "files": tensors})
+        return {**card, "digest": card_digest(card)}
+
     def save(self, folder: Path) -> None:
         """Write the folder atomically; OutputError if writing fails."""
         with disk_errors(folder, "the model", "free some space or choose another --out"):
@@ -100,16 +108,11 @@ class Bundle(Described):
                         save_arrays(arrays, str(temporary / "ood.safetensors"))  # which ignores strides
                 except SafetensorError as error:  # how safetensors reports a full disk
                     raise OSError(errno.EIO, str(error)) from error
-                (temporary / "card.json").write_text(to_json(self.card()))
+                (temporary / "card.json").write_text(to_json(self._card_with(temporary)))
                 for file in temporary.iterdir():  # safetensors lets the owner alone read what it writes
                     file.chmod((temporary / "card.json").stat().st_mode)
-                if folder.exists():
-                    old = temporary.with_suffix(".old")
-                    folder.rename(old)
-                    temporary.rename(folder)
-                    shutil.rmtree(old)
-                else:
-                    temporary.rename(folder)
+                sync_folder(temporary)
+                replace_folder(temporary, folder)
             finally:
                 shutil.rmtree(temporary, ignore_errors=True)
 
@@ -142,7 +145,7 @@ class Bundle(Described):
         read = Description.load(folder)
         with damage_reported(folder):
             return cls(
-                network=_network(folder, read),
+                network=_network(read),
                 task=read.task,
                 form=read.form,
                 geometry=read.geometry,
@@ -160,23 +163,16 @@ def save_file(tensors: dict[str, Tensor], path: str) -> None:
     save(tensors, path)
 
 
-def _network(folder: Path, read: Description) -> ModelNetwork:
+def _network(read: Description) -> ModelNetwork:
     """The network of a bundle, with its weights."""
-    from safetensors.torch import load_file
+    from clearsight.bundle.tensors import load_network
 
-    from clearsight.models.initialization import skip_init
-    from clearsight.models.network import from_spec
-
-    try:
-        with skip_init():
-            network = from_spec(read.card["network"])
-    except (ConfigError, ModelError) as error:
-        raise BundleError(
-            f"{folder} specifies a network that cannot be built: {error.happened}",
-            found=error.found, expected=error.expected, fix="train again, or ask the author of the model",
-        ) from error  # fmt: skip
-    network.load_state_dict(load_file(str(read.weights)))
-    return network.eval()
+    shape = (read.form.channels, read.geometry.height, read.geometry.width)
+    network = load_network(read.card["network"], read.weights, shape)
+    if network.output_count not in (None, read.task.outputs):
+        found = count(read.task.outputs, "output")
+        invalid("card.json: classes", found, f"{network.output_count:,}, as the network has")
+    return network
 
 
 def versions() -> dict[str, str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shlex
 from collections.abc import Iterator
@@ -11,16 +10,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from safetensors import SafetensorError
 from safetensors.numpy import load_file as load_arrays
 
 from clearsight.bundle import format1
+from clearsight.bundle.card import LARGEST, check_card, check_digests
 from clearsight.data.geometry import Geometry
 from clearsight.data.pixels import PixelFormat
 from clearsight.data.split_record import SplitRecord
 from clearsight.disk import file_within, read_within
 from clearsight.errors import BundleError, ClearsightError
 from clearsight.ood.detector import OODDetector
+from clearsight.schema import integer, invalid, read_json, record
 from clearsight.tasks import Task, task_named
 
 FORMAT = 2
@@ -82,38 +82,56 @@ class Description(Described):
                 fix=going_on(folder) or ("train again" if folder.exists() else None),
             )
         with damage_reported(folder):
-            card = json.loads(read_within(folder, card_name))
-            if card["format"] > FORMAT:
-                raise BundleError(
-                    f"{folder} was written by a newer version of Clearsight",
-                    found=f"format {card['format']}",
-                    expected=f"at most {FORMAT}",
-                    fix="update Clearsight",
-                )
-            weights_of_detector = "ood.safetensors"
-            if card["format"] < FORMAT:
-                card, weights_of_detector = format1.card_from(card), format1.WEIGHTS_OF_DETECTOR
-            known = card.get("ood_detector")
-            split = SplitRecord.load(folder)
-            if split is not None and split.digest != card["data"].get("split"):
-                raise BundleError(
-                    f"{folder / 'split.csv'} does not belong to this model", found="modified entries",
-                    fix="restore it from a backup, or train again",
-                )  # fmt: skip
-            arrays = load_arrays(str(file_within(folder, f"{place}{weights_of_detector}"))) if known else {}
-            return cls(
-                card=card,
-                weights=file_within(folder, weights_name),
-                task=task_named(card["task"]).load(
-                    card["task_card"], tuple(card["classes"]), float(card["temperature"])
-                ),
-                form=PixelFormat(**card["pixels"]),
-                geometry=Geometry(**card["geometry"]),
-                data=card["data"],
-                scores=card["scores"],
-                ood_detector=OODDetector.load(known, arrays) if known else None,
-                split=split,
-            )
+            return cls._read(folder, place)
+
+    @classmethod
+    def _read(cls, folder: Path, place: str) -> Description:
+        """What is in folder/place, "model/" or ""."""
+        card = _card(folder, f"{place}card.json")
+        weights_of_detector = "ood.safetensors"
+        if card["format"] < FORMAT:
+            card, weights_of_detector = format1.card_from(card), format1.WEIGHTS_OF_DETECTOR
+        check_card(card, "card.json")
+        task = task_named(card["task"]).load(card["task_card"], tuple(card["classes"]), float(card["temperature"]))
+        if task.names != tuple(card["classes"]):
+            invalid("card.json: classes", card["classes"], f"{task.names!r}, as in its part task_card"[:200])
+        known = card.get("ood_detector")
+        files = {"weights.safetensors": file_within(folder, f"{place}weights.safetensors")}
+        if known:
+            files[weights_of_detector] = file_within(folder, f"{place}{weights_of_detector}")
+        check_digests(card, files, folder)
+        split = SplitRecord.load(folder)
+        if split is not None and split.digest != card["data"].get("split"):
+            raise BundleError(
+                f"{folder / 'split.csv'} does not belong to this model", found="modified entries",
+                fix="restore it from a backup, or train again",
+            )  # fmt: skip
+        return cls(
+            card=card,
+            weights=files["weights.safetensors"],
+            task=task,
+            form=PixelFormat(**card["pixels"]),
+            geometry=Geometry(**card["geometry"]),
+            data=card["data"],
+            scores=card["scores"],
+            ood_detector=OODDetector.load(known, load_arrays(str(files[weights_of_detector]))) if known else None,
+            split=split,
+        )
+
+
+def _card(folder: Path, name: str) -> dict[str, Any]:
+    """The content of a card of any format that is known."""
+    card = read_json(read_within(folder, name, LARGEST), str(folder / name))
+    record({"format": integer(1)})(card, name)
+    if card["format"] > FORMAT:
+        raise BundleError(
+            f"{folder} was written by a newer version of Clearsight",
+            found=f"format {card['format']}",
+            expected=f"at most {FORMAT}",
+            fix="update Clearsight",
+        )
+    content: dict[str, Any] = card
+    return content
 
 
 def going_on(folder: Path) -> str | None:
@@ -129,16 +147,7 @@ def damage_reported(folder: Path) -> Iterator[None]:
         yield
     except ClearsightError:
         raise
-    except (
-        json.JSONDecodeError,
-        AttributeError,
-        LookupError,
-        TypeError,
-        ValueError,
-        RuntimeError,
-        SafetensorError,
-        OSError,
-    ) as error:
+    except Exception as error:  # of PyTorch, timm or safetensors, on content that nobody foresaw
         raise BundleError(
             f"{folder} contains a damaged model",
             found=f"{type(error).__name__}: {str(error)[:160]}",

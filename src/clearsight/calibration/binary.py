@@ -30,6 +30,7 @@ from clearsight.calibration.selection import (
     mixture_weight,
     parts_of,
 )  # fmt: skip
+from clearsight.schema import listed, number, record
 
 if TYPE_CHECKING:
     from torch import nn
@@ -95,8 +96,17 @@ class BinaryCalibration:
         return {name: list(row) for name, row in vars(self).items()}
 
     @classmethod
-    def load(cls, card: Mapping[str, Any]) -> BinaryCalibration:
-        """From what `card` gave; older cards have scale and shift alone."""
+    def load(cls, card: Mapping[str, Any], questions: int | None = None) -> BinaryCalibration:
+        """From what `card` gave, for so many questions if their number is known; older cards have scale and shift
+        alone. BundleError for anything else.
+        """
+        if questions is None:
+            questions = len(card["scale"])
+        share = listed(number(0, 1), questions, 0)
+        record(
+            {"scale": listed(number(above=0), questions), "shift": listed(number(), questions)},
+            {"weight": share, "share": share, "largest": share},
+        )(card, "card.json: task_card")
         return cls(*(tuple(card.get(name, ())) for name in ("scale", "shift", "weight", "share", "largest")))
 
 

@@ -18,12 +18,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from clearsight.calibration.array_function import ArrayFunction
+from clearsight.schema import integer, invalid, listed, number, record, text
 from clearsight.wording import percent
 
 Method = Literal["identity", "temperature", "vector", "platt", "beta", "isotonic"]
@@ -87,13 +88,33 @@ class Calibrator:
         }  # fmt: skip
 
     @classmethod
-    def load(cls, card: Mapping[str, Any]) -> Calibrator:
-        """From what `card` gave; KeyError or TypeError where something is missing."""
+    def load(cls, card: Mapping[str, Any], classes: int | None = None) -> Calibrator:
+        """From what `card` gave, for K classes if their number is known; BundleError for anything else."""
+        classes = _length(card, "scale") if classes is None else classes
+        place = "card.json: calibrator"
+        share, row = number(0, 1), listed(listed(number(), least=2), 2)
+        isotonic = isinstance(card, Mapping) and card.get("method") == "isotonic"
+        record(
+            {
+                "method": text(*get_args(Method)), "scale": listed(number(above=0), classes),
+                "shift": listed(number(), classes), "frequencies": listed(share, classes), "weight": share,
+                "largest": number(1 / classes, 1), "images": integer(0),
+                "knots": listed(row, classes if isotonic else 0),
+            }
+        )(card, place)  # fmt: skip
+        for k, (x, y) in enumerate(card["knots"]):
+            if len(x) != len(y) or len(x) != len(card["knots"][0][0]) or not np.all(np.diff(x) > 0):
+                invalid(f"{place}.knots[{k}]", "points that are not in order", "as many y as increasing x")
         return cls(
             card["method"], tuple(card["scale"]), tuple(card["shift"]), tuple(card["frequencies"]),
             float(card["weight"]), float(card["largest"]), int(card["images"]),
             tuple(tuple(tuple(row) for row in pair) for pair in card["knots"]),
         )  # fmt: skip
+
+
+def _length(card: Any, name: str) -> int:
+    row = card.get(name) if isinstance(card, Mapping) else None
+    return max(1, len(row)) if isinstance(row, list) else 1
 
 
 class CalibratedSoftmax(ArrayFunction):

@@ -24,6 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clearsight.errors import ConfigError, did_you_mean
+from clearsight.schema import integer, listed, number, record, text
 from clearsight.wording import count, percent
 
 Measure = Literal["precision", "recall"]
@@ -113,10 +114,23 @@ class OperatingPoint:
         }  # fmt: skip
 
     @classmethod
-    def load(cls, card: Mapping[str, Any]) -> OperatingPoint:
+    def load(cls, card: Mapping[str, Any], classes: int | None = None) -> OperatingPoint:
         """From what `card` gave."""
+        rows = card.get("weights") if isinstance(card, Mapping) else None
+        classes = len(rows or ()) if classes is None and isinstance(rows, list | None) else classes or 1
+        record({"weights": listed(listed(number(), classes), classes), "rule": text(), "reached": listed(_REACHED)})(
+            card, "card.json: operating_point"
+        )
         reached = tuple(Reached(**r) for r in card["reached"])
         return cls(tuple(tuple(map(float, row)) for row in card["weights"]), str(card["rule"]), reached)
+
+
+_REACHED = record(
+    {
+        "name": text(), "measure": text("precision", "recall"), "required": number(0, 1), "value": number(0, 1),
+        "bound": number(0, 1), "images": integer(0), "threshold": number(),
+    }
+)  # fmt: skip
 
 
 def decisions(probabilities: NDArray[np.floating], weights: Sequence[Sequence[float]]) -> NDArray[np.int64]:

@@ -30,6 +30,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clearsight.errors import ConfigError, DataError, did_you_mean
+from clearsight.schema import anything, listed, mapping, number, record, text
 from clearsight.wording import count
 
 Method = Literal["lac", "aps", "raps"]
@@ -194,8 +195,12 @@ class ConformalScores:
             The scores.
 
         Raises:
-            KeyError: a value is missing.
+            BundleError: a value is missing or invalid.
         """
+        record(
+            {"labels": anything, **{method: listed(number()) for method in METHODS}},
+            {"groups": mapping(lambda row, place: None if isinstance(row, str) else listed(text())(row, place))},
+        )(card, "card.json: conformal")
         groups = {name: tuple(row) for name, row in card.get("groups", {}).items()}
         return cls(tuple(card["labels"]), {method: tuple(card[method]) for method in METHODS}, groups)
 

@@ -43,6 +43,8 @@ COMMANDS = {
 
 RESUMABLE = ("train", "predict", "embed")
 """Commands that go on with --resume, and so end with `preemption.REQUEUE` when a scheduler ends them."""
+KEPT = frozenset({"train", "index", "export", "compare", "tune"})
+"""Commands that write their results to files before they print a summary: that it is lost is no failure."""
 
 EPILOG = """\
 start here:
@@ -73,10 +75,22 @@ def build_parser() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code."""
+    from clearsight.cli.streams import guarded, open_standard_streams
+
+    open_standard_streams()
+    with guarded():
+        return _answered(list(sys.argv[1:] if argv is None else argv))
+
+
+def _answered(argv: list[str]) -> int:
+    """The exit code of a command that may be interrupted, or whose output may be refused."""
+    from clearsight.cli.streams import StreamError, discard_output
     from clearsight.preemption import REQUEUE, Preempted
 
     try:
-        return _run(list(sys.argv[1:] if argv is None else argv))
+        code = _run(argv)
+        sys.stdout.flush()
+        return code
     except KeyboardInterrupt:
         print(
             "clearsight: interrupted. Finished results are kept, and no file is incomplete. To resume `compare` or "
@@ -90,11 +104,14 @@ def main(argv: Sequence[str] | None = None) -> int:
             file=sys.stderr,
         )
         return REQUEUE
-    except BrokenPipeError:  # the reader of our output has gone, as with `| head`
-        import os
-
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+    except StreamError as error:
+        discard_output()
+        if error.broken:  # the reader of our output has gone, as with `| head`
+            return 0
+        kept = argv[0] in KEPT
+        rest = "The files that the command writes are complete." if kept else "The result is lost. Repeat the command."
+        print(f"clearsight: standard output cannot be written; found {error.strerror}. {rest}", file=sys.stderr)
+        return 0 if kept else 2
 
 
 def _run(argv: list[str]) -> int:
@@ -105,15 +122,11 @@ def _run(argv: list[str]) -> int:
     from clearsight.errors import ClearsightError, nearest
     from clearsight.preemption import handled
 
-    for stream in (sys.stdout, sys.stderr):  # what the terminal's encoding lacks is written as \\u732b, not refused
-        if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="backslashreplace")
     try:
         if argv and argv[0] in COMMANDS:
             module = import_module(f"clearsight.cli.{argv[0].replace('-', '_')}")
             with handled() if argv[0] in RESUMABLE else nullcontext():
                 code: int | None = module.run(_parsed(command_parser(argv[0]), argv))
-            sys.stdout.flush()
             return code or 0
         parser = build_parser()
         if argv and not argv[0].startswith("-"):

@@ -25,6 +25,7 @@ from clearsight.cli.bulk_options import add_bulk, bulk_compute, check_bulk, fini
 from clearsight.cli.options import image_inputs, print_json
 from clearsight.console import terminal
 from clearsight.errors import ConfigError, ImageError
+from clearsight.wording import visible
 
 if TYPE_CHECKING:
     from clearsight.base_predictor import BasePredictor
@@ -117,7 +118,7 @@ def run(arguments: argparse.Namespace) -> int:
     else:
         width = max((len(a.image) for a in predictions), default=0)
         for a in predictions:
-            print(f"{a.image:<{min(width, 48)}}  {a.line(top, asked, predictor.bundle.thing)}")
+            print(visible(f"{a.image:<{min(width, 48)}}  {a.line(top, asked, predictor.bundle.thing)}"))
     for why in failed.values():
         print(f"clearsight: {why}", file=sys.stderr)
     return 2 if failed else 0

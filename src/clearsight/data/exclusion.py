@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from clearsight.csv_cells import from_cell
 from clearsight.data.dataset import Dataset
 from clearsight.data.prepare import Prepared
 from clearsight.data.sample import Chosen
@@ -84,7 +85,7 @@ def _names(path: Path) -> list[str]:
         with path.open(encoding="utf-8-sig", newline="") as stream:
             reader = csv.DictReader(stream)
             columns = list(reader.fieldnames or [])
-            named = [row[COLUMN] for row in reader if row.get(COLUMN)] if COLUMN in columns else None
+            named = [from_cell(row[COLUMN]) for row in reader if row.get(COLUMN)] if COLUMN in columns else None
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise DataError(f"--leave-out {path} cannot be read", found=str(error)[:160]) from error
     if named is None:

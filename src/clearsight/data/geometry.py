@@ -20,6 +20,9 @@ from PIL import Image
 ResizeMode = Literal["squash", "pad", "crop"]
 
 
+LARGEST_SIDE = 4096
+"""Of the images that a network takes, in pixels."""
+
 OVERSAMPLED = 2
 """Times the working size at which JPEGs are decoded, at least, before they are scaled."""
 

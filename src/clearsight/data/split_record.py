@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from clearsight.csv_cells import from_cell
 from clearsight.data.dataset import Dataset
 from clearsight.data.prepare import Prepared
 from clearsight.disk import read_within, write_table
@@ -105,6 +106,7 @@ class SplitRecord:
                 expected=f"columns {', '.join(COLUMNS)}, where part is one of {', '.join(PARTS)}",
                 fix="restore it from a backup, or train again",
             )
+        rows = [[from_cell(cell) for cell in row] for row in rows]
         own = [row for row in rows[1:] if not row[3].startswith(EARLIER)]
         earlier = {row[1]: row[3].removeprefix(EARLIER) for row in rows[1:] if row[3].startswith(EARLIER)}
         names, contents, targets, parts = (tuple(row[k] for row in own) for k in range(len(COLUMNS)))

@@ -16,7 +16,6 @@ Rows are compared with their checksums when a segment is opened. Damaged ones ar
 from __future__ import annotations
 
 import contextlib
-import errno
 import hashlib
 import json
 import math
@@ -33,6 +32,7 @@ from numpy.typing import NDArray
 
 from clearsight.data.cache import cache_root, discard, entry, threaded
 from clearsight.data.ranks import alone, current, share
+from clearsight.disk import reserve
 from clearsight.errors import OutputError
 
 DIGEST = 32
@@ -284,13 +284,7 @@ def _copy(arrays: Mapping[str, NDArray[Any]], donors: Sequence[Segment], places:
 def _new(path: Path, shape: tuple[int, ...], dtype: np.dtype[Any]) -> np.memmap[Any, Any]:
     """A memory-mapped file whose space is claimed now: where the disk fills up later, the kernel ends the process."""
     array = open_memmap(path, mode="w+", dtype=dtype, shape=shape)
-    if hasattr(os, "posix_fallocate"):
-        with path.open("r+b") as stream:
-            try:
-                os.posix_fallocate(stream.fileno(), 0, path.stat().st_size)
-            except OSError as error:
-                if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-                    raise
+    reserve(path)
     return array
 
 

@@ -21,7 +21,7 @@ from clearsight.bundle import Bundle
 from clearsight.console import Console, usual_console
 from clearsight.data.geometry import Geometry
 from clearsight.data.inputs import ImageInputs
-from clearsight.disk import disk_errors, whole_file
+from clearsight.disk import disk_errors, exclusive, sync_folder, whole_file
 from clearsight.errors import BundleError, ConfigError, ExportError, ImageError, OutputError
 from clearsight.exporting.formats import FORMATS, format_named, writer_of
 from clearsight.exporting.graph import deployed, example
@@ -148,9 +148,7 @@ def export(
     held = _real_images(model, data, images, data_dir, console)
     own_images = _calibration(model, console, data_dir) if quantize else None
 
-    with disk_errors(file, "the model", "free some space or choose another --out"):
-        if out is None:
-            file.parent.mkdir(parents=True, exist_ok=True)
+    with disk_errors(file, "the model", "free some space or choose another --out"), exclusive(file.parent):
         with tempfile.TemporaryDirectory(prefix=f".{file.name}.", suffix=".partial", dir=file.parent) as folder:
             written = Path(folder) / file.name
             console.say(f"export: writing the {format} file, which takes a few seconds to a minute")
@@ -161,8 +159,11 @@ def export(
             report = None
             if own_images is not None:
                 written, report = _quantised(bundle.task, written, own_images, console)
-            for part in (".bin", ".xml") if chosen.suffix == ".xml" else (chosen.suffix,):
-                written.with_suffix(part).replace(file.with_suffix(part))
+            sync_folder(written.parent)
+            if chosen.suffix == ".xml":  # of two files, of which a mixture must never be loaded
+                file.unlink(missing_ok=True)
+                written.with_suffix(".bin").replace(file.with_suffix(".bin"))
+            written.replace(file)
         _write_beside(file, card)
     shape = ("N", bundle.form.channels, *(size if fixed else ("height", "width")))
     return Export(file, format, weight(file), shape, card, parity, own, report)

@@ -28,7 +28,16 @@ from torch import nn
 from torch.nn import functional
 
 from clearsight.errors import ModelError
-from clearsight.models.base import Component, ModelNetwork, capture, from_spec, register_kind
+from clearsight.models.base import (
+    Component,
+    ModelNetwork,
+    capture,
+    from_spec,
+    maybe_network_spec,
+    register_kind,
+)
+from clearsight.models.heads import SIZE, outside
+from clearsight.schema import Check, integer, listed, optional, record, text
 
 TOP_SHARE = 0.01
 """Share of the places whose mean is an image's score; one place at least."""
@@ -37,6 +46,26 @@ LEAST_VARIANCE = 1e-4
 """Smallest variance at a place in any direction, as a share of the mean one: where normal images never differ, as in a
 silent band of a sound, the least difference would outweigh all others.
 """
+
+
+def head_spec(value: Any, place: str) -> None:
+    """Check the spec of a head.
+
+    Args:
+        value: the spec.
+        place: where it is.
+
+    Raises:
+        BundleError: a value is invalid.
+    """
+    record({"kind": text(*_SPECS)})(value, place)
+    _SPECS[value["kind"]](value, place)
+
+
+_SPECS: dict[str, Check] = {
+    "gaussian": record({"places": SIZE, "features": SIZE}),
+    "memory": record({"points": SIZE, "features": SIZE, "k": SIZE}),
+}
 
 
 @register_kind("detector")
@@ -53,6 +82,12 @@ class AnomalyModel(ModelNetwork):
     level: torch.Tensor
     spread: torch.Tensor
     exportable = True
+    spec_check = staticmethod(
+        record(
+            {"trunk": maybe_network_spec, "taps": listed(text(), unique=True), "grid": listed(integer(1, 4096), 2),
+             "keep": integer(0, 2**31), "head": optional(head_spec)},
+        )
+    )  # fmt: skip
 
     def __init__(self, spec: dict[str, Any]) -> None:
         super().__init__(spec)
@@ -65,6 +100,15 @@ class AnomalyModel(ModelNetwork):
         self.register_buffer("level", torch.zeros(places))
         self.register_buffer("spread", torch.ones(places))
         self.head: OneClassHead | None = build_head(spec["head"]) if spec["head"] else None
+
+    def state_fault(self) -> str | None:
+        if not bool((self.spread > 0).all()):
+            return "spreads that are not above 0"
+        return outside(self.kept, 2**31, "channels") if self.spec["keep"] else None
+
+    @property
+    def output_count(self) -> int:
+        return 1
 
     def set_head(self, head: OneClassHead) -> None:
         """Replace the head, and record it in the spec.
@@ -229,6 +273,8 @@ class MemoryHead(OneClassHead):
 
     def __init__(self, points: int, features: int, k: int) -> None:
         super().__init__()
+        if k > points:
+            raise ModelError("more neighbours than stored features", found=f"{k:,} of {points:,}")
         self.k = k
         self.register_buffer("bank", torch.zeros(points, features))
         self._index: Any = None

@@ -23,6 +23,7 @@ import torch
 from torch import nn
 
 from clearsight.errors import ModelError, nearest
+from clearsight.schema import Check, anything, invalid, optional
 
 
 class Component(nn.Module):
@@ -38,6 +39,14 @@ class Component(nn.Module):
     differentiable: bool = True
     gives_log_odds: bool = True
     stored: ClassVar[tuple[str, ...]] = ()
+
+    def state_fault(self) -> str | None:
+        """What is wrong with its own tensors, as they were read from a file that may come from someone else.
+
+        Returns:
+            A description; None if they are valid. Whether numbers are finite is checked elsewhere.
+        """
+        return None
 
 
 def components(network: nn.Module) -> Iterator[tuple[str, Component]]:
@@ -84,13 +93,14 @@ class ModelNetwork(Component):
     """A network as a bundle holds it: images (N, C, H, W) in [0, 1] to logits (N, K).
 
     backbone_path: path of the module that maps normalised images to features; "" is the network itself. localises:
-    whether it has an `anomaly_map`.
+    whether it has an `anomaly_map`. spec_check: checks the values of a spec before it is built.
 
     Args:
         spec: what `from_spec` builds the network from, plain values for JSON.
     """
 
     backbone_path: ClassVar[str] = ""
+    spec_check: ClassVar[Check] = staticmethod(anything)
     localises: bool = False
 
     def __init__(self, spec: dict[str, Any]) -> None:
@@ -129,6 +139,15 @@ class ModelNetwork(Component):
             Logits (N, K) and features (N, D).
         """
         return outputs[0], outputs[1]
+
+    @property
+    def output_count(self) -> int | None:
+        """Number of outputs K according to the spec; None if the spec does not say."""
+        head = self.spec.get("head")
+        while isinstance(head, dict) and isinstance(head.get("head"), dict):
+            head = head["head"]
+        found = head.get("classes") if isinstance(head, dict) else self.spec.get("classes")
+        return found if isinstance(found, int) else None
 
     @property
     def feature_levels(self) -> FeatureLevels | None:
@@ -236,10 +255,38 @@ def from_spec(spec: dict[str, Any]) -> ModelNetwork:
 
     Raises:
         ModelError: unknown kind.
+        BundleError: a value of the spec is invalid.
     """
-    if spec["kind"] not in _KINDS:
-        raise ModelError(f"unknown kind of network {spec['kind']!r}", fix=nearest(str(spec["kind"]), _KINDS))
-    return _KINDS[spec["kind"]](spec)
+    kind = _kind(spec, "the description of the network")
+    kind.spec_check(spec, "the description of the network")
+    return kind(spec)
+
+
+def _kind(spec: Any, place: str) -> type[ModelNetwork]:
+    if not isinstance(spec, dict) or "kind" not in spec:
+        invalid(place, spec, "an object with the key kind")
+    kind = spec["kind"]
+    if not isinstance(kind, str) or kind not in _KINDS:
+        raise ModelError(f"unknown kind of network {str(kind)[:60]!r}", fix=nearest(str(kind)[:60], _KINDS))
+    return _KINDS[kind]
+
+
+def network_spec(value: Any, place: str) -> None:
+    """Check the spec of a network within another one, for `spec_check`.
+
+    Args:
+        value: the spec.
+        place: where it is.
+
+    Raises:
+        BundleError: a value is invalid.
+        ModelError: unknown kind.
+    """
+    _kind(value, place).spec_check(value, place)
+
+
+maybe_network_spec = optional(network_spec)
+"""Accepts null too."""
 
 
 def without_tta(network: nn.Module) -> nn.Module:

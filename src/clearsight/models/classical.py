@@ -28,7 +28,8 @@ from clearsight.classical.keypoints import KeyPoints
 from clearsight.classical.local import LOCAL, at_points, on_grid
 from clearsight.errors import DataError, ModelError, nearest
 from clearsight.models.base import Component, ModelNetwork, register_kind
-from clearsight.models.heads import build_head
+from clearsight.models.heads import build_head, head_spec
+from clearsight.schema import anything, mapping, optional, record, text
 from clearsight.wording import count
 
 Floats = NDArray[np.float32]
@@ -300,6 +301,10 @@ LEARNING: dict[str, tuple[type[Descriptor], dict[str, Any]]] = {
 """Descriptors that learn, and what each sets differently from the class's defaults."""
 
 
+LARGEST_OPTIONS = {"levels": 256, "grid": 64, "bins": 64, "points": 64, "directions": 64, "orientations": 360}
+"""Of descriptors, where a larger value only takes memory."""
+
+
 def is_classical(name: str) -> bool:
     """Whether a name is DESCRIPTOR+CLASSIFIER, known or not."""
     return "+" in name
@@ -353,11 +358,12 @@ def build_descriptor(descriptor: str, options: dict[str, Any]) -> Descriptor:
                 f"the descriptor {descriptor} cannot be built with these options", found=f"{name} {value!r}",
                 expected=f"a value such as {defaults[name]!r}",
             )  # fmt: skip
-        if isinstance(value, int | float) and value <= 0:
+        largest = LARGEST_OPTIONS.get(name, 2**31)
+        if isinstance(value, int | float) and not 0 < value <= largest:
             raise ModelError(
                 f"the descriptor {descriptor} cannot be built with these options",
                 found=f"{name} {value}",
-                expected="a number above 0",
+                expected=f"a number above 0 and at most {largest:,}",
             )
     if descriptor in PLAIN:
         function, grayscale = PLAIN[descriptor]
@@ -373,8 +379,15 @@ class Classical(ModelNetwork):
     spec: {"kind": "classical", "name": "hog+svm", "options": of the descriptor, "head": as `build_head` wants it}.
     """
 
+    spec_check = staticmethod(record({"name": text(), "options": mapping(anything)}, {"head": optional(head_spec)}))
+
     def __init__(self, spec: dict[str, Any]) -> None:
         super().__init__(spec)
+        if spec["name"].partition("+")[0] not in {*PLAIN, *LEARNING}:
+            raise ModelError(
+                f"unknown descriptor in the model name {spec['name'][:60]!r}", expected=", ".join([*PLAIN, *LEARNING])
+            )
+        check_classical(spec["name"], spec["options"])
         self.describe = build_descriptor(spec["name"].partition("+")[0], spec["options"])
         self.head: nn.Module = build_head(spec["head"]) if spec.get("head") else nn.Identity()
 

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from clearsight.models.base import Component
+from clearsight.schema import Check, integer, listed, number, record, text, truth
 
 
 class KernelHead(Component):
@@ -41,6 +42,9 @@ class KernelHead(Component):
         self.dual = nn.Parameter(torch.zeros(functions, support))
         self.intercept = nn.Parameter(torch.zeros(functions))
 
+    def state_fault(self) -> str | None:
+        return None if bool((self.std > 0).all()) else "standard deviations that are not above 0"
+
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         z = (x - self.mean) / self.std
         if self.gamma:
@@ -50,6 +54,13 @@ class KernelHead(Component):
             kernel = intersection(z, self.support)
         found = kernel @ self.dual.T + self.intercept
         return _votes(found, self.classes) if self.pairs else found
+
+
+def outside(indices: torch.Tensor, count: int, what: str) -> str | None:
+    """A description of indices that are not from 0 to count - 1; None if all are."""
+    if indices.numel() and (int(indices.min()) < 0 or int(indices.max()) >= count):
+        return f"{what} outside 0 to {count - 1:,}"
+    return None
 
 
 def intersection(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
@@ -93,6 +104,13 @@ class NeighbourHead(Component):
         self.register_buffer("examples", torch.zeros(examples, features))
         self.register_buffer("labels", torch.zeros(examples, dtype=torch.int64))
 
+    def state_fault(self) -> str | None:
+        if not bool((self.std > 0).all()):
+            return "standard deviations that are not above 0"
+        if self.k > len(self.examples):
+            return f"{self.k:,} neighbours among {len(self.examples):,} examples"
+        return outside(self.labels, self.classes, "labels")
+
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         z = (x - self.mean) / self.std
         nearest = (self.examples.square().sum(1) - 2 * z @ self.examples.T).topk(self.k, largest=False, sorted=False)
@@ -123,6 +141,12 @@ class ForestHead(Component):
         self.register_buffer("below", torch.zeros(trees, nodes, 2, dtype=torch.int64))
         self.register_buffer("value", torch.zeros(trees, nodes, values))
         self.register_buffer("start", torch.zeros(classes))
+
+    def state_fault(self) -> str | None:
+        trees, nodes, values = self.value.shape
+        if values not in (1, self.classes) or (values == 1 and self.classes > 2 and trees % self.classes):
+            return f"{values:,} values per leaf in {trees:,} trees for {self.classes:,} classes"
+        return outside(self.below, nodes, "nodes") or outside(self.feature, 2**31, "features")
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         tree = torch.arange(len(self.feature), device=x.device)
@@ -189,6 +213,35 @@ def hidden_layers(features: int, classes: int, widths: Sequence[int]) -> nn.Sequ
         layers += [nn.Linear(inputs, outputs), nn.ReLU()]
     return nn.Sequential(*layers, nn.Linear(widths[-1], classes))
 
+
+SIZE: Check = integer(1, 2**31)
+"""Of a tensor's axis; whether it fits the tensors of a file is checked when the network is built."""
+
+
+def head_spec(value: Any, place: str) -> None:
+    """Check the spec of a head.
+
+    Args:
+        value: the spec.
+        place: where it is.
+
+    Raises:
+        BundleError: a value is invalid.
+    """
+    record({"kind": text(*_HEADS)})(value, place)
+    _SPECS[value["kind"]](value, place)
+
+
+_SIZES: dict[str, Check] = {"features": SIZE, "classes": SIZE}
+
+_SPECS: dict[str, Check] = {
+    "softmax": record(_SIZES),
+    "hidden": record({**_SIZES, "widths": listed(SIZE, least=1)}),
+    "kernel": record({**_SIZES, "support": SIZE, "gamma": number(0)}, {"pairs": truth}),
+    "neighbours": record({**_SIZES, "examples": SIZE, "k": SIZE}),
+    "forest": record({"classes": SIZE, "trees": SIZE, "nodes": SIZE, "depth": integer(0, 10_000), "values": SIZE}),
+    "reduced": record({"features": SIZE, "to": SIZE, "head": head_spec}),
+}
 
 _HEADS: dict[str, Callable[..., nn.Module]] = {
     "softmax": lambda features, classes: nn.Linear(features, classes),

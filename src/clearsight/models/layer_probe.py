@@ -9,9 +9,10 @@ import torch
 from torch import nn
 
 from clearsight.errors import ModelError, nearest
-from clearsight.models.base import ModelNetwork, capture, from_spec, register_kind
-from clearsight.models.heads import build_head
+from clearsight.models.base import ModelNetwork, capture, from_spec, network_spec, register_kind
+from clearsight.models.heads import build_head, head_spec
 from clearsight.models.initialization import skip_init
+from clearsight.schema import optional, record, text
 
 
 def layer_name(network: nn.Module, layer: str) -> str:
@@ -112,6 +113,8 @@ class LayerProbe(ModelNetwork):
     spec["network"]: spec of that network, which is kept whole. spec["layer"]: name of a module in it, whose output is
     averaged over its positions; "" is its features below the head. The features are those of `Predictor.embeddings`.
     """
+
+    spec_check = staticmethod(record({"network": network_spec, "layer": text()}, {"head": optional(head_spec)}))
 
     def __init__(self, spec: dict[str, Any]) -> None:
         super().__init__(spec)

@@ -23,13 +23,15 @@ from typing import Any, Literal, Self, TypeVar, cast
 import torch
 from torch import nn
 
+from clearsight.data.geometry import LARGEST_SIDE
 from clearsight.errors import ModelError
 from clearsight.models import anomaly_model, classical, layer_probe  # noqa: F401 (so that every kind is registered)
-from clearsight.models.base import FeatureLevels, ModelNetwork, capture, forward_hooks, register_kind
+from clearsight.models.base import FeatureLevels, ModelNetwork, capture, forward_hooks, network_spec, register_kind
 from clearsight.models.base import from_spec as from_spec
-from clearsight.models.heads import build_head, log_mean_probability
+from clearsight.models.heads import SIZE, build_head, head_spec, log_mean_probability
 from clearsight.models.layers import AuxiliaryClassifier, last_dense
 from clearsight.models.zoo import build_recorded
+from clearsight.schema import Check, anything, integer, invalid, listed, number, optional, record, text
 
 Module = TypeVar("Module", bound=nn.Module)
 
@@ -42,6 +44,35 @@ VIEWS: dict[str, tuple[int, ...]] = {
 """Mirror images of an image (..., H, W), and the axes that are turned round in them."""
 
 AS_IT_IS = ("as it is",)
+
+
+def input_spec(value: Any, place: str) -> None:
+    """Check the spec of an `InputLayer`.
+
+    Args:
+        value: the spec.
+        place: where it is.
+
+    Raises:
+        BundleError: a value is invalid.
+    """
+    one = record(
+        {"mean": listed(number(), least=1), "std": listed(number(above=0), least=1)},
+        {"mode": text("fixed", "image")},
+    )
+    one(value, place)
+    if len(value["mean"]) != len(value["std"]):
+        invalid(f"{place}.std", f"{len(value['std'])} values", f"{len(value['mean'])} values, one per channel")
+
+
+_BODY: dict[str, Check] = {
+    "name": anything,  # `build_recorded` checks names and options, and says which exist
+    "img_size": optional(integer(1, LARGEST_SIDE)),
+    "model_args": anything,
+    "input": input_spec,
+}
+
+_VIEWS: dict[str, Check] = {"views": listed(text(*VIEWS), least=1, unique=True)}
 
 
 class InputLayer(nn.Module):
@@ -123,6 +154,7 @@ class Network(Augmented):
     """
 
     backbone_path = "body"
+    spec_check = staticmethod(record({**_BODY, "classes": SIZE}, _VIEWS))
 
     def __init__(self, spec: dict[str, Any]) -> None:
         super().__init__(spec)
@@ -166,6 +198,12 @@ class Probe(Augmented):
     """
 
     backbone_path = "backbone"
+    spec_check = staticmethod(
+        record(
+            {**_BODY, "taps": listed(text(), unique=True)},
+            {**_VIEWS, "parts": listed(integer(0), least=1), "head": optional(head_spec)},
+        )
+    )
 
     def __init__(self, spec: dict[str, Any]) -> None:
         super().__init__(spec)
@@ -176,6 +214,12 @@ class Probe(Augmented):
         if missing:
             raise ModelError(f"{spec['name']} has no layer named {' or '.join(sorted(missing))}")
         self.head: nn.Module = build_head(spec["head"]) if spec.get("head") else nn.Identity()
+        if max(spec.get("parts", [0])) > len(self.taps):
+            invalid("the description of the network: parts", spec["parts"], f"0 to {len(self.taps)}")
+
+    @property
+    def output_count(self) -> int | None:
+        return super().output_count if self.spec.get("head") else None
 
     def set_taps(self, taps: Sequence[str]) -> None:
         """Pool the outputs of these modules from now on, and record it in the spec; the head reads the last part.
@@ -272,6 +316,12 @@ class Ensemble(ModelNetwork):
         spec: `members` holds a spec per network, `temperatures` their T.
     """
 
+    @staticmethod
+    def spec_check(value: Any, place: str) -> None:
+        """Members and as many temperatures, at least one of each."""
+        record({"members": listed(network_spec, least=1), "temperatures": anything})(value, place)
+        listed(number(above=0), len(value["members"]))(value["temperatures"], f"{place}.temperatures")
+
     def __init__(self, spec: dict[str, Any]) -> None:
         super().__init__(spec)
         self.members = nn.ModuleList(from_spec(member) for member in spec["members"])
@@ -295,6 +345,11 @@ class Ensemble(ModelNetwork):
     @property
     def member_networks(self) -> tuple[ModelNetwork, ...]:
         return cast(tuple[ModelNetwork, ...], tuple(self.members))
+
+    @property
+    def output_count(self) -> int | None:
+        counts = {member.output_count for member in self.member_networks}
+        return counts.pop() if len(counts) == 1 else -1
 
     @property
     def embedding_network(self) -> ModelNetwork:

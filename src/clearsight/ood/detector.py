@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from clearsight.ood.scores import NEAR, Bank, Floats
 from clearsight.ood.tails import Tail, conformal_threshold
+from clearsight.schema import invalid
 
 FALSE_ALARMS = 0.05
 """Share of the images that belong which may be flagged as out of distribution."""
@@ -160,10 +161,16 @@ class OODDetector:
 
         Raises:
             KeyError: a value is missing.
+            BundleError: a value is invalid.
         """
         about = card["outliers"]
         if "scores" not in about or "whitened.points" not in arrays:
             return None
+        check_arrays(arrays)
+        if unknown := sorted(set(about["scores"]) - {key.split(".")[1] for key in arrays if key.startswith("tail.")}):
+            invalid("card.json: ood_detector.outliers.scores", unknown[0], "scores with reference values")
+        if not set(about["scores"]) & set(NEAR):
+            invalid("card.json: ood_detector.outliers.scores", about["scores"], f"one of {', '.join(NEAR)}")
         left_out = LeftOut(about["auroc"], tuple(tuple(c) for c in about["left_out"]), about["why"])
         tails = {
             name: tuple(Tail(arrays[key]) for key in sorted(arrays) if key.startswith(f"tail.{name}."))
@@ -171,6 +178,36 @@ class OODDetector:
         }
         bank, reference = Bank.from_arrays(arrays), arrays["reference"]
         return cls(bank, tails, reference, about["threshold"], about["false_alarms"], left_out)
+
+
+def check_arrays(arrays: Mapping[str, NDArray[Any]]) -> None:
+    """Require valid reference data, which may come from someone else.
+
+    Args:
+        arrays: what `OODDetector.to_arrays` returned.
+
+    Raises:
+        BundleError: numbers are NaN or infinite, lists are empty or not sorted, deviations are not above 0, or
+            shapes are inconsistent.
+    """
+    place = "ood.safetensors"
+    for name, array in arrays.items():
+        if not np.isfinite(np.asarray(array, np.float64)).all():
+            invalid(f"{place}: {name}", "NaN or infinite numbers", "finite numbers")
+        ordered = name == "reference" or name.startswith("tail.")
+        if ordered and (array.ndim != 1 or not len(array) or (np.diff(array) < 0).any()):
+            invalid(f"{place}: {name}", f"shape {array.shape}", "sorted numbers")
+    scale = arrays["scale"]
+    if scale.ndim != 2 or len(scale) != 2 or not (scale[1] > 0).all():
+        invalid(f"{place}: scale", f"shape {scale.shape}", "means, and deviations above 0")
+    for part in ("features", "whitened", "pixels"):
+        centre, axes, metric, points, k = (arrays[f"{part}.{n}"] for n in ("centre", "axes", "metric", "points", "k"))
+        inner = axes.shape[1] + 1 if axes.ndim == 2 else -1
+        shapes = ((len(centre.ravel()), inner - 1), (inner, inner), (len(points), inner))
+        if (axes.shape, metric.shape, points.shape) != shapes or k.shape != (1,) or not 1 <= int(k[0]) <= len(points):
+            invalid(f"{place}: {part}", f"shapes {axes.shape}, {metric.shape}, {points.shape}", "consistent shapes")
+    if arrays["pixels.centre"].size != scale.shape[1]:
+        invalid(f"{place}: pixels.centre", f"{arrays['pixels.centre'].size} numbers", f"{scale.shape[1]}")
 
 
 def threshold_for(held_out: NDArray[np.float64], added: Mapping[str, NDArray[np.float64]]) -> tuple[float, float]:

@@ -8,6 +8,7 @@ from typing import TypeVar
 
 from PIL import Image
 
+from clearsight.csv_cells import as_cell
 from clearsight.disk import disk_errors, whole_file
 from clearsight.report.components.label_issues import issue_cards
 from clearsight.report.components.pictures import Thumbnail, eight_bits, rgb_thumbnail, thumbnail
@@ -52,7 +53,8 @@ class PredictionsRenderer(CardsRenderer[Predictions]):
         return (*super().files(), self.table)
 
     def write(self, folder: Path) -> Path:
-        content = self.result.to_frame().to_csv(index=False)
+        frame = self.result.to_frame().rename(columns=as_cell)
+        content = frame.map(as_cell).to_csv(index=False)
         with disk_errors(folder, "the table", "free some space"), whole_file(folder / self.table) as stream:
             stream.write(content.encode(errors="replace"))
         return super().write(folder)

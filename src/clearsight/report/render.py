@@ -10,7 +10,7 @@ from jinja2 import BytecodeCache, ChoiceLoader, Environment, PackageLoader, Stri
 from jinja2.bccache import Bucket
 
 from clearsight.disk import whole_file
-from clearsight.wording import percent
+from clearsight.wording import percent, visible
 
 PLACES = ("templates", "components")
 """Folders of templates: whole pages and their sections, and what these are made of."""
@@ -41,9 +41,16 @@ def environment(**options: Any) -> Environment:
     """The package's templates; every name from the data is escaped, and a missing value is an error."""
     loader = ChoiceLoader([PackageLoader("clearsight.report", place) for place in PLACES])
     known = _compiled(frozenset(options.items()))
-    made = Environment(loader=loader, autoescape=True, undefined=StrictUndefined, bytecode_cache=known, **options)
+    made = Environment(
+        loader=loader, autoescape=True, undefined=StrictUndefined, bytecode_cache=known, finalize=_shown, **options
+    )
     made.filters["percent"] = percent
     return made
+
+
+def _shown(value: Any) -> Any:
+    """Text from the data, its control characters escaped; markup of our own as it is."""
+    return visible(value, lines=True) if type(value) is str else value
 
 
 def write_page(path: Path, template: str, **values: Any) -> None:

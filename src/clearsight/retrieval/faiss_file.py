@@ -73,7 +73,13 @@ class _Walk:
 
     def flat(self, width: int, count: int) -> None:
         self.header("IxFI", width, count)
-        self.numbers("<f4", width * count, "a value count")
+        finite(self.numbers("<f4", width * count, "a value count"))
+
+
+def finite(values: np.ndarray[Any, Any]) -> None:
+    """ValueError for NaN and infinite numbers."""
+    if not np.isfinite(values).all():
+        raise ValueError("numbers that are NaN or infinite")
 
 
 def read_faiss(content: bytes, kind: str, width: int, count: int) -> Any:
@@ -111,8 +117,8 @@ def _walk_ivfpq(walk: _Walk, width: int, count: int) -> None:
     reduced = numbers // width
     if not 1 <= reduced <= width or biased > 1:
         raise ValueError(f"a transform with {numbers:,} values")
-    walk.skip(4 * numbers)
-    walk.numbers("<f4", reduced if biased else 0, "an offset count")
+    finite(walk.plain("<f4", numbers))
+    finite(walk.numbers("<f4", reduced if biased else 0, "an offset count"))
     walk.equal("i", width, "a transform input dimension")
     walk.equal("i", reduced, "a transform output dimension")
     walk.equal("B", 1, "a transform training flag")
@@ -130,7 +136,7 @@ def _walk_ivfpq(walk: _Walk, width: int, count: int) -> None:
         raise ValueError(f"{parts:,}-byte codes for {reduced:,}-dimensional vectors")
     for what, expected in (("a quantizer dimension", reduced), ("a part count", parts), ("a bit count", 8)):
         walk.equal("Q", expected, what)
-    walk.numbers("<f4", 256 * reduced, "a centroid value count")
+    finite(walk.numbers("<f4", 256 * reduced, "a centroid value count"))
     walk.code("ilar", "inverted lists")
     walk.equal("Q", lists, "a list count")
     walk.equal("Q", parts, "a code size")

@@ -10,26 +10,42 @@ ivfpq     inverted lists and product quantisation [Jégou, Douze, Schmid 2011]: 
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import hashlib
 import json
 import math
-from collections.abc import Callable, Sequence
+import shutil
+import stat
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import xxhash
 from numpy.lib.format import open_memmap
 from numpy.typing import NDArray
 
 from clearsight.bundle import Bundle, format1
+from clearsight.bundle.card import file_digest
 from clearsight.data.dataset import Dataset
-from clearsight.disk import disk_errors, read_within, write_json
-from clearsight.errors import BundleError, ConfigError, DataError
+from clearsight.disk import (
+    disk_errors,
+    exclusive,
+    read_within,
+    replace_folder,
+    reserve,
+    sync_folder,
+    write_json,
+)
+from clearsight.errors import BundleError, ConfigError, DataError, OutputError
 from clearsight.metrics.retrieval import mean_average_precision, precision_at, recall_at
 from clearsight.ood.scores import unit
 from clearsight.predictor import Predictor
 from clearsight.retrieval.faiss_file import read_faiss
+from clearsight.schema import read_json
 from clearsight.wording import count
 
 Floats = NDArray[np.float32]
@@ -94,6 +110,8 @@ class IndexCard:
         width = found["width"]
         if not all(isinstance(word, str) for word in words.values()) or type(width) is not int or width < 1:
             raise ValueError("values of the wrong type")
+        if len(set(lists["classes"])) < len(lists["classes"]):
+            raise ValueError("class names that occur twice")
         card = cls(**words, **lists, width=width)
         count = len(card.names)
         if not len(card.labels) == len(card.rows) == count or {len(card.descriptions), len(card.digests)} - {0, count}:
@@ -101,6 +119,18 @@ class IndexCard:
         if not all(-1 <= label < len(card.classes) for label in card.labels) or min(card.rows, default=0) < 0:
             raise ValueError("indices out of range")
         return card
+
+    def digest_with(self, vectors: str) -> str:
+        """Digest that ties a card to its vectors; the place of the images, which may change, does not belong to it.
+
+        Args:
+            vectors: digest of `index.faiss`.
+
+        Returns:
+            128 bits in hexadecimal.
+        """
+        parts = {**asdict(self), "origin": None, "digests": None, "vectors": vectors}
+        return xxhash.xxh3_128_hexdigest(json.dumps(parts, sort_keys=True).encode(errors="backslashreplace"))
 
     def words(self, place: int) -> str:
         """The targets of an image in words.
@@ -212,14 +242,28 @@ class Index:
                 found=f"a link to {folder.resolve()}",
                 fix="if you trust the index, pass its folder explicitly: --index FOLDER",
             )  # fmt: skip
-        content, vectors = read_within(folder, "card.json"), read_within(folder, "index.faiss")
+        content = read_within(folder, "card.json", LARGEST_CARD)
         try:
-            card = IndexCard.from_dict(json.loads(content))
-            return cls(card, read_faiss(vectors, card.kind, card.width, len(card.names)))
-        except (ValueError, RuntimeError) as error:
+            found = read_json(content, "card.json")
+            card = IndexCard.from_dict(found)
+            vectors = read_within(folder, "index.faiss", _most_bytes(card))
+            index = cls(card, read_faiss(vectors, card.kind, card.width, len(card.names)))
+            if "digest" in found and found["digest"] != card.digest_with(xxhash.xxh3_128_hexdigest(vectors)):
+                raise ValueError("a digest that does not match the content of card.json and index.faiss")
+            return index
+        except (ValueError, RuntimeError, LookupError, TypeError, RecursionError) as error:
             raise BundleError(
                 f"{folder} contains a damaged index", found=str(error)[:160], fix="run `clearsight index RUN` again"
             ) from error
+
+
+LARGEST_CARD = 2**32
+"""Bytes of the card of an index at most: it holds the names of all images."""
+
+
+def _most_bytes(card: IndexCard) -> int:
+    """Bytes of a Faiss file of so many vectors at most."""
+    return 4 * card.width * (len(card.names) + 2 * card.width + 2048) + 80 * len(card.names) + 2**20
 
 
 @dataclass(frozen=True)
@@ -286,23 +330,24 @@ def build_index(
         )
     if not 1 <= code_bytes <= 64:
         raise ConfigError(f"the code size is {code_bytes} bytes", expected="1 to 64 bytes")
-    with disk_errors(folder, "the index", "free some space or choose another --out"):
-        folder.mkdir(parents=True, exist_ok=True)
-        for name in ("embeddings.npy", "index.faiss"):  # a link of this name would have another file overwritten
-            (folder / name).unlink(missing_ok=True)
+    with disk_errors(folder, "the index", "free some space or choose another --out"), _new_folder(folder) as new:
         stored: Any = None
         done = 0
         for part in predictor.embeddings(images, layer):
             if stored is None:
                 shape = (len(rows), part.shape[1])
-                stored = open_memmap(folder / "embeddings.npy", "w+", np.dtype(np.float32), shape)
+                stored = open_memmap(new / "embeddings.npy", "w+", np.dtype(np.float32), shape)
+                reserve(new / "embeddings.npy")
             stored[done : done + len(part)] = unit(part)
             done += len(part)
             if progress:
                 progress(done, len(rows))
         stored.flush()
         faiss = build_faiss(stored, kind, code_bytes, adding)
-        _faiss().write_index(faiss, str(folder / "index.faiss"))
+        try:
+            _faiss().write_index(faiss, str(new / "index.faiss"))
+        except RuntimeError as error:  # how Faiss reports a full disk
+            raise OSError(errno.ENOSPC, str(error)) from error
         card = IndexCard(
             model=model_digest(predictor.bundle),
             layer=layer,
@@ -317,8 +362,41 @@ def build_index(
             task=dataset.task.name,
             digests=tuple(digests[i] if digests is not None else dataset.source.inspect(int(i))[0] for i in rows),
         )
-        write_json(folder / "card.json", asdict(card))
+        digest = card.digest_with(file_digest(new / "index.faiss"))
+        write_json(new / "card.json", {**asdict(card), "digest": digest})
     return Index(card, faiss)
+
+
+FILES = ("card.json", "embeddings.npy", "index.faiss")
+"""Of an index."""
+
+
+@contextlib.contextmanager
+def _new_folder(folder: Path) -> Iterator[Path]:
+    """An empty folder that takes the place of an index when the block ends: there is the former index until then, and
+    never a mixture of both. OutputError where the folder has other files, or another process is writing an index to it.
+    """
+    folder = folder.resolve()
+    with exclusive(folder):
+        if other := sorted(path.name for path in folder.iterdir() if path.name.removesuffix(".partial") not in FILES):
+            raise OutputError(
+                f"{folder} is not the folder of an index", found=f"other files, such as {other[0]!a}",
+                fix="choose another --out",
+            )  # fmt: skip
+        empty = not any(folder.iterdir())
+        new = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", suffix=".partial", dir=folder.parent))
+        try:
+            new.chmod(stat.S_IMODE(folder.stat().st_mode))
+            yield new
+            sync_folder(new)
+            replace_folder(new, folder)
+        except BaseException:
+            if empty:
+                with contextlib.suppress(OSError):
+                    folder.rmdir()
+            raise
+        finally:
+            shutil.rmtree(new, ignore_errors=True)
 
 
 def build_faiss(vectors: Floats, kind: str, code_bytes: int = 32, progress: Progress | None = None) -> Any:

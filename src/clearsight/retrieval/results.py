@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from clearsight.result import Result
 from clearsight.retrieval.index import Index, Retrieval
-from clearsight.wording import count, percent
+from clearsight.wording import count, percent, visible
 
 
 @dataclass(frozen=True, repr=False, eq=False)
@@ -93,4 +93,4 @@ class SearchResult(Result, Sequence[Neighbour]):
     def text(self) -> str:
         """A line for each neighbour."""
         width = min(60, max((len(n.image) for n in self), default=0))
-        return "\n".join(f"{n.likeness:.3f}  {n.image:<{width}}  {n.label}" for n in self)
+        return "\n".join(visible(f"{n.likeness:.3f}  {n.image:<{width}}  {n.label}") for n in self)

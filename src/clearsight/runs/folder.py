@@ -21,7 +21,7 @@ from clearsight.data.dataset import Dataset
 from clearsight.data.sources.builtin import BUILTIN
 from clearsight.data.sources.read import recorded_place
 from clearsight.data.split_record import targets_digest
-from clearsight.disk import disk_errors, read_within
+from clearsight.disk import disk_errors, exclusive, read_within
 from clearsight.errors import BundleError, CheckpointError, OutputError
 from clearsight.train.config import TrainConfig
 
@@ -29,45 +29,58 @@ from clearsight.train.config import TrainConfig
 @contextlib.contextmanager
 def run_folder(config: TrainConfig, name: str, home: Path) -> Iterator[Path]:
     """The run's folder while it is filled: the one asked for, if it is free, or the next free HOME/NAME; to resume, the
-    unfinished one.
+    unfinished one. Other processes cannot write a run to it meanwhile.
 
     When the block fails before an epoch, a checkpoint or an audit was written, nothing was learned and the folder is
     removed again.
     """
-    out = config.run.out
-    with disk_errors(Path(out or home), "the run", "choose another --out or free some space"):
-        if config.run.resume:
-            folder, fresh = Path(str(out)), False
-            if not (folder / "checkpoints").resolve().is_relative_to(folder.resolve()):
-                raise CheckpointError(
-                    f"{folder / 'checkpoints'} is a symbolic link that points outside the run's folder",
-                    expected="a folder in the run's folder",
-                    fix="if you trust it, replace the link with a copy of the folder",
-                )  # fmt: skip
-        elif out is not None:
-            folder = Path(out).expanduser()
-            if _is_unfinished(folder) and (folder / "checkpoints").is_dir():
-                raise OutputError(
-                    f"{folder} contains an unfinished run",
-                    fix="add --resume to continue it, choose another --out, or delete the folder",
-                )
-            if folder.is_dir() and any(folder.iterdir()) and not _is_unfinished(folder):
-                raise OutputError(
-                    f"{folder} already exists", found="a folder that is not empty", fix="choose another --out"
-                )
-            fresh = not folder.exists()
-            folder.mkdir(parents=True, exist_ok=True)
-        else:
-            folder, fresh = _next_free(home, name), True
-    try:
-        yield folder
-    except BaseException:
-        history = folder / "history.csv"
-        lines = history.read_text().count("\n") if history.is_file() else 0
-        learned = lines > 1 or any((folder / part).exists() for part in ("audit.json", "checkpoints", "diagnosis.json"))
-        if fresh and not learned:
-            shutil.rmtree(folder, ignore_errors=True)
-        raise
+    with contextlib.ExitStack() as lock:
+        with disk_errors(Path(config.run.out or home), "the run", "choose another --out or free some space"):
+            folder, fresh = _claimed(config, name, home, lock)
+        try:
+            yield folder
+        except BaseException:
+            history = folder / "history.csv"
+            lines = history.read_text().count("\n") if history.is_file() else 0
+            learned = lines > 1 or any(
+                (folder / part).exists() for part in ("audit.json", "checkpoints", "diagnosis.json")
+            )
+            if fresh and not learned:
+                shutil.rmtree(folder, ignore_errors=True)
+            raise
+
+
+def _claimed(config: TrainConfig, name: str, home: Path, lock: contextlib.ExitStack) -> tuple[Path, bool]:
+    """The folder for a run, locked, and whether it is new. OutputError or CheckpointError where it cannot be used."""
+    if config.run.resume:
+        folder = Path(str(config.run.out))
+        lock.enter_context(exclusive(folder))
+        if not _is_unfinished(folder):  # another process may have finished it in the meantime
+            raise OutputError(
+                f"{folder} cannot be resumed", found="no unfinished run", fix="start a new run without --resume"
+            )
+        if not (folder / "checkpoints").resolve().is_relative_to(folder.resolve()):
+            raise CheckpointError(
+                f"{folder / 'checkpoints'} is a symbolic link that points outside the run's folder",
+                expected="a folder in the run's folder",
+                fix="if you trust it, replace the link with a copy of the folder",
+            )  # fmt: skip
+        return folder, False
+    if config.run.out is None:
+        folder = _next_free(home, name)
+        lock.enter_context(exclusive(folder))
+        return folder, True
+    folder = Path(config.run.out).expanduser()
+    fresh = not folder.exists()
+    lock.enter_context(exclusive(folder))  # before its content is looked at: another process may be adding to it
+    if _is_unfinished(folder) and (folder / "checkpoints").is_dir():
+        raise OutputError(
+            f"{folder} contains an unfinished run",
+            fix="add --resume to continue it, choose another --out, or delete the folder",
+        )
+    if any(folder.iterdir()) and not _is_unfinished(folder):
+        raise OutputError(f"{folder} already exists", found="a folder that is not empty", fix="choose another --out")
+    return folder, fresh
 
 
 def _is_unfinished(folder: Path) -> bool:

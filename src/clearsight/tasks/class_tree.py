@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from clearsight.schema import invalid, mapping, record, text
 from clearsight.tasks.predictions import Prediction
 from clearsight.wording import probability
 
@@ -136,6 +137,14 @@ class ClassTree:
     @classmethod
     def load(cls, card: Mapping[str, Any], classes: Sequence[str]) -> ClassTree:
         """From what `card` gave."""
+        place = "card.json: hierarchy"
+        record({"parents": mapping(text())})(card, place)
+        for name in card["parents"]:
+            seen = {name}
+            while (name := card["parents"].get(name)) is not None:
+                if name in seen:
+                    invalid(f"{place}.parents", f"the cycle through {name!r}", "a tree")
+                seen.add(name)
         return cls.above(classes, {str(name): str(parent) for name, parent in card["parents"].items()})
 
 

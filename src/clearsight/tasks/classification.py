@@ -320,12 +320,12 @@ class Classification(Task):
         """From what `card` gave; older bundles state a temperature alone, and have no prediction sets."""
         if card is None:
             return cls(names, Calibrator.identity(len(names), temperature))
-        calibrator, conformal, point = (card[name] for name in ("calibrator", "conformal", "operating_point"))
+        calibrator, conformal, point = (card.get(name) for name in ("calibrator", "conformal", "operating_point"))
         return cls(
             names,
-            None if calibrator is None else Calibrator.load(calibrator),
+            None if calibrator is None else Calibrator.load(calibrator, len(names)),
             None if conformal is None else _conformal(conformal, len(names)),
-            None if point is None else OperatingPoint.load(point),
+            None if point is None else OperatingPoint.load(point, len(names)),
         )
 
 

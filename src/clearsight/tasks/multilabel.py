@@ -23,6 +23,7 @@ from clearsight.data.audit import Finding
 from clearsight.data.dataset import Dataset, Listing
 from clearsight.data.targets import Stated, one_hot, require_finite
 from clearsight.errors import ConfigError, DataError
+from clearsight.schema import listed, number, record, text
 from clearsight.tasks.evaluation import Evaluation
 from clearsight.tasks.losses import binary_cross_entropy, mean_squared_error
 from clearsight.tasks.multilabel_evaluation import LabelsEvaluation, evaluate_labels
@@ -312,8 +313,12 @@ class Multilabel(Task):
     def load(cls, card: Mapping[str, Any] | None, names: tuple[str, ...], temperature: float) -> Multilabel:
         """From what `card` gave."""
         assert card is not None
+        share = number(0, 1)
+        record({"names": listed(text(), len(names), unique=True), "thresholds": listed(share, len(names))})(
+            card, "card.json: task_card"
+        )
         thresholds, rule = tuple(card["thresholds"]), str(card.get("rule", ""))
-        return cls(tuple(card["names"]), BinaryCalibration.load(card), thresholds, rule)
+        return cls(tuple(card["names"]), BinaryCalibration.load(card, len(names)), thresholds, rule)
 
     def public_card(self) -> dict[str, Any]:
         """The probability from which each label is given, and what chose it."""

@@ -29,6 +29,7 @@ from clearsight.data.dataset import Dataset, Listing, natural_key
 from clearsight.data.targets import Stated, is_finite_number, require_finite
 from clearsight.errors import DataError
 from clearsight.metrics import entropy, wilson_interval
+from clearsight.schema import invalid, listed, number, record, text
 from clearsight.tasks.calibration_scores import flat_scores
 from clearsight.tasks.evaluation import Evaluation
 from clearsight.tasks.losses import binary_cross_entropy
@@ -314,7 +315,10 @@ class Ordinal(Task):
     def load(cls, card: Mapping[str, Any] | None, names: tuple[str, ...], temperature: float) -> Ordinal:
         """From what `card` gave."""
         assert card is not None
-        return cls(names, BinaryCalibration.load(card), tuple(card["scores"]))
+        record({"names": listed(text(), len(names)), "scores": listed(number())})(card, "card.json: task_card")
+        if card["names"] != list(names):
+            invalid("card.json: task_card.names", card["names"], f"{list(names)!r}, as in classes"[:200])
+        return cls(names, BinaryCalibration.load(card, len(names) - 1), tuple(card["scores"]))
 
 
 class _Grades(Sigmoids):

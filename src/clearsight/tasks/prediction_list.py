@@ -16,7 +16,7 @@ from clearsight.errors import ClearsightError
 from clearsight.result import Result
 from clearsight.tasks.prediction_cards import prediction_card, prediction_row
 from clearsight.tasks.sections import Card
-from clearsight.wording import count
+from clearsight.wording import count, visible
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -96,7 +96,7 @@ class Predictions(Result, Sequence[Any]):
     def text(self) -> str:
         """A line for each image, with its prediction set if one was requested."""
         coverage = self.asked.get("coverage")
-        lines = [f"{one.image}  {one.line(coverage=coverage, thing=self.thing)}" for one in self.rows]
+        lines = [visible(f"{one.image}  {one.line(coverage=coverage, thing=self.thing)}") for one in self.rows]
         return "\n".join([f"predictions for {count(len(self), self.thing)}", *self.about_sets(), *lines])
 
     def about_sets(self) -> list[str]:

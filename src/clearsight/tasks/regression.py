@@ -14,7 +14,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, cast, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +25,7 @@ from clearsight.data.audit import Finding
 from clearsight.data.dataset import Dataset
 from clearsight.data.targets import Stated, is_direction, one_hot
 from clearsight.errors import ConfigError, DataError
+from clearsight.schema import invalid, listed, number, optional, record, text, truth
 from clearsight.tasks.angle_units import like_angles, reach, wrong_unit
 from clearsight.tasks.classification import soft_labels
 from clearsight.tasks.evaluation import Evaluation
@@ -416,6 +417,7 @@ class Regression(Task):
     def load(cls, card: Mapping[str, Any] | None, names: tuple[str, ...], temperature: float) -> Regression:
         """From what `card` gave."""
         assert card is not None
+        _check(card, len(names))
         low, high = card["low"], card["high"]
         return cls(
             tuple(card["names"]), cast(Kind, card["kind"]), card["unit"], tuple(card["mean"]), tuple(card["std"]),
@@ -428,6 +430,25 @@ class Regression(Task):
         ends = dict(zip(self.names, self.ends, strict=True)) if self.ends else None
         about = {"kind": self.kind, "unit": self.unit, "low": self.low, "high": self.high}
         return {"task": self.name, **about, "ends": ends}
+
+
+def _check(card: Any, count: int) -> None:
+    """BundleError unless a card is of so many numbers."""
+    place, standard = "card.json: task_card", count if isinstance(card, Mapping) and card.get("mean") else 0
+    record(
+        {
+            "names": listed(text(), count, unique=True), "kind": text(*get_args(Kind)), "unit": text("", *ANGLES),
+            "mean": listed(number(), standard), "std": listed(number(above=0), standard), "spread": truth,
+            "low": optional(number()), "high": optional(number()), "errors": listed(listed(number(0)), 0, 1, count),
+        },
+        {"ends": listed(listed(number(), 2), 0, count)},
+    )(card, place)  # fmt: skip
+    if card["kind"] == "number" and not standard:
+        invalid(f"{place}.mean", "no values", f"{count} values")
+    if card["kind"] == "angle" and not card["unit"]:
+        invalid(f"{place}.unit", "", f"one of {', '.join(ANGLES)}")
+    if card["low"] is not None and card["high"] is not None and card["low"] > card["high"]:
+        invalid(f"{place}.low", card["low"], f"at most {card['high']}, which is the largest value")
 
 
 class _Values(ArrayFunction):

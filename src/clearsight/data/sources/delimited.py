@@ -9,6 +9,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from clearsight.csv_cells import from_cell
 from clearsight.data.dataset import Listing
 from clearsight.data.sources.label_studio import is_short, read_tasks, rows_of
 from clearsight.data.sources.selection import Selection
@@ -75,6 +76,7 @@ def csv_frame(path: Path) -> tuple[pd.DataFrame, tuple[str, ...]]:
     frame = pd.DataFrame(rows, columns=header, index=numbers, dtype=object)
     if separator != ",":
         notes += _with_points(frame)
+    notes += _with_formulas(frame)
     return frame, tuple(notes)
 
 
@@ -118,6 +120,22 @@ def _with_points(frame: pd.DataFrame) -> list[str]:
     if not changed:
         return []
     return [f"{count(len(changed), 'column')} read with decimal commas: {', '.join(changed)}"]
+
+
+def _with_formulas(frame: pd.DataFrame) -> list[str]:
+    """Read text that is escaped against spreadsheets (`csv_cells`) as it was before; and say so."""
+    frame.columns = [from_cell(name) if isinstance(name, str) else name for name in frame.columns]
+    changed = 0
+    for column in range(frame.shape[1]):
+        cells = frame.iloc[:, column].tolist()
+        read = [from_cell(cell) for cell in cells]
+        if read != cells:
+            changed += sum(a != b for a, b in zip(cells, read, strict=True))
+            frame.isetitem(column, read)
+    if not changed:
+        return []
+    words = count(changed, "cell that begins", "cells that begin")
+    return [f"{words} with ' before =, +, - or @, as in tables for spreadsheets: read without the '"]
 
 
 def read_jsonl(path: Path, selection: Selection | None = None, base: str = "") -> Listing:
