@@ -25,7 +25,7 @@ METRICS = {
 }
 """Names in `metrics.json` and in the scores of a card."""
 
-OPTIONS = {"fit": "resize_mode", "heal": "auto_fix"}
+OPTIONS = {"fit": "resize_mode", "heal": "auto_fix", "class_weights": "class_weight"}
 """Options of training."""
 
 
