@@ -8,12 +8,11 @@ the functions that start a stage; everything below them takes plain arguments.
 from __future__ import annotations
 
 import dataclasses
-import math
 import os
 from dataclasses import dataclass, field, replace
 from functools import partial
 from numbers import Number
-from typing import TYPE_CHECKING, Any, get_type_hints
+from typing import Any, get_type_hints
 
 from clearsight.arguments import unknown_option
 from clearsight.errors import ConfigError
@@ -22,24 +21,14 @@ from clearsight.train.choices import (
     ANOMALIES,
     INITIALISATIONS,
     NORMALIZATIONS,
-    OPTIMISERS,
-    SCHEDULES,
-    WITHOUT_MOMENTUM,
-    known_losses,
     known_tasks,
 )
 from clearsight.train.class_weight_option import class_weight_text
 from clearsight.train.decision_config import DecisionConfig, with_hierarchy
-from clearsight.train.option_field import bands_of, fault, low_high, option, option_fields, seconds
+from clearsight.train.optimization_config import OptimizationConfig
+from clearsight.train.option_field import Auto, bands_of, fault, low_high, option, option_fields, seconds
 from clearsight.train.run_config import RunConfig
-from clearsight.train.schedules import Schedule
 from clearsight.train.transfer_config import TransferConfig
-
-if TYPE_CHECKING:
-    Auto = Any
-else:
-    Auto = None
-"""None: training decides. Type checkers take it for Any, since a resolved config holds the value itself."""
 
 
 @dataclass(frozen=True)
@@ -150,104 +139,6 @@ class ModelConfig:
     )
     anomaly: str = option("auto", "anomaly detection method for --task anomaly", choices=ANOMALIES)
     false_alarms: float = option(0.05, "false alarm rate on normal images for --task anomaly, 0 to 1", within="(0, 1)")
-
-
-@dataclass(frozen=True)
-class OptimizationConfig:
-    """What gradient descent minimises, by which steps, and for how long."""
-
-    epochs: int | Auto = option(
-        None,
-        "number of passes over the training images (default: chosen from data, network and budget)",
-        within="[1, inf)",
-    )
-    max_steps: int | None = option(None, "maximum number of training steps (default: no limit)", within="[1, inf)")
-    batch_size: int | Auto = option(
-        None,
-        "images per batch (default: 128; 256 with muon; smaller for fine-tuning or with little data or memory)",
-        within="[1, inf)",
-    )
-    accumulate: int = option(
-        1, "number of batches over which gradients are accumulated before each step", within="[1, inf)"
-    )
-    loss: str | Auto = option(
-        None, "loss function (default: cross-entropy, bce for multilabel, huber for regression)", choices=known_losses
-    )
-    opt: str | Auto = option(
-        None,
-        "optimiser (default: adamw; muon for training from scratch on many small images, or for regression on many "
-        "images)",
-        choices=OPTIMISERS,
-    )
-    lr: float | None = option(None, "peak learning rate (default: the optimiser's own)", within="(0, inf)")
-    lr_find: bool = option(False, "set the learning rate with a range test (default: off)")
-    sched: str = option("one-cycle", "learning rate schedule", choices=SCHEDULES)
-    step_factor: float = option(
-        0.1, "factor of the learning rate at each drop of --sched step and plateau, 0 to 1", within="(0, 1)"
-    )
-    step_every: float = option(
-        0.0,
-        "number of epochs between the drops of --sched step; 0 drops after half and three quarters of the run",
-        within="[0, inf)",
-    )
-    decay: float = option(
-        0.0,
-        "factor of the learning rate per epoch with --sched exponential, 0 to 1; 0 decays to a thousandth over the run",
-        within="[0, 1)",
-    )
-    warm_up: float = option(0.0, "fraction of the run during which the learning rate warms up, 0 to 1", within="[0, 1)")
-    momentum: float = option(0.9, "momentum, for optimisers that use it, 0 to 1", within="[0, 1)")
-    clip: float | Auto = option(
-        None,
-        "clip the gradient norm to this value; 0 turns clipping off (default: 1, or 0 with a line search)",
-        within="[0, inf)",
-    )
-    patience: int = option(
-        10,
-        "number of epochs without an improvement in the validation loss after which training stops",
-        within="[1, inf)",
-    )
-    val_every: int | None = option(None, "number of steps between validations (default: one epoch)", within="[1, inf)")
-    amp: str = option(
-        "auto",
-        "number format for mixed-precision training",
-        choices={
-            "auto": "bf16 if the hardware supports it and it speeds up the network",
-            "bf16": "bfloat16 with float32 weights",
-            "fp16": "float16 with loss scaling (GPU only)",
-            "off": "float32",
-        },
-    )
-    compile: bool = option(False, "compile the network with torch.compile (default: off)")
-    freeze_bn: bool | Auto = None
-    """Batch normalisation keeps its running statistics; no option: training decides it, yes for pretrained weights."""
-
-    @property
-    def schedule(self) -> Schedule:
-        """The schedule of the learning rate."""
-        return Schedule(self.sched, self.warm_up, self.patience, self.step_factor, self.step_every, self.decay)
-
-    def steps_per_epoch(self, images: int) -> int:
-        """Number of steps in one pass over the training images.
-
-        Args:
-            images: number of training images.
-
-        Returns:
-            The number of steps.
-        """
-        return math.ceil(images / self.images_per_step(images))
-
-    def images_per_step(self, images: int) -> int:
-        """Number of images behind one step.
-
-        Args:
-            images: number of training images.
-
-        Returns:
-            Batch size times accumulated batches; all images for gradient descent.
-        """
-        return images if self.opt == "gd" else min(images, self.batch_size * self.accumulate)
 
 
 @dataclass(frozen=True)
@@ -386,7 +277,7 @@ class TrainConfig:
         m, o, a, faults = self.model, self.optimization, self.augmentation, self.decision.conflicts()
         if self.run.old_images is not None and self.run.from_run is None:
             faults.append("--old-images has an effect only with --from: add --from RUN")
-        faults += self.transfer.conflicts(m.freeze, m.pretrained)
+        faults += [*self.transfer.conflicts(m.freeze, m.pretrained), *o.conflicts()]
         if self.run.budget is not None:
             try:
                 seconds(self.run.budget)
@@ -424,13 +315,6 @@ class TrainConfig:
                 faults.append(f"add --task anomaly to use {', '.join(given)}")
         if o.loss == "gaussian-nll" and self.data.angle:
             faults.append("--loss gaussian-nll does not apply to angles and cannot be combined with --angle: drop one")
-        if o.lr is not None and o.lr_find:
-            faults.append("--lr and --lr-find both set the learning rate: drop one")
-        if o.lr_find and o.opt in ("lbfgs", "armijo"):
-            faults.append(
-                f"--lr-find has no effect with --opt {o.opt}, which finds a learning rate at each step: drop one"
-            )
-        faults += schedule_conflicts(o)
         if a.mixup and a.cutmix:
             faults.append("--mixup and --cutmix cannot be combined: drop one")
         if o.loss in ("hinge", "focal") and (a.mixup or a.cutmix):
@@ -441,12 +325,6 @@ class TrainConfig:
             faults.append(
                 "--adversarial-epsilon and --adversarial-steps have an effect only with --adversarial pgd: add it"
             )
-        if o.opt in ("lbfgs", "armijo") and o.amp == "fp16":
-            faults.append(f"--opt {o.opt} uses a line search on the loss, which --amp fp16 rescales: drop one")
-        if o.opt in WITHOUT_MOMENTUM and o.momentum != 0.9:
-            faults.append(f"--opt {o.opt} does not use --momentum: drop it, or use --opt momentum")
-        if o.opt == "gd" and o.accumulate > 1:
-            faults.append("--opt gd uses all images at each step: drop --accumulate")
         return faults
 
     def changed(self) -> dict[str, Any]:
@@ -515,15 +393,3 @@ def option_types() -> dict[str, Any]:
         Types by flat name.
     """
     return {name: hint for section in SECTIONS.values() for name, hint in get_type_hints(section).items()}
-
-
-def schedule_conflicts(o: OptimizationConfig) -> list[str]:
-    """Options of the learning rate that the schedule does not use."""
-    used = {"--step-factor": ("step", "plateau"), "--step-every": ("step",), "--decay": ("exponential",)}
-    given = {"--step-factor": o.step_factor != 0.1, "--step-every": bool(o.step_every)}
-    given["--decay"] = bool(o.decay)
-    return [
-        f"{name} has no effect with --sched {o.sched}: drop it, or use --sched {' or '.join(used[name])}"
-        for name, asked in given.items()
-        if asked and o.sched not in used[name]
-    ]

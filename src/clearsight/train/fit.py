@@ -168,12 +168,7 @@ def fit(
     bundle = _bundle(result, prepared, geometry, scanned, previous)
     label_issues = None
     if world.rank == 0:
-        single = replace(context, world=ALONE)
-        with alone():
-            bundle = replace(bundle, ood_detector=fit_ood_detector(single, result, bundle, other))
-            label_issues = result.label_issues
-            if result.task.training.label_issues and find_issues:
-                label_issues = find_label_issues(single)
+        bundle, label_issues = _examined(replace(context, world=ALONE), result, bundle, other, find_issues)
     return Fitted(
         bundle=bundle,
         prepared=prepared,
@@ -192,6 +187,17 @@ def fit(
         trials=tuple(context.trials),
         range_test=context.range_tests[-1] if context.range_tests else None,
     )
+
+
+def _examined(
+    context: TrainContext, result: TrainResult, bundle: Bundle, other: Dataset | None, find_issues: bool
+) -> tuple[Bundle, LabelIssues | None]:
+    """The bundle with its OOD detector, and the label issues; both are found by one process alone."""
+    with alone():
+        bundle = replace(bundle, ood_detector=fit_ood_detector(context, result, bundle, other))
+        if result.task.training.label_issues and find_issues:
+            return bundle, find_label_issues(context)
+    return bundle, result.label_issues
 
 
 def _in_order(

@@ -147,39 +147,7 @@ def train_network(
     loss_of, per_epoch = data.loss(how.loss), how.steps_per_epoch(len(data.train))
     total = min(per_epoch * how.epochs, how.max_steps or per_epoch * how.epochs)
 
-    ending = False  # a scheduler ends a process
-
-    def loss_and_gradient(batches: Sequence[Batch], weight: torch.Tensor) -> tuple[float, float, torch.Tensor]:
-        """Loss of a step's batches, sum of the images' scores, logits of the last batch; gradients stay in place."""
-        nonlocal ending
-        optimiser.zero_grad(set_to_none=True)
-        exact = torch.float32 if device == "mps" else torch.float64
-        sums = torch.zeros(3, dtype=exact, device=device)  # of losses, of scores; asked for once
-        sums[2] = requested()
-        for images, targets, w in batches:
-            with autocast(device, how.amp):
-                logits, losses = _outputs(network, forward, images.to(memory_format=layout), targets, loss_of)
-                loss = cost = (losses * w).sum() / weight
-                if regularization.l1:
-                    cost = loss + regularization.l1 * l1_penalty(network) / (len(batches) * world.size)
-            scaler.scale(cost).backward()  # type: ignore[no-untyped-call]
-            scores = data.task.training_score(logits.detach(), targets, how.loss)
-            sums[:2] += torch.stack([loss.detach().to(sums), scores.sum().to(sums)])
-        world.sum_gradients(network)
-        if scaler.is_enabled():
-            scaler.unscale_(optimiser)
-        value, right, stop = world.sum(sums).tolist()
-        ending = ending or stop > 0
-        return value, right, logits.detach()
-
-    def searched(batches: Sequence[Batch], weight: torch.Tensor, step: int) -> float:
-        """What is minimised, at weights a line search tries, with the same random numbers."""
-        torch.manual_seed(_mixed(seed, step, world.rank))
-        with frozen_statistics(network):
-            value = loss_and_gradient(batches, weight)[0]
-        limit_gradient(network, how.clip)
-        return value + (regularization.l1 * float(l1_penalty(network).detach()) if regularization.l1 else 0.0)
-
+    gradient = _Gradient(network, forward, data, config, optimiser, scaler, loss_of, world)
     pixels = Images(data.pixels, device)
     history: list[Epoch] = []
     best_state = copy_state(network)
@@ -216,7 +184,7 @@ def train_network(
         if how.freeze_bn:
             freeze_bn(network)
         observer.before_forward(step + 1)
-        value, right, logits = loss_and_gradient(batches, weight)
+        value, right, logits = gradient(batches, weight)
         spent = time.perf_counter() - asked
         facts = Step(step + 1, total, epoch, rate, value, *batches[-1][:2], logits, waited, spent, len(parts[-1]))
         observer.after_backward(facts)
@@ -224,7 +192,7 @@ def train_network(
             network.load_state_dict(best_state)
             raise _diverged(value, step + 1, epoch, rate, max(peaks))
         limit_gradient(network, how.clip)
-        search = (partial(searched, batches, weight, step),) if how.opt in LINE_SEARCHES else ()
+        search = (partial(gradient.searched, batches, weight, step),) if how.opt in LINE_SEARCHES else ()
         scaler.step(optimiser, *search)
         scaler.update()
         limit_norms(network, regularization.max_norm)
@@ -251,18 +219,67 @@ def train_network(
                 network.load_state_dict(best_state)
                 raise _diverged(val_loss, step, epoch, rate, max(peaks), "validation loss")
             tally = np.zeros(3)
-        if checkpoint is not None and (checkpoint.due() or (ending and checkpoint.writes)):
+        if checkpoint is not None and (checkpoint.due() or (gradient.ending and checkpoint.writes)):
             checkpoint.save(
                 **{name: part.state_dict() for name, part in stateful.items()}, best=best_state, step=step, seen=seen,
                 history=[asdict(line) for line in history], seconds=time.perf_counter() - began, tally=tally.tolist(),
             )  # fmt: skip
-        if ending:
+        if gradient.ending:
             raise Preempted
 
     network.load_state_dict(best_state)
     network.eval().to("cpu").to(memory_format=torch.contiguous_format)
     best = min(history, key=lambda e: e.val_loss)
     return Trained(tuple(history), best, seen / (time.perf_counter() - began), stopped_early=step < total)
+
+
+@dataclass
+class _Gradient:
+    """Loss and gradient of a step, over all processes. ending: whether a scheduler ends one of them."""
+
+    network: nn.Module
+    forward: nn.Module
+    data: Examples
+    config: TrainConfig
+    optimiser: torch.optim.Optimizer
+    scaler: torch.amp.GradScaler
+    loss_of: Loss
+    world: World
+    ending: bool = False
+
+    def __call__(self, batches: Sequence[Batch], weight: torch.Tensor) -> tuple[float, float, torch.Tensor]:
+        """Loss of a step's batches, sum of the images' scores, logits of the last batch; gradients stay in place."""
+        how, device, l1 = self.config.optimization, self.config.run.device, self.config.regularization.l1
+        layout = layout_for(self.network, device)
+        self.optimiser.zero_grad(set_to_none=True)
+        exact = torch.float32 if device == "mps" else torch.float64
+        sums = torch.zeros(3, dtype=exact, device=device)  # of losses, of scores; asked for once
+        sums[2] = requested()
+        for images, targets, w in batches:
+            with autocast(device, how.amp):
+                batch = images.to(memory_format=layout)
+                logits, losses = _outputs(self.network, self.forward, batch, targets, self.loss_of)
+                loss = cost = (losses * w).sum() / weight
+                if l1:
+                    cost = loss + l1 * l1_penalty(self.network) / (len(batches) * self.world.size)
+            self.scaler.scale(cost).backward()  # type: ignore[no-untyped-call]
+            scores = self.data.task.training_score(logits.detach(), targets, how.loss)
+            sums[:2] += torch.stack([loss.detach().to(sums), scores.sum().to(sums)])
+        self.world.sum_gradients(self.network)
+        if self.scaler.is_enabled():
+            self.scaler.unscale_(self.optimiser)
+        value, right, stop = self.world.sum(sums).tolist()
+        self.ending = self.ending or stop > 0
+        return value, right, logits.detach()
+
+    def searched(self, batches: Sequence[Batch], weight: torch.Tensor, step: int) -> float:
+        """What is minimised, at weights a line search tries, with the same random numbers."""
+        l1 = self.config.regularization.l1
+        torch.manual_seed(_mixed(self.config.run.seed, step, self.world.rank))
+        with frozen_statistics(self.network):
+            value = self(batches, weight)[0]
+        limit_gradient(self.network, self.config.optimization.clip)
+        return value + (l1 * float(l1_penalty(self.network).detach()) if l1 else 0.0)
 
 
 def _set_rates(

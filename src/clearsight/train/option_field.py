@@ -7,13 +7,19 @@ import math
 import re
 import types
 from collections.abc import Callable, Mapping
-from typing import Any, Union, get_args, get_origin
+from typing import TYPE_CHECKING, Any, Union, get_args, get_origin
 
 from clearsight.arguments import flag
 from clearsight.errors import ConfigError
 
 Choices = Mapping[str, str] | tuple[str, ...]
 """Allowed values, where a mapping with a word on each."""
+
+if TYPE_CHECKING:
+    Auto = Any
+else:
+    Auto = None
+"""None: training decides. Type checkers take it for Any, since a resolved config holds the value itself."""
 
 
 def option(
