@@ -270,7 +270,7 @@ def train_network(
 def _set_rates(
     optimiser: torch.optim.Optimizer,
     peaks: Sequence[float],
-    how: OptimizationConfig,
+    config: OptimizationConfig,
     progress: float,
     history: Sequence[Epoch],
 ) -> float:
@@ -278,7 +278,7 @@ def _set_rates(
 
     progress: share of the steps done, 0 to 1.
     """
-    factor = rate_factor(how.sched, progress, how.warm_up, [line.val_loss for line in history], how.patience)
+    factor = rate_factor(config.sched, progress, config.warm_up, [line.val_loss for line in history], config.patience)
     for group, peak in zip(optimiser.param_groups, peaks, strict=True):
         group["lr"] = peak * factor
     return max(peaks) * factor
