@@ -44,6 +44,7 @@ def test_every_option_is_suggested_for_its_misspellings_only(command):
     """
     known = OPTIONS[command]
     for option in known:
+        assert close_names(option.upper(), known)[0] == option
         middle = len(option) // 2
         swapped = option[:middle] + option[middle + 1] + option[middle] + option[middle + 2 :]
         if len(option) > 5 and swapped not in known:

@@ -6,14 +6,17 @@ from collections.abc import Iterable
 from difflib import SequenceMatcher
 
 SHORTEST = 3
-"""Letters of a name, or of the beginning of one, that may be a misspelling."""
+"""Letters of the beginning of a name that may mean it."""
+
+ALIKE = 0.7
+"""Share of letters in the same order that two names have at least where they differ by more than one."""
 
 
 def close_names(name: str, known: Iterable[str], most: int = 3) -> list[str]:
     """Known names that differ from another one by few letters for their length, or that it is the beginning of.
 
-    One letter may differ in names of three to six, two in names of seven to ten, and so on. Upper and lower case are
-    the same; dashes at the beginning do not count as letters.
+    One letter may differ, in names of at least three; more, up to a third, only where most letters stand in the same
+    order. Upper and lower case are the same; dashes at the beginning do not count as letters.
 
     Args:
         name: the unknown name.
@@ -33,10 +36,12 @@ def close_names(name: str, known: Iterable[str], most: int = 3) -> list[str]:
     one = name.lstrip("-").lower()
     for other in sorted(set(known)):
         letters = other.lstrip("-").lower()
-        length = max(len(one), len(letters))
-        allowed = max(length * 2 // 7, int(length >= SHORTEST))
-        if abs(len(one) - len(letters)) <= allowed and (distance := edit_distance(one, letters)) <= allowed:
-            found.append((False, distance, -SequenceMatcher(None, one, letters).ratio(), other))
+        allowed = max(len(one), len(letters)) // 3
+        near = abs(len(one) - len(letters)) <= allowed  # else the distance need not be computed
+        distance = edit_distance(one, letters) if near else allowed + 1
+        share = SequenceMatcher(None, one, letters).ratio()
+        if distance <= allowed and (distance <= 1 or share > ALIKE):
+            found.append((False, distance, -share, other))
         elif len(one) >= SHORTEST and letters.startswith(one):
             found.append((True, len(letters), 0.0, other))
     return [other for *_, other in sorted(found)[:most]]

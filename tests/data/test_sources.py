@@ -10,6 +10,7 @@ from PIL import Image
 from clearsight.data.dataset import Dataset
 from clearsight.data.inputs import ImageInputs
 from clearsight.data.sources.read import find
+from clearsight.data.targets import class_index
 from clearsight.errors import DataError
 from clearsight.tasks import read
 
@@ -208,11 +209,14 @@ def test_booleans_are_the_same_words_in_every_form(tmp_path, column):
         assert cells == ("True", "False") * 3, form
 
 
-def test_words_beside_true_and_false_are_no_booleans(tmp_path):
+def test_true_is_the_same_class_beside_others_and_in_arrays(tmp_path):
     Image.fromarray(GRAY[0]).save(tmp_path / "0.png")
     Image.fromarray(GRAY[1]).save(tmp_path / "1.png")
     (tmp_path / "rows.csv").write_text("image_path,label\n0.png,true\n1.png,unknown\n")
-    assert find(tmp_path / "rows.csv").stated.cells == ("true", "unknown")
+    assert find(tmp_path / "rows.csv").stated.cells == ("True", "unknown")
+    for labels in ([True, False], np.array([True, False]), ["TRUE", "false"]):
+        assert find((GRAY[:2], labels)).stated.cells == ("True", "False")
+    assert class_index("true", ("False", "True")) == class_index("True", ("false", "true")) == 1
 
 
 def test_folders_called_true_and_false_are_the_same_classes_as_booleans(tmp_path):

@@ -50,8 +50,7 @@ class Stated:
         for name in ("cells", "classes", "columns"):
             texts = getattr(self, name)
             if texts is not None:
-                named = [class_name(text) for text in texts]
-                object.__setattr__(self, name, tuple(named if name == "columns" else booleans(named)))
+                object.__setattr__(self, name, tuple(class_name(text) for text in texts))
 
     def place(self, i: int) -> str:
         """What to call the row of image i: `line 3` of a table, `index 2` of an array."""
@@ -116,28 +115,6 @@ class Stated:
         return (self.column,), found
 
 
-BOOLEANS = {"true": "True", "false": "False", "": ""}
-
-
-def booleans(texts: Sequence[str]) -> list[str]:
-    """Texts that are all true or false, or empty, as Python writes these; others as they are.
-
-    JSON writes true, and spreadsheets write TRUE.
-
-    Args:
-        texts: the cells of a column, or names.
-
-    Returns:
-        The texts.
-
-    Example:
-        >>> booleans(["true", "FALSE", ""]), booleans(["true", "maybe"])
-        (['True', 'False', ''], ['true', 'maybe'])
-    """
-    found = [BOOLEANS.get(text.lower()) for text in texts]
-    return list(texts) if None in found else [text for text in found if text is not None]
-
-
 def is_number(text: str) -> bool:
     """Whether a cell is a number, which may be infinite."""
     try:
@@ -188,12 +165,22 @@ def require_finite(values: NDArray[np.floating], names: Sequence[str], origin: s
     )
 
 
+BOOLEANS = {"true": "True", "false": "False"}
+"""As Python writes them; JSON writes true, and spreadsheets write TRUE."""
+
+
+def boolean_name(text: str) -> str:
+    """A text that is true or false, in upper or lower case, as Python writes it; others as they are."""
+    return BOOLEANS.get(text.lower(), text)
+
+
 def class_name(label: str | bytes) -> str:
     """The name of a class as text to compare by: bytes are UTF-8, and composed and decomposed letters are the same
-    (Unicode NFC): `é` may be one character or two, as macOS writes it in the names of folders.
+    (Unicode NFC): `é` may be one character or two, as macOS writes it in the names of folders. So are the spellings of
+    true and false, of which each form of data has its own.
     """
     text = label.decode("utf-8", "backslashreplace") if isinstance(label, bytes) else str(label)
-    return unicodedata.normalize("NFC", text)
+    return boolean_name(unicodedata.normalize("NFC", text))
 
 
 def class_index(target: Any, names: Sequence[str], words: tuple[str, str] = ("class", "classes")) -> int:

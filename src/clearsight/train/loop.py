@@ -285,7 +285,7 @@ class _Gradient:
 def _set_rates(
     optimiser: torch.optim.Optimizer,
     peaks: Sequence[float],
-    how: OptimizationConfig,
+    config: OptimizationConfig,
     progress: tuple[float, float],
     history: Sequence[Epoch],
 ) -> float:
@@ -293,7 +293,7 @@ def _set_rates(
 
     progress: share of the steps done, 0 to 1; and the epochs in all.
     """
-    factor = how.schedule.factor(*progress, [line.val_loss for line in history])
+    factor = config.schedule.factor(*progress, [line.val_loss for line in history])
     for group, peak in zip(optimiser.param_groups, peaks, strict=True):
         group["lr"] = peak * factor
     return max(peaks) * factor

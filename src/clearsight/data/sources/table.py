@@ -32,7 +32,7 @@ from clearsight.data.sources.table_columns import (
     unused_words,
 )
 from clearsight.data.sources.table_paths import Located, located
-from clearsight.data.targets import Stated, class_name, number_in
+from clearsight.data.targets import Stated, boolean_name, class_name, number_in
 from clearsight.errors import DataError
 from clearsight.wording import count
 
@@ -88,14 +88,16 @@ def read_frame(
         rows, source, found, losses = list(range(len(frame))), images, (), ()
     groups = group_names = None
     if "group" in columns:
-        words = texts(frame, columns["group"])
+        words = list(map(boolean_name, texts(frame, columns["group"])))
         # an image without a group stands alone; a tab cannot begin a group's name, as names are stripped
         groups = encode_labels([words[i] or f"\t{i}" for i in rows])[0]
         group_names = np.array([words[i] for i in rows])
     given = np.array([splits[i] for i in rows], dtype="<U5")
     used = {path_column, columns.get("split"), label, *others}
     metadata = {
-        str(frame.columns[i]).strip(): np.array(texts(frame, i))[rows] for i in columns.values() if i not in used
+        str(frame.columns[i]).strip(): np.array(list(map(boolean_name, texts(frame, i))))[rows]
+        for i in columns.values()
+        if i not in used
     }
     taken = columns_taken(frame, path_column, label, others, columns)
     unused = [column for column in metadata if column.lower() not in (*IMAGE, *LABEL, *ABOUT)]

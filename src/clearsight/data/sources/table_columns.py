@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from clearsight.data.sources.selection import Selection
-from clearsight.data.targets import booleans, is_finite_number, is_number
+from clearsight.data.targets import is_finite_number, is_number
 from clearsight.errors import DataError, nearest
 from clearsight.wording import count
 
@@ -175,7 +175,7 @@ def number_columns(frame: pd.DataFrame, columns: dict[str, int], image: int | No
 def texts(frame: pd.DataFrame, column: int) -> list[str]:
     """A column's values as stripped text, "" where there is none; a class may well be called "None" or "nan"."""
     values = frame.iloc[:, column]
-    return booleans(["" if absent else _text(v) for v, absent in zip(values, values.isna(), strict=True)])
+    return ["" if absent else _text(v) for v, absent in zip(values, values.isna(), strict=True)]
 
 
 def _text(value: Any) -> str:
