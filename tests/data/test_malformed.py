@@ -98,6 +98,7 @@ def test_malformed_files_are_counted_named_and_kept(tmp_path):
 
 
 @pytest.mark.long
+@pytest.mark.timeout(3000)
 def test_ten_thousand_malformed_files(tmp_path, record_property):
     for name, value in check(tmp_path / "data", 1000, 10_000).items():
         record_property(name, value)

@@ -87,6 +87,9 @@ def histogram(x: torch.Tensor, space: Space = "rgb", bins: int = 6) -> torch.Ten
     Returns:
         float32 (N, bins**C), rows sum to 1.
 
+    Raises:
+        DataError: the images have more than four channels.
+
     Example:
         >>> histogram(torch.zeros(1, 1, 8, 8), "rgb", bins=4).tolist()
         [[1.0, 0.0, 0.0, 0.0]]

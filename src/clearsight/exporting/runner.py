@@ -87,3 +87,7 @@ def _imports(source: str) -> Iterator[str]:
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.ImportFrom) and (node.module or "").partition(".")[0] == package:
             yield str(node.module)
+            spec = find_spec(str(node.module))
+            if spec is not None and spec.submodule_search_locations is not None:  # names may be modules of a package
+                inner = (f"{node.module}.{alias.name}" for alias in node.names)
+                yield from (name for name in inner if find_spec(name) is not None)

@@ -92,9 +92,10 @@ def _image(content: bytes, name: str) -> NDArray[Any]:
             raise ValueError(f"version {version[0]}.{version[1]} of the format")
         shape, fortran, dtype = read[version](stream)
         check_kind(np.empty(0, dtype), name)
-        if math.prod(shape) * dtype.itemsize > len(content) - stream.tell():
+        start = stream.seek(0, io.SEEK_CUR)
+        if math.prod(shape) * dtype.itemsize > len(content) - start:
             raise ValueError(f"a truncated array of shape {shape}")
-        flat = np.frombuffer(content, dtype, math.prod(shape), stream.tell())
+        flat = np.frombuffer(content, dtype, math.prod(shape), start)
         array = flat.reshape(shape, order="F" if fortran else "C")
     except ImageError:
         raise
