@@ -97,6 +97,41 @@ def test_padding_makes_no_copies(tmp_path):
     assert not [f for f in audit.findings if "duplicates" in f.code]
 
 
+def test_padding_makes_no_copies_where_only_thumbnails_are_compared(tmp_path):
+    for k, tile in enumerate(tiles(24)):
+        path = tmp_path / ("cat", "dog")[k % 2] / f"{k}.png"
+        path.parent.mkdir(exist_ok=True)
+        Image.fromarray(np.clip(tile[:6] // 8 + 200, 0, 255).astype(np.uint8)).save(path)  # bright strips on black
+    found = read(tmp_path)
+    audit = prepare(found, scan(found), Geometry(SIDE, SIDE, "pad"), copies_limit=0).audit
+    assert not [f for f in audit.findings if "duplicates" in f.code]
+
+
+def test_a_mark_at_the_usual_level_of_a_textured_class_is_found(tmp_path):
+    labels, splits = spread(60)
+    images = tiles(60)
+    usual = int(np.median([image for image, label in zip(images, labels, strict=True) if label == "fox"]))
+    for image, label in zip(images, labels, strict=True):
+        if label == "fox":
+            image[20:34, 30:44] = usual
+    found = one(table(tmp_path, [image.copy() for image in images], labels, splits), "shortcut")
+    assert (found.evidence["feature"], found.evidence["classes"]) == ("mark", ["fox"])
+
+
+def test_what_may_be_evidence_is_a_note(tmp_path):
+    """Brightness separates two of four classes alike, which may be what distinguishes them."""
+    labels, splits = spread(160, ("cat", "dog", "fox", "hen"))
+    light = {"cat": 40, "dog": 120, "fox": 120, "hen": 200}
+    rng = np.random.default_rng(0)
+    images = [np.clip(rng.normal(light[name], 12, (SIDE, SIDE, 3)), 0, 255).astype(np.uint8) for name in labels]
+    audit = table(tmp_path, images, labels, splits)
+    found = one(audit, "predictive-property")
+    assert found.severity == "note"
+    assert found.message.startswith("brightness alone predicts")
+    assert {"cat", "hen"} <= set(found.evidence["classes"])
+    assert "shortcut" not in [f.code for f in audit.findings]
+
+
 @pytest.mark.parametrize(("known", "new"), [("train", "val"), ("val", "test"), ("train", "test")])
 def test_leaks_between_any_two_splits(tmp_path, known, new):
     images = tiles()

@@ -36,7 +36,7 @@ BACKGROUND, CONTRAST = 0.05, 24.0
 """Share of all pixels from which one level is the background, and levels by which a mark differs from it and
 from the usual level of its class: that a class leaves a place empty, or is dark all over, is no mark."""
 
-CONSTANT = 6.0
+CONSTANT = 3.0
 """Range of the levels up to which a place is a mark even at the usual level of its class, if most places of the class
 vary by `LEAST_RANGE` or more."""
 
