@@ -196,7 +196,7 @@ def _trial(trial: Trial) -> Row:
 
 
 def _candidate(rank: int, candidate: Candidate) -> Row:
-    setting = ", ".join(f"{k} {v:g}" for k, v in candidate.setting.items())
+    setting = ", ".join(f"{k} {v:g}" for k, v in candidate.setting.items() if not k.startswith("temperature"))
     return {
         "rank": rank,
         "features": candidate.features,

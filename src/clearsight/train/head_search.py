@@ -79,7 +79,7 @@ class Candidate:
     views: tuple[str, ...] = AS_IT_IS
 
     def words(self) -> str:
-        numbers = ", ".join(f"{k} {v:g}" for k, v in self.setting.items())
+        numbers = ", ".join(f"{k} {v:g}" for k, v in self.setting.items() if not k.startswith("temperature"))
         views = f", averaged over {len(self.views)} views ({', '.join(self.views)})" if len(self.views) > 1 else ""
         return f"{self.head} ({numbers}) on {self.features}{views}"
 

@@ -41,6 +41,7 @@ class EstimatorOptions(TypedDict, total=False):
     model_arg: dict[str, Any] | None
     init: str | None
     pretrained: bool | None
+    weights: str | os.PathLike[str] | None
     freeze: str
     anomaly: str
     false_alarms: float
