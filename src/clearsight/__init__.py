@@ -9,6 +9,14 @@ Names are loaded when first used, so `import clearsight` is quick.
 
 from __future__ import annotations
 
+import os
+
+if not {"OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME"} & os.environ.keys():
+    # Threads of OpenMP that wait for others keep their core busy for milliseconds by default. Where another program
+    # wants the cores too, the thread that is waited for does not get one, and both programs slow down many times over.
+    # They sleep instead. Read when PyTorch is loaded, so there is no effect afterwards.
+    os.environ |= {"GOMP_SPINCOUNT": "0", "KMP_BLOCKTIME": "0"}
+
 __version__ = "0.1.0"
 
 _HOMES = {

@@ -87,3 +87,11 @@ def test_the_patch_of_a_key_point_turns_and_grows_with_it(camera: np.ndarray) ->
 def test_images_smaller_than_a_descriptor() -> None:
     with pytest.raises(DataError, match="patch of a descriptor; found 12x12 pixels; expected at least 16x16"):
         on_grid(torch.zeros(1, 1, 12, 12), "hog", cell=8)
+
+
+def test_upright_surf_leaves_out_the_orientation_at_key_points_and_is_surf_on_a_grid(camera):
+    (found,) = at_points(tensor(camera), "u-surf")
+    expected = surf(camera, upright=True)
+    assert (found.angles == 0).all()
+    np.testing.assert_allclose(found.descriptors, expected.descriptors, atol=1e-6)
+    assert torch.equal(on_grid(tensor(camera), "u-surf"), on_grid(tensor(camera), "surf"))

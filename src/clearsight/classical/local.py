@@ -2,6 +2,7 @@
 
     sift   4x4 cells of 8 orientations (128 numbers)      hog   a block of 2x2 cells of 9 orientations (36)
     surf   4x4 parts of 4 sums (64)                       lbp   2x2 cells of 10 uniform patterns (40)
+    u-surf the same, upright at key points too
 
 They are taken on a grid of places, upright and of one size, or at key points, turned and scaled as these are. Key
 points are those of SIFT, and SURF's own for SURF; HOG and LBP describe there the patch around a point, brought to PATCH
@@ -28,8 +29,11 @@ from clearsight.classical.surf import surf, surf_at
 from clearsight.errors import DataError
 from clearsight.wording import count
 
-LOCAL: dict[str, int] = {"sift": 128, "surf": 64, "hog": 36, "lbp": 40}
+LOCAL: dict[str, int] = {"sift": 128, "surf": 64, "u-surf": 64, "hog": 36, "lbp": 40}
 """Kinds of local descriptors, and how many numbers each has."""
+
+SURF = ("surf", "u-surf")
+"""SURF with an orientation at each key point, and without; on a grid both are upright."""
 
 ORIENTATIONS, PATTERNS = 9, 10
 """Bins of HOG over 180 degrees; uniform patterns of 8 neighbours, rotated ones alike, and one for all others."""
@@ -58,14 +62,14 @@ def on_grid(x: torch.Tensor, kind: str, step: int = 4, cell: int = 4) -> torch.T
     """
     if kind == "sift":
         return dense_sift(texture.gray(x), step, cell)
-    side = (4 if kind == "surf" else 2) * cell
+    side = (4 if kind in SURF else 2) * cell
     if min(x.shape[2:]) < side:
         raise DataError(
             "the images are smaller than the patch of a descriptor", found=f"{x.shape[2]}x{x.shape[3]} pixels",
             expected=f"at least {side}x{side} with a cell size of {count(cell, 'pixel')}",
             fix="use smaller cells, such as --model-arg cell=3, or a larger --img-size",
         )  # fmt: skip
-    if kind == "surf":
+    if kind in SURF:
         return _surf_grid(x, step, cell)
     if kind == "hog":
         return l2_hys(_cells(orientation_maps(x, ORIENTATIONS), step, cell))
@@ -84,8 +88,8 @@ def at_points(x: torch.Tensor, kind: str) -> list[KeyPoints]:
         One set of key points for each image, perhaps empty.
     """
     images = texture.gray(x)[:, 0].cpu().numpy()
-    if kind == "surf":
-        return [surf(image) for image in images]
+    if kind in SURF:
+        return [surf(image, upright=kind == "u-surf") for image in images]
     found = [keypoints.sift(image) for image in images]
     return found if kind == "sift" else [_redescribed(*one, kind) for one in zip(images, found, strict=True)]
 

@@ -242,11 +242,11 @@ def explain(
     given = predictor.inputs(images)
     names = given.names
     asked = sum(0 if each in (*GRADIENT_METHODS, OWN) else settings.samples or 500 for each in methods)
-    predictor.prepare(len(names) * (QUESTIONS * faithfulness + asked))
+    lanes = predictor.prepare(len(names) * (QUESTIONS * faithfulness + asked))
     number = 0
     for pixels in predictor.pixels(given):
         for one in pixels:
-            question = _Question(predictor, names[number], one, target_index, settings, faithfulness, console)
+            question = _Question(predictor, names[number], one, target_index, settings, faithfulness, console, lanes)
             for each in methods:
                 yield question.by(each)
             number += 1
@@ -306,8 +306,10 @@ class _Question:
         settings: Settings,
         faithfulness: bool,
         console: Console,
+        lanes: int,
     ) -> None:
         self.predictor, self.name, self.pixels, self.settings, self.console = predictor, name, pixels, settings, console
+        self.scored_at_once = settings.batch * lanes  # a batch for each stream of the engine
         task, outputs = predictor.bundle.task, predictor.logits(pixels[None])[0]
         self.explained = explained = task.explained(outputs, target_index)
         line = task.explained_line(explained.name, explained.value)
@@ -323,7 +325,7 @@ class _Question:
         self.known["line"] = line
         self.evaluator: FaithfulnessEvaluator | None = None
         if faithfulness and task.faithfulness:
-            self.evaluator = FaithfulnessEvaluator(self.score, pixels, seed=settings.seed, batch=settings.batch)
+            self.evaluator = FaithfulnessEvaluator(self.score, pixels, seed=settings.seed, batch=self.scored_at_once)
 
     def score(self, images: Floats) -> NDArray[np.floating]:
         """Probability of the target (B,), or what stands for it where numbers are predicted."""
@@ -357,7 +359,8 @@ class _Question:
             with torch.inference_mode():
                 heat = predictor.network.anomaly_map(torch.from_numpy(pixels[None]))[0].numpy()
         else:
-            heat = _by_score(self.score, pixels, method, settings, used, progress)
+            at_once = replace(settings, batch=self.scored_at_once)
+            heat = _by_score(self.score, pixels, method, at_once, used, progress)
         seconds = time.perf_counter() - began
         advance = self.console.stage(f"faithfulness of {method} for {self.name}", "orders")
         found = self.evaluator(heat, advance) if self.evaluator else None

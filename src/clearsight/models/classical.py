@@ -133,8 +133,8 @@ PLAIN: dict[str, tuple[Callable[..., torch.Tensor], bool]] = {
 class Local(Descriptor):
     """What is made of local descriptors (`classical.local`), in a spatial pyramid where levels > 1.
 
-    local: kind of the descriptors: "sift", "surf", "hog" or "lbp". at: where they are taken: "grid", every `step`
-    pixels with cells of `cell`; or "points", at key points.
+    local: kind of the descriptors: "sift", "surf", "u-surf" (upright), "hog" or "lbp". at: where they are taken:
+    "grid", every `step` pixels with cells of `cell`; or "points", at key points.
     """
 
     def __init__(self, local: str, at: str, step: int, cell: int, levels: int) -> None:
