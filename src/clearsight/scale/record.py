@@ -238,7 +238,14 @@ class Record:
 
 
 def model_digest(bundle: Bundle) -> str:
-    """A digest of everything in a model that decides about its predictions."""
+    """A digest of everything in a model that decides about its predictions.
+
+    Args:
+        bundle: the model.
+
+    Returns:
+        Hexadecimal digits.
+    """
     card = {key: value for key, value in bundle.card().items() if key not in ("scores", "versions", "data")}
     digest = hashlib.blake2b(json.dumps(card, sort_keys=True, default=str).encode(), digest_size=16)
     tensors = {name: value.detach().cpu().contiguous().numpy() for name, value in bundle.network.state_dict().items()}
