@@ -47,6 +47,7 @@ REFERENCE = {
                    "tasks.regression_evaluation", "tasks.anomaly_evaluation", "evaluation.localisation",
                    "evaluation.ood", "evaluation.paired", "evaluation.tta"),
     "localisation": ("localisation.locate", "localisation.detections", "localisation.maps", "localisation.windows"),
+    "scale": ("scale.bulk", "scale.actors", "scale.ray_engine", "scale.record", "data.sources.stream"),
     "understanding": ("result", "predictor", "bundle.image_reader", "explanation.explain", "explanation.gradients",
                       "feature_vis.visualize", "attacks.gradient", "attacks.curve", "attacks.fooling",
                       "evaluation.robustness", "retrieval.index"),

@@ -123,7 +123,7 @@ class Predictor(BasePredictor):
         return np.concatenate([self.predict_proba(np.ascontiguousarray(view(batch))) for batch in self.pixels(images)])
 
     def embed(self, images: Images, progress: Progress | None = None) -> NDArray[np.float32]:
-        return self._embedder._run(images, "features", progress)
+        return self.embedder._run(images, "features", progress)
 
     def embeddings(self, images: Images, layer: str = "") -> Iterator[NDArray[np.float32]]:
         """Embeddings of all images, batch by batch.
@@ -145,7 +145,7 @@ class Predictor(BasePredictor):
             raise DataError("there are no images", found="an empty list or array")
         with quiet_pillow():
             if not layer:
-                embedder = self._embedder
+                embedder = self.embedder
                 for outputs in embedder._engine(total).stream(embedder.pixels(given)):
                     yield embedder._finish(outputs)[1]
                 return
@@ -155,8 +155,12 @@ class Predictor(BasePredictor):
                 yield outputs[0]
 
     @cached_property
-    def _embedder(self) -> Predictor:
-        """What features are asked of: of several networks that answer together the first alone, whose they are."""
+    def embedder(self) -> Predictor:
+        """What computes the features: of an ensemble its first network alone, whose they are.
+
+        Returns:
+            A predictor.
+        """
         network = self.network.embedding_network
         if network is self.network:
             return self
@@ -183,9 +187,12 @@ class Predictor(BasePredictor):
             total: number of images, by which the engine is chosen.
             statistics: also compute the pixel statistics, which OOD scores need.
 
-        Yields:
+        Returns:
             The output for each batch, in order.
         """
+        return self._streamed(batches, total, statistics)
+
+    def _streamed(self, batches: Iterable[NDArray[np.float32]], total: int, statistics: bool) -> Iterator[ModelOutput]:
         pending: deque[NDArray[np.float32]] = deque()
 
         def watched() -> Iterator[NDArray[np.float32]]:
@@ -196,11 +203,6 @@ class Predictor(BasePredictor):
         with quiet_pillow():
             for outputs in self._engine(total).stream(watched()):
                 yield ModelOutput(*self._finish(outputs), pending.popleft())
-
-    @property
-    def embedder(self) -> Predictor:
-        """What computes the features: of an ensemble its first network."""
-        return self._embedder
 
     def _finish(self, outputs: Sequence[NDArray[np.float32]]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         with torch.inference_mode():

@@ -23,6 +23,7 @@ RUN_BY = {
     "docs/gallery.md": "tests/docs/test_blocks.py",
     "docs/landscape.md": "tests/docs/test_blocks.py",
     "docs/locate.md": "tests/localisation/test_docs.py",
+    "docs/scaling.md": "tests/scale/test_ray.py",
     "docs/serve.md": "tests/serving/test_documents.py",
     "docs/tasks.md": "tests/test_tasks.py",  # the same trainings, from Python and smaller
     "docs/tutorial.md": "tests/docs/test_blocks.py",

@@ -190,10 +190,10 @@ def interrupted(model, images, out, after, monkeypatch):
 def test_an_interrupted_run_goes_on_to_the_same_rows(model, images, tmp_path, monkeypatch):
     scale.predict(model, str(images), out=tmp_path / "whole", part_size=20, resume=True)  # of a fresh run: no effect
     expected = {path.name: path.read_bytes() for path in (tmp_path / "whole").glob("part-*")}
-    for after in (0, 1, 3):
+    for after in (0, 1, 2):
         out = tmp_path / f"out{after}"
         interrupted(model, images, out, after, monkeypatch)
-        interrupted(model, images, out, 1, monkeypatch)
+        interrupted(model, images, out, 0, monkeypatch)
         (out / "part-000001.parquet.partial").write_bytes(b"what a killed process leaves")
         with (out / "_parts.jsonl").open("a") as log:
             log.write('{"number": 1, "ro')

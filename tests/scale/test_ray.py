@@ -43,6 +43,19 @@ def test_callables_give_the_rows_of_the_command(digits_run, images, tmp_path):
     assert column[7] is None
 
 
+def test_the_function_for_spark_works_on_frames(digits_run, images, page):
+    """The block of docs/scaling.md, on frames as Spark passes them."""
+    (block,) = [block for block in page("docs/scaling.md").blocks("python") if "mapInPandas" in block]
+    function = block.partition("\nphotos =")[0].replace("/shared/runs/photos", str(digits_run))
+    names = {}
+    exec(function, names)
+    frames = [table_of(images).rename_columns(["path", "content"]).to_pandas() for _ in range(2)]
+    found = list(names["predicted"](iter(frames)))
+    assert [len(frame) for frame in found] == [60, 60]
+    assert list(found[0].columns) == ["image", "label", "probability", "error"]
+    assert found[0]["error"].notna().sum() == 1
+
+
 def test_a_table_without_images_is_refused(digits_run):
     with pytest.raises(DataError, match=r"no column of image files; found path"):
         scale.Predict(str(digits_run))(pa.table({"path": ["a"]}))

@@ -141,7 +141,14 @@ def _grouped(images: Iterable[NDArray[Any]]) -> Iterator[NDArray[np.float32]]:
 
 
 def batch_of(images: Sequence[NDArray[Any]]) -> NDArray[np.float32]:
-    """Images of any types as one batch (B, C, H, W) float32 in [0, 1]."""
+    """Images of any types as one batch.
+
+    Args:
+        images: each (C, H, W).
+
+    Returns:
+        float32 (B, C, H, W) in [0, 1].
+    """
     if len({image.dtype for image in images}) == 1:
         return unit_range(np.stack(images))
     return np.stack([unit_range(image) for image in images])

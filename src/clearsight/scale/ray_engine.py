@@ -77,16 +77,16 @@ def on_ray(actors: int = 2, gpus: float = 0, address: str | None = None) -> Iter
         made = ray.remote(Worker)
         model = ray.put(rows)
         pool = [made.options(**options).remote(model) for _ in range(actors)]
-        waiting: deque[tuple[PartEnd, Any]] = deque()
+        submitted: deque[tuple[PartEnd, Any]] = deque()
         try:
             for number, part in enumerate(_parts(work)):
-                if len(waiting) == AHEAD * actors:
-                    yield _collected(ray, *waiting.popleft())
+                if len(submitted) == AHEAD * actors:
+                    yield _collected(ray, *submitted.popleft())
                 end = part[-1]
                 assert isinstance(end, PartEnd)
-                waiting.append((end, pool[number % actors].part.remote(part, total, nested)))
-            while waiting:
-                yield _collected(ray, *waiting.popleft())
+                submitted.append((end, pool[number % actors].part.remote(part, total, nested)))
+            while submitted:
+                yield _collected(ray, *submitted.popleft())
         finally:
             for actor in pool:
                 ray.kill(actor)

@@ -220,12 +220,17 @@ class Record:
     def _read(self, stream: TextIO) -> None:
         """Read which parts are complete; one whose file is gone is computed again."""
         stream.seek(0)
-        whole = 0
-        for line in iter(stream.readline, ""):
-            if not line.endswith("\n"):  # the process ended while it wrote
+        whole, known = 0, {}
+        for line in stream:
+            try:
+                if not line.endswith("\n"):
+                    raise ValueError(line)
+                part = Part(**json.loads(line))
+            except (ValueError, TypeError):  # the process ended while it wrote
                 break
-            whole = stream.tell()
-            part = Part(**json.loads(line))
+            whole += len(line.encode())
+            known[part.number] = part  # the last one counts: a part may have been written again
+        for part in known.values():
             path = self.path(part.number)
             if not path.exists():
                 self.complete = False
@@ -233,12 +238,18 @@ class Record:
                 raise OutputError(f"{path} was changed after it was written", fix="delete it: --resume writes it again")
             else:
                 self.parts[part.number] = part
-        stream.seek(whole)
-        stream.truncate()
+        stream.truncate(whole)
 
 
 def model_digest(bundle: Bundle) -> str:
-    """A digest of everything in a model that decides about its predictions."""
+    """A digest of everything in a model that decides about its predictions.
+
+    Args:
+        bundle: the model.
+
+    Returns:
+        Hexadecimal digits.
+    """
     card = {key: value for key, value in bundle.card().items() if key not in ("scores", "versions", "data")}
     digest = hashlib.blake2b(json.dumps(card, sort_keys=True, default=str).encode(), digest_size=16)
     tensors = {name: value.detach().cpu().contiguous().numpy() for name, value in bundle.network.state_dict().items()}

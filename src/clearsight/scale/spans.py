@@ -23,6 +23,9 @@ from clearsight.models.execution import BATCH
 from clearsight.predictor import ModelOutput, Predictor
 from clearsight.scale.rows import ERROR, IMAGE, Row, Rows
 
+SPANS = 16
+"""Spans whose rows are made together at most."""
+
 LONGEST = 8 * BATCH
 """Images of a span at most, however many of them cannot be read."""
 
@@ -49,6 +52,11 @@ class Span:
     entries: list[tuple[str, str]] = field(default_factory=list)
     pixels: list[NDArray[Any]] = field(default_factory=list)
     end: PartEnd | None = None
+
+    @property
+    def readable(self) -> list[str]:
+        """Names of the images that can be read."""
+        return [name for name, error in self.entries if not error]
 
 
 @dataclass(frozen=True)
@@ -116,16 +124,30 @@ def computed(work: Iterable[Work], rows: Rows, total: int, nested: bool) -> Iter
             if pixels:
                 yield batch_of(pixels)
 
-    def readable(span: Span) -> list[str]:
-        return [name for name, error in span.entries if not error]
+    group: list[tuple[Span, ModelOutput | None]] = []
+
+    def chunk() -> Chunk:
+        found = _chunk(group, rows, nested)
+        group.clear()
+        return found
 
     for output in predictor.stream(batches(), total, rows.statistics):
-        while not readable(pending[0]):
-            yield _chunk(pending.popleft(), [])
-        span = pending.popleft()
-        yield _chunk(span, rows.of(output, readable(span), nested))
+        while not pending[0].readable:
+            group.append((pending.popleft(), None))
+            if _is_full(group):
+                yield chunk()
+        group.append((pending.popleft(), output))
+        if _is_full(group):
+            yield chunk()
     while pending:  # without any readable image
-        yield _chunk(pending.popleft(), [])
+        group.append((pending.popleft(), None))
+        if _is_full(group):
+            yield chunk()
+
+
+def _is_full(group: list[tuple[Span, ModelOutput | None]]) -> bool:
+    """Whether spans are enough to make rows of them: together, which costs less, but never beyond the end of a part."""
+    return group[-1][0].end is not None or len(group) == SPANS
 
 
 def example(rows: Rows, total: int, nested: bool) -> Row:
@@ -165,10 +187,15 @@ def _spans(images: Iterable[tuple[str, NDArray[Any] | str] | PartEnd]) -> Iterat
             span = Span()
 
 
-def _chunk(span: Span, rows: list[Row]) -> Chunk:
-    found, errors = iter(rows), 0
+def _chunk(group: list[tuple[Span, ModelOutput | None]], rows: Rows, nested: bool) -> Chunk:
+    """The rows of neighbouring spans."""
+    outputs = [output for _, output in group if output is not None]
+    found: Iterator[Row] = iter(())
+    if outputs:
+        arrays = ([getattr(one, name) for one in outputs] for name in ("logits", "features", "statistics"))
+        names = [name for span, _ in group for name in span.readable]
+        found = iter(rows.of(ModelOutput(*map(np.concatenate, arrays)), names, nested))
     merged: list[Row] = []
-    for name, error in span.entries:
-        errors += bool(error)
-        merged.append({IMAGE: name, ERROR: error} if error else next(found))
-    return Chunk(merged, errors, span.end)
+    for span, _ in group:
+        merged += [{IMAGE: name, ERROR: error} if error else next(found) for name, error in span.entries]
+    return Chunk(merged, sum(bool(row.get(ERROR)) for row in merged), group[-1][0].end)

@@ -62,7 +62,7 @@ Items = Iterator[Item]
 @dataclass(frozen=True)
 class ImageStream:
     """The images of a source. origin: what the user asked for, with absolute paths. items: begins to read. total: their
-    number, None where only reading tells. notes: on what is left out.
+    number, None where it is not known before reading. notes: on what is left out.
     """
 
     origin: str
