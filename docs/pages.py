@@ -25,6 +25,7 @@ PAGES, RUNS = ROOT / "build" / "pages", ROOT / "build" / "gallery"
 EXAMPLES = ROOT / "examples"
 
 MOVED = {"README.md": "index.md", "CHANGELOG.md": "changes.md", "CONTRIBUTING.md": "contributing.md",
+         "SECURITY.md": "security.md",
          "benchmarks/README.md": "benchmarks.md"}  # fmt: skip
 """Pages that lie outside docs/, and their places in the site."""
 

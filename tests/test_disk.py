@@ -1,16 +1,18 @@
 """One process writes to a folder at a time, folders are replaced in one step, and a full disk is an error."""
 
-import contextlib
 import errno
 import os
 import subprocess
 import sys
 import threading
+import types
 
 import pytest
 
+from clearsight.cli.main import main
+from clearsight.data.pixel_format import read_bytes
 from clearsight.disk import exclusive, replace_folder, reserve
-from clearsight.errors import OutputError
+from clearsight.errors import ImageError, OutputError, TrainingError
 from clearsight.runs.folder import run_folder
 from clearsight.train.config import TrainConfig
 
@@ -137,5 +139,69 @@ def test_space_is_reserved_before_it_is_written(tmp_path, monkeypatch):
     monkeypatch.setattr(os, "posix_fallocate", refuse(errno.EOPNOTSUPP))
     reserve(file)
     monkeypatch.setattr(os, "posix_fallocate", refuse(errno.ENOSPC))
-    with pytest.raises(OSError, match="No space left"), contextlib.nullcontext():
+    with pytest.raises(OSError, match="No space left"):
         reserve(file)
+
+
+@pytest.mark.parametrize(
+    ("error", "kind", "text"),
+    [
+        (
+            OSError(errno.ENOSPC, "full"),
+            OutputError,
+            "the run cannot be written to .*; found no space left on the disk",
+        ),
+        (MemoryError(), TrainingError, "not enough memory for the training; found MemoryError. Use a smaller --batch"),
+        (
+            RuntimeError("[enforce] DefaultCPUAllocator: can't allocate memory: you tried"),
+            TrainingError,
+            "can't allocate",
+        ),
+        (RuntimeError("CUDA out of memory. Tried to allocate"), TrainingError, "CUDA out of memory"),
+        (RuntimeError("something else"), RuntimeError, "^something else$"),
+        (FileNotFoundError(errno.ENOENT, "data"), FileNotFoundError, "data"),
+    ],
+)
+def test_a_full_disk_and_too_little_memory_end_a_training_with_advice(tmp_path, error, kind, text):
+    """What was learned stays, for --resume."""
+    config = TrainConfig.from_options(out=str(tmp_path / "run"))
+    with pytest.raises(kind, match=text):  # noqa: PT012, SIM117
+        with run_folder(config, "digits", tmp_path) as folder:
+            (folder / "checkpoints").mkdir()
+            raise error
+    assert (tmp_path / "run" / "checkpoints").exists()
+
+
+@pytest.mark.parametrize(
+    ("error", "text"),
+    [
+        (OSError(errno.ENOSPC, "full", "/x/y"), "clearsight: /x/y cannot be written; found no space left on the disk."),
+        (MemoryError(), "clearsight: there is not enough memory."),
+        (RuntimeError("DefaultCPUAllocator: not enough memory"), "clearsight: there is not enough memory."),
+    ],
+)
+def test_any_command_ends_with_one_line(monkeypatch, capsys, error, text):
+    def run(arguments):
+        raise error
+
+    module = types.SimpleNamespace(run=run, add_arguments=lambda parser: None, __doc__="")
+    monkeypatch.setattr("importlib.import_module", lambda name: module)
+    assert main(["predict"]) == 2
+    err = capsys.readouterr().err
+    assert err.startswith(text)
+    assert err.count("\n") == 1
+
+
+@pytest.mark.parametrize("by", ["pipe", "device", "sparse"])
+def test_files_that_are_no_images_are_not_read(tmp_path, by):
+    file = tmp_path / "a.png"
+    if by == "pipe":
+        os.mkfifo(file)
+    elif by == "device":
+        file.symlink_to("/dev/zero")
+    else:
+        with file.open("wb") as stream:
+            stream.truncate(60_000_000_000)
+    text = "too large for an image; found 60,000,000,000 bytes" if by == "sparse" else "expected a regular file"
+    with pytest.raises(ImageError, match=text):
+        read_bytes(file)

@@ -19,19 +19,28 @@ from clearsight.csv_cells import as_cell
 from clearsight.errors import BundleError, OutputError
 from clearsight.json_values import to_json
 
+FULL = {
+    errno.ENOSPC: "no space left on the disk",
+    errno.EDQUOT: "disk quota exceeded",
+    errno.EFBIG: "a file larger than allowed",
+}
+"""Why a disk takes no more."""
+
 
 @contextlib.contextmanager
-def disk_errors(where: Path, what: str, fix: str) -> Iterator[None]:
-    """Turn a full, read-only or forbidden disk into one clear OutputError."""
+def disk_errors(where: Path, what: str, fix: str, *, full_only: bool = False) -> Iterator[None]:
+    """Turn a full, read-only or forbidden disk into one clear OutputError.
+
+    full_only: only a full disk, where the block also reads files of the user, for which other errors have other words.
+    """
     try:
         yield
     except OutputError:
         raise
     except OSError as error:
-        if error.errno is None:  # no fault of the disk: libraries derive other errors from OSError too
+        if error.errno is None or (full_only and error.errno not in FULL):  # libraries derive other errors from OSError
             raise
-        reasons = {errno.ENOSPC: "no space left on the disk", errno.EDQUOT: "disk quota exceeded"}
-        found = reasons.get(error.errno, error.strerror or str(error))
+        found = FULL.get(error.errno, error.strerror or str(error))
         raise OutputError(f"{what} cannot be written to {where}", found=found, fix=fix) from error
 
 
@@ -227,7 +236,7 @@ def write_table(path: Path, rows: Sequence[Mapping[str, Any]], columns: Sequence
     text = io.StringIO()
     cells = [{name: as_cell(value) for name, value in row.items()} for row in rows]
     returns = any("\r" in value for row in cells for value in row.values() if isinstance(value, str))
-    quoting = csv.QUOTE_ALL if returns else csv.QUOTE_MINIMAL  # which before Python 3.13 leaves carriage returns alone
+    quoting: Any = csv.QUOTE_ALL if returns else csv.QUOTE_MINIMAL  # which before Python 3.13 leaves carriage returns alone
     table = csv.DictWriter(text, list(columns or rows[0]), lineterminator="\n", quoting=quoting)
     table.writeheader()
     table.writerows(cells)

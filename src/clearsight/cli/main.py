@@ -119,6 +119,7 @@ def _run(argv: list[str]) -> int:
     from importlib import import_module
 
     from clearsight.cli.renamed import renamed_command
+    from clearsight.cli.streams import StreamError
     from clearsight.errors import ClearsightError, nearest
     from clearsight.preemption import handled
 
@@ -138,6 +139,26 @@ def _run(argv: list[str]) -> int:
     except ClearsightError as error:
         print(f"clearsight: {error}", file=sys.stderr)
         return 2
+    except StreamError:
+        raise
+    except (OSError, MemoryError, RuntimeError) as error:
+        if (words := _refused(error)) is None:
+            raise
+        print(f"clearsight: {words}", file=sys.stderr)
+        return 2
+
+
+def _refused(error: Exception) -> str | None:
+    """What the user can do about a full disk or too little memory; None for any other error."""
+    from clearsight.disk import FULL
+    from clearsight.memory import out_of_memory
+
+    if isinstance(error, OSError) and error.errno in FULL:
+        where = error.filename or "a temporary file"
+        return f"{where} cannot be written; found {FULL[error.errno]}. Free some space, and repeat the command."
+    if out_of_memory(error):
+        return "there is not enough memory. Use smaller images or fewer at a time, or close other programs."
+    return None
 
 
 def command_parser(name: str) -> argparse.ArgumentParser:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import os
+import stat
 from collections import Counter
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -210,6 +212,10 @@ def digest(content: bytes | memoryview) -> str:
     return hashlib.blake2b(content, digest_size=16).hexdigest()
 
 
+LARGEST_FILE = 2**31
+"""Bytes of a file that is read as an image or a sound, at most."""
+
+
 def read_bytes(path: str | Path) -> bytes:
     """The bytes of an image file.
 
@@ -220,10 +226,22 @@ def read_bytes(path: str | Path) -> bytes:
         Its content.
 
     Raises:
-        ImageError: the file is missing, unreadable or empty.
+        ImageError: the file is missing, unreadable, empty, too large, or no regular file: a pipe would block.
     """
     try:
-        content = Path(path).read_bytes()
+        flags = os.O_RDONLY | sum(getattr(os, flag, 0) for flag in ("O_NONBLOCK", "O_CLOEXEC", "O_BINARY"))
+        with open(os.open(path, flags), "rb") as stream:  # noqa: PTH123 - a descriptor, which pathlib does not open
+            about = os.fstat(stream.fileno())
+            if not stat.S_ISREG(about.st_mode):
+                raise ImageError(f"{path} cannot be read", found="a pipe or a device", expected="a regular file")
+            if about.st_size > LARGEST_FILE:
+                raise ImageError(
+                    f"{path} is too large for an image", found=f"{about.st_size:,} bytes",
+                    expected=f"at most {LARGEST_FILE:,} bytes",
+                )  # fmt: skip
+            content = stream.read()
+    except ImageError:
+        raise
     except (OSError, ValueError) as error:  # ValueError: a null byte
         found = getattr(error, "strerror", None) or str(error)
         raise ImageError(f"{path} cannot be read", found=found) from error

@@ -43,6 +43,7 @@ from clearsight.errors import BundleError, ConfigError, DataError, OutputError
 from clearsight.metrics.retrieval import mean_average_precision, precision_at, recall_at
 from clearsight.ood.scores import unit
 from clearsight.predictor import Predictor
+from clearsight.retrieval.card import IndexCard
 from clearsight.retrieval.faiss_file import read_faiss
 from clearsight.retrieval.index_card import LARGEST_CARD, IndexCard, most_bytes
 from clearsight.schema import read_json
@@ -152,8 +153,7 @@ class Index:
             card = IndexCard.from_dict(found)
             vectors = read_within(folder, "index.faiss", most_bytes(card))
             index = cls(card, read_faiss(vectors, card.kind, card.width, len(card.names)))
-            if "digest" in found and found["digest"] != card.digest_with(xxhash.xxh3_128_hexdigest(vectors)):
-                raise ValueError("a digest that does not match the content of card.json and index.faiss")
+            card.check_digest(found.get("digest"), xxhash.xxh3_128_hexdigest(vectors))
             return index
         except (ValueError, RuntimeError, LookupError, TypeError, RecursionError) as error:
             raise BundleError(
@@ -239,10 +239,7 @@ def build_index(
                 progress(done, len(rows))
         stored.flush()
         faiss = build_faiss(stored, kind, code_bytes, adding)
-        try:
-            _faiss().write_index(faiss, str(new / "index.faiss"))
-        except RuntimeError as error:  # how Faiss reports a full disk
-            raise OSError(errno.ENOSPC, str(error)) from error
+        _write_vectors(faiss, new / "index.faiss")
         card = IndexCard(
             model=model_digest(predictor.bundle),
             layer=layer,
@@ -292,6 +289,13 @@ def _new_folder(folder: Path) -> Iterator[Path]:
             raise
         finally:
             shutil.rmtree(new, ignore_errors=True)
+
+
+def _write_vectors(index: Any, path: Path) -> None:
+    try:
+        _faiss().write_index(index, str(path))
+    except RuntimeError as error:  # how Faiss reports a full disk
+        raise OSError(errno.ENOSPC, str(error)) from error
 
 
 def build_faiss(vectors: Floats, kind: str, code_bytes: int = 32, progress: Progress | None = None) -> Any:

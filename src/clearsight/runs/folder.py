@@ -23,7 +23,15 @@ from clearsight.data.sources.read import recorded_place
 from clearsight.data.split_record import targets_digest
 from clearsight.disk import disk_errors, exclusive, read_within
 from clearsight.errors import BundleError, CheckpointError, OutputError
+from clearsight.memory import memory_errors
 from clearsight.train.config import TrainConfig
+
+FREE = "free some space, then continue with --resume if the folder contains checkpoints, or choose another --out"
+
+SMALLER = (
+    "use a smaller --batch-size, a smaller --img-size or a smaller --model, or close other programs; with --resume "
+    "training continues from the last checkpoint"
+)
 
 
 @contextlib.contextmanager
@@ -38,7 +46,8 @@ def run_folder(config: TrainConfig, name: str, home: Path) -> Iterator[Path]:
         with disk_errors(Path(config.run.out or home), "the run", "choose another --out or free some space"):
             folder, fresh = _claimed(config, name, home, lock)
         try:
-            yield folder
+            with disk_errors(folder, "the run", FREE, full_only=True), memory_errors(SMALLER):
+                yield folder
         except BaseException:
             history = folder / "history.csv"
             lines = history.read_text().count("\n") if history.is_file() else 0
