@@ -29,8 +29,8 @@ from clearsight.localisation import locate
 from clearsight.models.network import from_spec
 from clearsight.predictor import Predictor
 from clearsight.retrieval import Index, search_images
+from clearsight.retrieval.card import IndexCard
 from clearsight.retrieval.index import build_faiss, model_digest, unit
-from clearsight.retrieval.index_card import IndexCard
 from clearsight.tasks import read
 from clearsight.tasks.classification import Classification
 

@@ -8,8 +8,7 @@ import clearsight as cs
 from clearsight.errors import BundleError, ConfigError, DataError, ModelError
 from clearsight.metrics.retrieval import neighbour_recall
 from clearsight.retrieval import Index, evaluate_index
-from clearsight.retrieval.index import build_faiss, search_faiss, unit
-from clearsight.retrieval.index_card import IndexCard
+from clearsight.retrieval.index import IndexCard, build_faiss, search_faiss, unit
 
 RNG = np.random.default_rng(0)
 CENTRES = RNG.normal(size=(40, 32))

@@ -41,11 +41,9 @@ from clearsight.disk import (
 )
 from clearsight.errors import BundleError, ConfigError, DataError, OutputError
 from clearsight.metrics.retrieval import mean_average_precision, precision_at, recall_at
-from clearsight.ood.scores import unit
 from clearsight.predictor import Predictor
 from clearsight.retrieval.card import IndexCard
 from clearsight.retrieval.faiss_file import read_faiss
-from clearsight.retrieval.index_card import LARGEST_CARD, IndexCard, most_bytes
 from clearsight.schema import read_json
 from clearsight.wording import count
 
@@ -151,7 +149,7 @@ class Index:
         try:
             found = read_json(content, "card.json")
             card = IndexCard.from_dict(found)
-            vectors = read_within(folder, "index.faiss", most_bytes(card))
+            vectors = read_within(folder, "index.faiss", _most_bytes(card))
             index = cls(card, read_faiss(vectors, card.kind, card.width, len(card.names)))
             card.check_digest(found.get("digest"), xxhash.xxh3_128_hexdigest(vectors))
             return index
@@ -159,6 +157,15 @@ class Index:
             raise BundleError(
                 f"{folder} contains a damaged index", found=str(error)[:160], fix="run `clearsight index RUN` again"
             ) from error
+
+
+LARGEST_CARD = 2**32
+"""Bytes of the card of an index at most: it holds the names of all images."""
+
+
+def _most_bytes(card: IndexCard) -> int:
+    """Bytes of a Faiss file of so many vectors at most."""
+    return 4 * card.width * (len(card.names) + 2 * card.width + 2048) + 80 * len(card.names) + 2**20
 
 
 @dataclass(frozen=True)
@@ -410,6 +417,19 @@ def evaluate_index(
         recall=recall_at(relevant, totals, kept.shape[1]),
         mean_average_precision=mean_average_precision(relevant, totals),
     )
+
+
+def unit(vectors: Floats) -> Floats:
+    """Vectors scaled to length 1.
+
+    Args:
+        vectors: vectors (N, D).
+
+    Returns:
+        Unit vectors (N, D), float32; vectors of length 0 are left unchanged.
+    """
+    length = np.linalg.norm(vectors, axis=1, keepdims=True)
+    return np.asarray(vectors / np.where(length > 0, length, 1), np.float32)
 
 
 def model_digest(bundle: Bundle) -> str:
