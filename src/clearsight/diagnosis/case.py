@@ -21,9 +21,10 @@ from clearsight.diagnosis.vitals import Vitals
 from clearsight.models.zoo import entry, model_names
 from clearsight.tasks.losses import LOSSES, one_hot_targets
 from clearsight.train.augmentation_config import AugmentationConfig
-from clearsight.train.config import OptimizationConfig, RegularizationConfig, TrainConfig
+from clearsight.train.config import RegularizationConfig, TrainConfig
 from clearsight.train.context import FINE_TUNING
 from clearsight.train.optimisers import default_lr
+from clearsight.train.optimization_config import OptimizationConfig
 
 LEARNED = 0.5
 """Skill from which a run counts as one that learns: half the way from always naming the commonest class to perfect."""

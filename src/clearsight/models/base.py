@@ -23,7 +23,7 @@ import torch
 from torch import nn
 
 from clearsight.errors import ModelError, nearest
-from clearsight.schema import Check, anything, invalid, optional
+from clearsight.schema import anything, invalid, optional
 
 
 class Component(nn.Module):
@@ -100,7 +100,7 @@ class ModelNetwork(Component):
     """
 
     backbone_path: ClassVar[str] = ""
-    spec_check: ClassVar[Check] = staticmethod(anything)
+    spec_check: ClassVar[staticmethod[[Any, str], None]] = staticmethod(anything)
     localises: bool = False
 
     def __init__(self, spec: dict[str, Any]) -> None:

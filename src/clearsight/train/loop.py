@@ -35,9 +35,10 @@ from clearsight.train.augmentation_config import AugmentationConfig
 from clearsight.train.batch_norm import freeze_bn, frozen_statistics
 from clearsight.train.checkpoint import Checkpoint
 from clearsight.train.class_weight import weights_of
-from clearsight.train.config import OptimizationConfig, TrainConfig
+from clearsight.train.config import TrainConfig
 from clearsight.train.observer import UNOBSERVED, Epoch, Observer, Step, ignore
 from clearsight.train.optimisers import LINE_SEARCHES, build_optimiser
+from clearsight.train.optimization_config import OptimizationConfig
 from clearsight.train.regularisers import WeightAverage, l1_penalty, limit_gradient, limit_norms
 
 Batch = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
