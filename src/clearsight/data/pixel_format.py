@@ -93,6 +93,10 @@ class PixelFormat:
         if self.value_range is not None:  # a list, when it comes from JSON
             object.__setattr__(self, "value_range", (float(self.value_range[0]), float(self.value_range[1])))
         object.__setattr__(self, "bands", tuple(self.bands))
+        low, high = self.value_range or (0.0, 1.0)
+        shown = len(self.bands) in (0, 1, 3) and all(1 <= band <= self.channels for band in self.bands)
+        if not (low < high and shown):  # of a model that comes from someone else
+            raise ValueError(f"value_range {self.value_range} or bands {self.bands} of {self.channels} channels")
 
     @property
     def options(self) -> PixelOptions:

@@ -6,12 +6,15 @@ import { emit, on, state } from "./state.js";
 
 const SMALL = 64;
 
+/* What browsers do not count among images, beside what they do. */
+const FILES = "image/*,.avif,.dcm,.dicom,.heic,.heif,.jxl,.npy,.tif,.tiff";
+
 export function intake() {
   const { input: { channels, height, width }, sounds } = state.card;
   const drawn = !sounds && channels === 1 && Math.max(height, width) <= SMALL;
   const touch = matchMedia("(pointer: coarse)").matches;
   put(at("actions"),
-    file(`Choose ${sounds ? "a sound" : "an image"}`, { id: "choose", class: "primary", accept: sounds ? "audio/wav,.wav" : "image/*" }),
+    file(`Choose ${sounds ? "a sound" : "an image"}`, { id: "choose", class: "primary", accept: sounds ? "audio/wav,.wav" : FILES }),
     ...(touch && !sounds ? [file("Take a photo", { id: "camera", accept: "image/*", capture: "environment" })] : []),
     ...(drawn ? [h("button", { type: "button", id: "draw", on: { click: () => draw() } }, "Draw one")] : []));
   if (sounds) {
@@ -85,7 +88,7 @@ function show(answer) {
   const { channels, height, width } = state.card.input;
   const small = Math.max(height, width) <= 96;
   const image = h("img", { src: answer.picture, alt: "the image as the network sees it", class: small ? "pixelated" : "" });
-  const form = channels === 1 ? "gray" : "colour";
+  const form = channels === 1 ? "gray" : channels === 3 ? "colour" : `${channels} channels`;
   const words = `as the network sees it: ${state.card.sounds ? `a spectrogram of ${width}×${height} pixels` : `${width}×${height} pixels, ${form}`}`;
   if (document.body.classList.contains("drawing")) {
     put(at("caption"), h("span", { class: "inset" }, image), words);

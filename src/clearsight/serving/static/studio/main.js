@@ -50,7 +50,7 @@ function about(card) {
   at("name").textContent = card.name;
   document.title = `${card.name}: Clearsight studio`;
   const [what, score] = kind().facts(card);
-  const facts = [card.network, what, `${width}×${height} ${card.sounds ? "spectrograms" : channels === 1 ? "gray" : "colour"}`, score].filter(Boolean);
+  const facts = [card.network, what, `${width}×${height} ${card.sounds ? "spectrograms" : channels === 1 ? "gray" : channels === 3 ? "colour" : `${channels} channels`}`, score].filter(Boolean);
   panel(card);
   put(at("about"), ...facts.flatMap((fact, i) => (i ? [h("span", { "aria-hidden": "true" }, " · "), fact] : [fact])));
 }

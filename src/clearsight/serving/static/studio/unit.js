@@ -147,7 +147,7 @@ function sum(graph, node, found) {
 function source(node, unit) {
   if (node.kind === "image") {
     const { channels } = state.card.input;
-    return channels === 1 ? "the image" : `the image's ${["red", "green", "blue"][unit] ?? `channel ${unit}`}`;
+    return channels === 1 ? "the image" : `the image's ${channels === 3 ? ["red", "green", "blue"][unit] : `channel ${unit + 1}`}`;
   }
   return h("a", { href: `#/network/${node.number}/${unit}` }, `${called(node)}, unit ${unit}`);
 }
