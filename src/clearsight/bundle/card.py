@@ -83,7 +83,7 @@ _CARD = record(
             {"height": integer(1, LARGEST_SIDE), "width": integer(1, LARGEST_SIDE)},
             {"resize_mode": text("squash", "pad", "crop")},
         ),
-        "temperature": number(above=0),
+        "temperature": number(1e-9, 1e9),
         "task_card": optional(record({})),
         "data": _DATA,
         "scores": record({}),
