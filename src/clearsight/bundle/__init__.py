@@ -225,7 +225,7 @@ class Bundle:
 
 def _card(folder: Path, name: str) -> dict[str, Any]:
     """The content of a card of any format that is known."""
-    card = read_json(read_within(folder, name, LARGEST), str(folder / name))
+    card: dict[str, Any] = read_json(read_within(folder, name, LARGEST), str(folder / name))
     record({"format": integer(1)})(card, name)
     if card["format"] > FORMAT:
         raise BundleError(

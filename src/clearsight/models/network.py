@@ -296,8 +296,7 @@ class Ensemble(ModelNetwork):
     """
 
     @staticmethod
-    def spec_check(value: Any, place: str) -> None:
-        """Members and as many temperatures, at least one of each."""
+    def spec_check(value: Any, place: str, /) -> None:
         record({"members": listed(network_spec, least=1), "temperatures": anything})(value, place)
         listed(number(1e-6, 1e6), len(value["members"]))(value["temperatures"], f"{place}.temperatures")
 
