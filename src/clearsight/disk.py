@@ -236,8 +236,7 @@ def write_table(path: Path, rows: Sequence[Mapping[str, Any]], columns: Sequence
     text = io.StringIO()
     cells = [{name: as_cell(value) for name, value in row.items()} for row in rows]
     returns = any("\r" in value for row in cells for value in row.values() if isinstance(value, str))
-    # before Python 3.13, QUOTE_MINIMAL leaves carriage returns alone
-    quoting: Any = csv.QUOTE_ALL if returns else csv.QUOTE_MINIMAL
+    quoting: Any = csv.QUOTE_ALL if returns else csv.QUOTE_MINIMAL  # which may leave carriage returns unquoted
     table = csv.DictWriter(text, list(columns or rows[0]), lineterminator="\n", quoting=quoting)
     table.writeheader()
     table.writerows(cells)

@@ -19,7 +19,7 @@ from clearsight.bundle import Bundle
 from clearsight.data.cache import Progress
 from clearsight.data.inputs import ImageInputs
 from clearsight.data.pixels import quiet_pillow
-from clearsight.errors import ConfigError, DataError, UnsuitedError
+from clearsight.errors import BundleError, ConfigError, DataError, UnsuitedError
 from clearsight.models.base import ModelNetwork, components
 from clearsight.models.execution import Engine, Hint, device_of, engine_for, on_device
 from clearsight.models.layer_probe import LayerOutput
@@ -207,6 +207,11 @@ class Predictor(BasePredictor):
     def _finish(self, outputs: Sequence[NDArray[np.float32]]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         with torch.inference_mode():
             logits, features = self.network.finish([torch.from_numpy(output) for output in outputs])
+        if not bool(logits.isfinite().all()):  # the weights are, but huge ones overflow
+            raise BundleError(
+                "the outputs of the network are not finite", found="NaN or infinite numbers",
+                fix="train again, or restore the model from a backup",
+            )  # fmt: skip
         return logits.numpy(), features.numpy()
 
     def _engine(self, images: int) -> Engine:

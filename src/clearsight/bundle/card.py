@@ -47,6 +47,12 @@ def _bits(value: Any, place: str) -> None:
         invalid(place, value, "8, 16 or 32")
 
 
+def _value_range(value: Any, place: str) -> None:
+    listed(number(), 2)(value, place)
+    if value[0] >= value[1]:
+        invalid(place, value, "two numbers, the lower one first")
+
+
 _DETECTOR = record(
     {
         "outliers": record(
@@ -77,12 +83,19 @@ _CARD = record(
         "task": text(),
         "network": record({"kind": text()}),
         "classes": listed(text(), least=1, unique=True),
-        "pixels": record({"channels": integer(1, CHANNELS), "bits": _bits}),
+        "pixels": record(
+            {"channels": integer(1, CHANNELS), "bits": _bits},
+            {
+                "value_range": optional(_value_range),
+                "max_pixels": integer(1),
+                "bands": listed(integer(1, CHANNELS), 0, 1, 3),
+            },
+        ),
         "geometry": record(
             {"height": integer(1, LARGEST_SIDE), "width": integer(1, LARGEST_SIDE)},
             {"resize_mode": text("squash", "pad", "crop")},
         ),
-        "temperature": number(above=0),
+        "temperature": number(1e-9, 1e9),
         "task_card": optional(record({})),
         "data": _DATA,
         "scores": record({}),
@@ -104,6 +117,9 @@ def check_card(card: Any, place: str) -> None:
     _CARD(card, place)
     if len(card["classes"]) > CLASSES:
         invalid(f"{place}.classes", f"{len(card['classes']):,} names", f"at most {CLASSES:,}")
+    bands = card["pixels"].get("bands", ())
+    if bands and max(bands) > card["pixels"]["channels"]:
+        invalid(f"{place}: pixels.bands", bands, f"at most {card['pixels']['channels']}, the number of channels")
     for part, kind in (("pixels", PixelFormat), ("geometry", Geometry)):
         names = {field.name for field in fields(kind)}
         if extra := sorted(set(card[part]) - names):

@@ -104,7 +104,7 @@ class BinaryCalibration:
             questions = len(card["scale"])
         share = listed(number(0, 1), questions, 0)
         record(
-            {"scale": listed(number(above=0), questions), "shift": listed(number(), questions)},
+            {"scale": listed(number(1e-9, 1e9), questions), "shift": listed(number(-1e9, 1e9), questions)},
             {"weight": share, "share": share, "largest": share},
         )(card, "card.json: task_card")
         return cls(*(tuple(card.get(name, ())) for name in ("scale", "shift", "weight", "share", "largest")))

@@ -96,8 +96,8 @@ class Calibrator:
         isotonic = isinstance(card, Mapping) and card.get("method") == "isotonic"
         record(
             {
-                "method": text(*get_args(Method)), "scale": listed(number(above=0), classes),
-                "shift": listed(number(), classes), "frequencies": listed(share, classes), "weight": share,
+                "method": text(*get_args(Method)), "scale": listed(number(1e-9, 1e9), classes),
+                "shift": listed(number(-1e9, 1e9), classes), "frequencies": listed(share, classes), "weight": share,
                 "largest": number(1 / classes, 1), "images": integer(0),
                 "knots": listed(row, classes if isotonic else 0),
             }

@@ -75,22 +75,12 @@ def build_parser() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code."""
-    from clearsight.cli.streams import guarded, open_standard_streams
-
-    open_standard_streams()
-    with guarded():
-        return _answered(list(sys.argv[1:] if argv is None else argv))
-
-
-def _answered(argv: list[str]) -> int:
-    """The exit code of a command that may be interrupted, or whose output may be refused."""
-    from clearsight.cli.streams import StreamError, discard_output
-    from clearsight.preemption import REQUEUE, Preempted
-
     try:
-        code = _run(argv)
-        sys.stdout.flush()
-        return code
+        from clearsight.cli.streams import guarded, open_standard_streams
+
+        open_standard_streams()
+        with guarded():
+            return _answered(list(sys.argv[1:] if argv is None else argv))
     except KeyboardInterrupt:
         print(
             "clearsight: interrupted. Finished results are kept, and no file is incomplete. To resume `compare` or "
@@ -98,6 +88,17 @@ def _answered(argv: list[str]) -> int:
             file=sys.stderr,
         )
         return 130
+
+
+def _answered(argv: list[str]) -> int:
+    """The exit code of a command that a scheduler may end, or whose output may be refused."""
+    from clearsight.cli.streams import StreamError, discard_output
+    from clearsight.preemption import REQUEUE, Preempted
+
+    try:
+        code = _run(argv)
+        sys.stdout.flush()
+        return code
     except Preempted:
         print(
             "clearsight: ended by the scheduler. Finished results are kept. Repeat the command with --resume to go on.",
@@ -108,7 +109,7 @@ def _answered(argv: list[str]) -> int:
         discard_output()
         if error.broken:  # the reader of our output has gone, as with `| head`
             return 0
-        kept = argv[0] in KEPT
+        kept = bool(argv) and argv[0] in KEPT
         rest = "The files that the command writes are complete." if kept else "The result is lost. Repeat the command."
         print(f"clearsight: standard output cannot be written; found {error.strerror}. {rest}", file=sys.stderr)
         return 0 if kept else 2

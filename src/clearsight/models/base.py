@@ -23,7 +23,7 @@ import torch
 from torch import nn
 
 from clearsight.errors import ModelError, nearest
-from clearsight.schema import anything, invalid, optional
+from clearsight.schema import invalid, optional
 
 
 class Component(nn.Module):
@@ -93,19 +93,30 @@ class ModelNetwork(Component):
     """A network as a bundle holds it: images (N, C, H, W) in [0, 1] to logits (N, K).
 
     backbone_path: path of the module that maps normalised images to features; "" is the network itself. localises:
-    whether it has an `anomaly_map`. spec_check: checks the values of a spec before it is built.
+    whether it has an `anomaly_map`.
 
     Args:
         spec: what `from_spec` builds the network from, plain values for JSON.
     """
 
     backbone_path: ClassVar[str] = ""
-    spec_check: ClassVar[staticmethod[[Any, str], None]] = staticmethod(anything)
     localises: bool = False
 
     def __init__(self, spec: dict[str, Any]) -> None:
         super().__init__()
         self.spec = spec
+
+    @staticmethod
+    def spec_check(value: Any, place: str, /) -> None:
+        """Check a spec before it is built. By default, every spec is accepted.
+
+        Args:
+            value: the spec.
+            place: where it is, for errors.
+
+        Raises:
+            BundleError: a value is invalid.
+        """
 
     def with_features(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Logits and the features below the head, in one pass.

@@ -57,7 +57,7 @@ def input_spec(value: Any, place: str) -> None:
         BundleError: a value is invalid.
     """
     one = record(
-        {"mean": listed(number(), least=1), "std": listed(number(above=0), least=1)},
+        {"mean": listed(number(-1e6, 1e6), least=1), "std": listed(number(1e-9, 1e6), least=1)},
         {"mode": text("fixed", "image")},
     )
     one(value, place)
@@ -317,10 +317,9 @@ class Ensemble(ModelNetwork):
     """
 
     @staticmethod
-    def spec_check(value: Any, place: str) -> None:
-        """Members and as many temperatures, at least one of each."""
+    def spec_check(value: Any, place: str, /) -> None:
         record({"members": listed(network_spec, least=1), "temperatures": anything})(value, place)
-        listed(number(above=0), len(value["members"]))(value["temperatures"], f"{place}.temperatures")
+        listed(number(1e-6, 1e6), len(value["members"]))(value["temperatures"], f"{place}.temperatures")
 
     def __init__(self, spec: dict[str, Any]) -> None:
         super().__init__(spec)
