@@ -99,7 +99,7 @@ class AuditRenderer(SectionsRenderer[Audit]):
         rows = tuple((str(number), Cell(line)) for number, line in enumerate(files[:FILES], 1))
         more = f"The first {FILES} of {len(files):,}; audit.json lists all." if len(files) > FILES else ""
         table = Table(("", Column("Images", "words")), rows, more, sortable=False)
-        pieces.append(Folded(f"All {len(files):,} entries" if not more else "List", (table,)))
+        pieces.append(Folded(count(len(files), "entry", "entries"), (table,)))
         return Section(f"finding-{k}", sentence(finding.code.replace("-", " ")).rstrip("."), tuple(pieces))
 
     def _pictures(self, pictures: AuditPictures) -> Iterator[Section]:

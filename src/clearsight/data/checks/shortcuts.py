@@ -4,7 +4,7 @@ File type, size, camera, borders and constant marks are never what a picture sho
 that it predicts with a balanced accuracy of `ARTEFACT` or more. Colour and brightness are evidence in many data sets.
 They are reported as shortcuts only for a class that they separate almost alone (`ALONE`) and much better than they
 separate any other (`AHEAD` or `TIMES_FEWER`), as a tint or an exposure of its own does. A note lists the other classes
-that they separate well (`NOTED`): whether that is a fault, pixels and labels cannot tell.
+that they separate well (`NOTED`): pixels and labels cannot show whether that is a fault.
 
 All classes and properties of a data set are tested together: Holm's correction [1979] keeps the probability of any
 finding without a relation below `ERROR_RATE`.
