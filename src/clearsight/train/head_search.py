@@ -367,7 +367,7 @@ class FittedHead:
                 softmax(member.outputs(features, rows), t)
                 for member, t in zip(self.members, self.temperatures, strict=True)
             ]
-            return np.log(np.maximum(np.mean(each, axis=0), 1e-30))
+            return np.asarray(np.log(np.maximum(np.mean(each, axis=0), 1e-30)))
         if self.weight is not None:
             weight = self.weight
             return np.concatenate([x @ weight.T + self.bias for x in features.chunks(rows)]).astype(np.float64)
