@@ -16,6 +16,7 @@ ALL = (
     "memory",
     "fastai",
     "finetune",
+    "textures",
     "resume",
     "doctor",
     "descriptors",
