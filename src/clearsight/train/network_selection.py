@@ -94,7 +94,9 @@ class NetworkSelection:
         last = max(trial.images for trial in trials)
         words = ", ".join(f"{trial.name} {percent(trial.accuracy)}" for trial in trials if trial.images == last)
         why = f"validation accuracy with a head on frozen features of {last:,} images: {words}"
-        if len(trials) == 1:
+        if len(trials) == 1 and trials[0].may_improve:
+            why += "; other networks and sizes would exceed the work allowed"
+        elif len(trials) == 1:
             why += "; with so few errors, a gain by another network or size would be within the noise"
         else:
             why += "; a larger network or size is used if its log loss is lower by more than one standard error"
