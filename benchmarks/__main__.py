@@ -17,6 +17,7 @@ ALL = (
     "step_memory",
     "fastai",
     "finetune",
+    "textures",
     "resume",
     "doctor",
     "descriptors",

@@ -6,12 +6,16 @@ of them distractors that every class has. At 224 pixels and below, scaling blurs
 
 from __future__ import annotations
 
+import tempfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 from scipy.ndimage import gaussian_filter, zoom
+
+from benchmarks.harness import command, fresh_cache
 
 SIDE = 250
 
@@ -60,3 +64,19 @@ def write_textures(folder: Path, images: int, seed: int) -> None:
         name = names[number % len(names)]
         (folder / name).mkdir(parents=True, exist_ok=True)
         Image.fromarray(texture(rng, name)).save(folder / name / f"{number:05}.png")
+
+
+def measure(images: int = 2000, seeds: tuple[int, ...] = (0, 1, 2, 3, 4)) -> dict[str, Any]:
+    """Test accuracy and training time by default and with --budget 10m, on one split for each seed."""
+    found: dict[str, Any] = {"default": [], "budget 10m": [], "train_seconds": []}
+    for seed in seeds:
+        with fresh_cache(), tempfile.TemporaryDirectory() as folder:
+            data = Path(folder) / "textures"
+            write_textures(data, images, seed=0)
+            options = ("train", str(data), "--seed", str(seed), "--out")
+            usual, _ = command(*options, str(Path(folder) / "usual"))
+            longer, _ = command(*options, str(Path(folder) / "longer"), "--budget", "10m")
+        found["default"].append(usual["test"]["accuracy"])
+        found["budget 10m"].append(longer["test"]["accuracy"])
+        found["train_seconds"].append(usual["train_seconds"])
+    return found

@@ -24,6 +24,7 @@ from clearsight.tasks.classification_evaluation import ClassEvaluation
 from clearsight.tasks.evaluation import Evaluation
 from clearsight.tasks.sections import ReportParts, Table, Tile
 from clearsight.train.config import TrainConfig
+from clearsight.train.halving import Trial
 from clearsight.train.head_search import Candidate
 from clearsight.train.recipe import Decision, Recipe
 
@@ -256,6 +257,13 @@ def test_candidates_stand_best_first_and_the_rest_is_folded(page: Callable[..., 
     assert re.search(r"1 last chosen kernel SVM C 3 63\.0 % 0\.200 2 all softmax L2 0\.1 63\.0 % 0\.300", text)
     assert "3 more" in text
     assert text.count("chosen") == 2  # in the explanation and at the first line
+
+
+def test_what_was_compared_stands_with_its_interval(page: Callable[..., Page]) -> None:
+    """90 of 100: the Wilson interval is 82.6 % to 94.5 %."""
+    found = Trial("efficientnet_lite2 at 352 pixels", 3.2e9, 600, np.arange(100) < 90, np.full(100, 0.25))
+    text = page(trials=(found,)).text
+    assert "efficientnet_lite2 at 352 pixels 600 3.2 90.0 % 82.6 % to 94.5 % 0.250" in text
 
 
 def test_options_lead_to_the_command(page: Callable[..., Page]) -> None:

@@ -1,4 +1,4 @@
-"""Successive halving: which candidates reach the next rung, which wins, and when the search stops."""
+"""Successive halving: which candidates reach the next round, which wins, and when the search stops."""
 
 import numpy as np
 import pytest
@@ -20,7 +20,7 @@ WORK = {"a": 1.0, "b": 2.0, "c": 3.0, "d": 4.0}
 
 
 def run(losses, errors=100, affordable=lambda name, images: True):
-    """The winner, and the names tried on each rung."""
+    """The winner, and the names tried on each round."""
     seen = []
 
     def measure(name, images):
@@ -30,7 +30,7 @@ def run(losses, errors=100, affordable=lambda name, images: True):
     return halve(list(losses), (200, 600), measure, affordable)[0], seen
 
 
-def test_the_better_half_reaches_the_next_rung():
+def test_the_better_half_reaches_the_next_round():
     best, seen = run(LOSSES)
     assert best == "b"
     assert seen == [("a", 200), ("b", 200), ("c", 200), ("d", 200), ("b", 600), ("c", 600)]

@@ -7,7 +7,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
-from clearsight.models.heads import kernel_head
+from clearsight.models.heads import build_head, kernel_head
 from clearsight.models.network import AS_IT_IS
 from clearsight.train.features import Averaged
 from clearsight.train.head_search import (
@@ -155,3 +155,20 @@ def test_progress_counts_the_candidates_that_the_result_has(blobs, views):
     assert [done for done, _ in counts] == list(range(1, len(result.candidates) + 1))
     assert counts[-1] == (len(result.candidates),) * 2
     assert [total for _, total in counts] == sorted(total for _, total in counts)
+
+
+def test_a_mixed_head_is_the_mean_of_its_members_and_can_be_rebuilt(blobs):
+    x, y = blobs
+    rows = np.arange(240)
+    features, targets = StandardFeatures([x], rows), Targets(y, np.ones(240, np.float32), 3)
+    setting = {"L2": 0.1, "C": 3.0, "gamma D": 1.0, "temperature 1": 0.5, "temperature 2": 2.0}
+    fitted = _fitted(features, rows, targets, MIXED, setting)
+    spec, head = fitted.module(features)
+    again = build_head(spec)
+    again.load_state_dict(head.state_dict())
+    with torch.inference_mode():
+        given = again(torch.from_numpy(x)).exp().numpy()
+        members = [member(torch.from_numpy(x)) for member in head.heads]
+    expected = (members[0] / 0.5).softmax(1) / 2 + (members[1] / 2.0).softmax(1) / 2
+    np.testing.assert_allclose(given, expected.numpy(), atol=1e-5)
+    np.testing.assert_allclose(np.exp(fitted.outputs(features, rows)), given, atol=1e-3)

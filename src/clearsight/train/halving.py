@@ -66,7 +66,7 @@ class Trial:
 
     @property
     def may_improve(self) -> bool:
-        """Whether the gain that can be expected exceeds the noise: with few errors left, it cannot be told from chance.
+        """Whether the gain that can be expected exceeds the noise, which it does not where few errors are left.
 
         Of E errors, a good step removes a share g; the standard error of a difference of g E answers is (g E)^(1/2).
         """
@@ -87,22 +87,22 @@ Measure = Callable[[str, int], Trial]
 
 
 def halve(
-    candidates: Sequence[str], rungs: Sequence[int], measure: Measure, affordable: Callable[[str, int], bool]
+    candidates: Sequence[str], rounds: Sequence[int], measure: Measure, affordable: Callable[[str, int], bool]
 ) -> tuple[str, tuple[Trial, ...]]:
     """The candidate to use, and every trial.
 
     Args:
         candidates: names, the cheapest first; this one is always tried.
-        rungs: numbers of images, ascending; half of the candidates reach the next.
+        rounds: numbers of images, ascending; half of the candidates reach the next.
         measure: tries a candidate.
         affordable: whether so many images of a candidate may be spent.
 
     Returns:
-        The cheapest candidate that no other beats on the last rung, and the trials in order.
+        The cheapest candidate that no other beats on the last round, and the trials in order.
     """
     remaining, tried = list(candidates), []
     best = candidates[0]
-    for images in rungs:
+    for images in rounds:
         trials: list[Trial] = []
         for name in remaining:
             if trials and not affordable(name, images):

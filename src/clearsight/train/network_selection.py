@@ -36,7 +36,7 @@ from clearsight.wording import percent
 BACKBONES = (DEFAULT_BACKBONE, "efficientnet_lite2")
 """Networks that are compared, cheapest first: those whose weights come with installed packages."""
 
-RUNGS = (200, 600)
+ROUNDS = (200, 600)
 """Images on which candidates are compared, half of them on the second number."""
 
 SIZES = (1.0, 2**0.5, 2.0)
@@ -85,8 +85,8 @@ class NetworkSelection:
             test_fraction=self.test_fraction, folds=self.config.data.folds,
         )  # fmt: skip
         images = len(self._split.train) + len(self._split.val)
-        rungs = sorted({min(rung, images) for rung in RUNGS})
-        best, trials = halve(list(self._options), rungs, self._measure, self._affordable)
+        rounds = sorted({min(number, images) for number in ROUNDS})
+        best, trials = halve(list(self._options), rounds, self._measure, self._affordable)
         model, side = self._options[best]
         geometry = replace(self.geometry, height=side, width=side)
         return replace(self.recipe, model=model, img_size=side), geometry, [self._decision(best, trials)], trials
@@ -95,8 +95,10 @@ class NetworkSelection:
         last = max(trial.images for trial in trials)
         words = ", ".join(f"{trial.name} {percent(trial.accuracy)}" for trial in trials if trial.images == last)
         why = f"validation accuracy with a head on frozen features of {last:,} images: {words}"
-        if len(trials) == 1:
-            why += "; with so few errors, a gain by another network or size could not be told from chance"
+        if len(trials) == 1 and trials[0].may_improve:
+            why += "; other networks and sizes would exceed the work allowed"
+        elif len(trials) == 1:
+            why += "; with so few errors, a gain by another network or size would be within the noise"
         else:
             why += "; a larger network or size is used if its log loss is lower by more than one standard error"
         return Decision("network and size", best, why)
@@ -178,7 +180,7 @@ class NetworkSelection:
         )
 
     def _rows(self, images: int) -> NDArray[np.int64]:
-        """The images of a rung, among them those of the rung before."""
+        """The images of a round, among them those of the round before."""
         every = np.sort(np.concatenate([self._split.train, self._split.val]))
         return proportional_sample(every, self.dataset.labels, images, self.config.run.seed)
 
@@ -186,9 +188,9 @@ class NetworkSelection:
 def sizes(own: int, short_side: int) -> list[int]:
     """Sides of inputs to try: that of the weights, larger ones that the images fill at least in part, and theirs."""
     native = short_side // 32 * 32
-    wanted = [own, *([native] if own < native <= 2 * own else []), *(round(own * f / 32) * 32 for f in SIZES[1:])]
+    possible = [own, *([native] if own < native <= 2 * own else []), *(round(own * f / 32) * 32 for f in SIZES[1:])]
     found: list[int] = []
-    for side in wanted:
+    for side in possible:
         apart = all(max(side, known) / min(side, known) >= ALIKE for known in found)
         if not found or (apart and side <= ENLARGED * short_side):
             found.append(side)

@@ -45,7 +45,7 @@ def train_as_measured(context: TrainContext, frozen: Frozen) -> TrainResult:
         context.note(
             "training layers",
             "left out",
-            f"with {wrong} on {len(alone.right):,} validation images, a gain could not be told from chance",
+            f"with {wrong} on {len(alone.right):,} validation images, a gain would be within the noise",
         )
         return frozen.trained
     trials = _short_trainings(context, frozen)

@@ -23,7 +23,7 @@ from clearsight.train.class_weight import weights_of
 from clearsight.train.config import TrainConfig
 from clearsight.train.context import TrainContext, TrainResult
 from clearsight.train.features import Averaged, extract
-from clearsight.train.head_search import Candidate, ProbeResult, Targets, at_edge, choose_head
+from clearsight.train.head_search import MIXED, Candidate, ProbeResult, Targets, at_edge, choose_head
 from clearsight.train.hidden_head import with_hidden_layers
 from clearsight.train.recipe import Recipe
 from clearsight.wording import percent
@@ -162,12 +162,12 @@ def say_idle(context: TrainContext, why: str, names: Sequence[str] = NO_LAYER) -
 
 
 def _say_head(context: TrainContext, result: ProbeResult) -> None:
-    alone = [c for c in result.candidates if c.views == AS_IT_IS]
+    alone = [c for c in result.candidates if c.views == AS_IT_IS and c.head != MIXED]
+    more_views = [c for c in result.candidates if c.views != AS_IT_IS]
     chosen = max(alone, key=lambda c: (c.accuracy, -c.log_loss))
     equals = sum(c.accuracy == chosen.accuracy for c in alone)
     tie = f"; lowest log loss of the {equals} with this accuracy" if equals > 1 else ""
-    others = len(result.candidates) - len(alone)
-    more = f" with a single view ({others} more with several views)" if others else ""
+    more = f" with a single view ({len(more_views)} more with several views)" if more_views else ""
     words = f"highest validation accuracy of {len(alone)} candidates{more}: {percent(chosen.accuracy)}{tie}"
     if any(c.features == LAST_FEATURES for c in alone):
         last = best_of(result, LAST_FEATURES).accuracy
@@ -180,15 +180,22 @@ def _say_head(context: TrainContext, result: ProbeResult) -> None:
             f"the L2 strength of the head, {chosen.setting['L2']:g}, is at the edge of the range tried",
             f"{strengths[0]:g} to {strengths[-1]:g}; a better value may lie outside this range",
         )
-    if len(alone) == len(result.candidates):
+    if result.chosen.head == MIXED:
+        context.note(
+            "head of two kinds",
+            result.chosen.words(),
+            "the mean of the probabilities of the best head of each kind lowers the log loss by more than one standard "
+            f"error, to {result.chosen.log_loss:.3f}; validation accuracy {percent(result.chosen.accuracy)}",
+        )
+    same = [chosen, *(c for c in more_views if c.head == chosen.head)]
+    if len(same) == 1:
         return
-    same = [chosen, *(c for c in result.candidates if c.views != AS_IT_IS)]
     scores = ", ".join(f"{len(c.views)}: {c.log_loss:.3f} ({percent(c.accuracy)})" for c in same)
     context.note(
         "views",
         ", ".join(result.chosen.views),
-        f"features are averaged over mirror images if that lowers the validation log loss; prediction then takes "
-        f"longer; log loss and accuracy by number of views: {scores}",
+        f"features are averaged over mirror images if that lowers the validation log loss by more than one standard "
+        f"error; prediction then takes longer; log loss and accuracy by number of views: {scores}",
     )
 
 
