@@ -125,7 +125,7 @@ def _state_share(opt: str) -> float:
         return 0.0
 
     closure()
-    optimiser.step(closure)  # type: ignore[arg-type]
+    optimiser.step(closure)
     state: Any = optimiser.state
     values = [value for own in state.values() for value in own.values()]
     return sum(value.nbytes for value in values if isinstance(value, Tensor)) / probe.nbytes
