@@ -474,7 +474,14 @@ def option_types() -> dict[str, Any]:
 
 
 def schedule_conflicts(o: OptimizationConfig) -> list[str]:
-    """Options of the learning rate that the schedule does not use."""
+    """Options of the learning rate that the schedule does not use.
+
+    Args:
+        o: options of optimisation.
+
+    Returns:
+        A sentence for each, with what to do.
+    """
     used = {"--step-factor": ("step", "plateau"), "--step-every": ("step",), "--decay": ("exponential",)}
     given = {"--step-factor": o.step_factor != 0.1, "--step-every": bool(o.step_every)}
     given["--decay"] = bool(o.decay)
