@@ -243,13 +243,11 @@ def explain(
     names = given.names
     asked = sum(0 if each in (*GRADIENT_METHODS, OWN) else settings.samples or 500 for each in methods)
     lanes = predictor.prepare(len(names) * (QUESTIONS * faithfulness + asked))
-    number = 0
-    for pixels in predictor.pixels(given):
-        for one in pixels:
-            question = _Question(predictor, names[number], one, target_index, settings, faithfulness, console, lanes)
-            for each in methods:
-                yield question.by(each)
-            number += 1
+    every = (one for batch in predictor.pixels(given) for one in batch)
+    for name, one in zip(names, every, strict=True):
+        question = _Question(predictor, name, one, target_index, settings, faithfulness, console, lanes)
+        for each in methods:
+            yield question.by(each)
 
 
 def check(predictor: Predictor, method: str, settings: Settings) -> None:
@@ -309,7 +307,7 @@ class _Question:
         lanes: int,
     ) -> None:
         self.predictor, self.name, self.pixels, self.settings, self.console = predictor, name, pixels, settings, console
-        self.scored_at_once = settings.batch * lanes  # a batch for each stream of the engine
+        self.at_once = settings.batch * lanes  # a batch for each stream of the engine
         task, outputs = predictor.bundle.task, predictor.logits(pixels[None])[0]
         self.explained = explained = task.explained(outputs, target_index)
         line = task.explained_line(explained.name, explained.value)
@@ -325,7 +323,7 @@ class _Question:
         self.known["line"] = line
         self.evaluator: FaithfulnessEvaluator | None = None
         if faithfulness and task.faithfulness:
-            self.evaluator = FaithfulnessEvaluator(self.score, pixels, seed=settings.seed, batch=self.scored_at_once)
+            self.evaluator = FaithfulnessEvaluator(self.score, pixels, seed=settings.seed, batch=self.at_once)
 
     def score(self, images: Floats) -> NDArray[np.floating]:
         """Probability of the target (B,), or what stands for it where numbers are predicted."""
@@ -359,8 +357,7 @@ class _Question:
             with torch.inference_mode():
                 heat = predictor.network.anomaly_map(torch.from_numpy(pixels[None]))[0].numpy()
         else:
-            at_once = replace(settings, batch=self.scored_at_once)
-            heat = _by_score(self.score, pixels, method, at_once, used, progress)
+            heat = _by_score(self.score, pixels, method, replace(settings, batch=self.at_once), used, progress)
         seconds = time.perf_counter() - began
         advance = self.console.stage(f"faithfulness of {method} for {self.name}", "orders")
         found = self.evaluator(heat, advance) if self.evaluator else None

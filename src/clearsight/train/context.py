@@ -203,7 +203,7 @@ class TrainContext:
         )
 
     def _batch(
-        self, network: nn.Module, shape: Sequence[int], wanted: int, precision: str, fine_tuning: bool
+        self, network: nn.Module, shape: Sequence[int], usual: int, precision: str, fine_tuning: bool
     ) -> tuple[int, int]:
         """Images per batch and batches per step, by the memory that a trial step takes; a resumed run repeats them."""
 
@@ -217,16 +217,16 @@ class TrainContext:
                 copies=2 if self.config.regularization.ema else 1,
             )
             normalised = not fine_tuning and has_batch_norm(network)
-            usual = (
+            reason = (
                 "usual for fine-tuning, which takes many small steps"
                 if fine_tuning
                 else f"usual with {self.optimiser} and {count(len(self.data.split.train), 'training image')}"
             )
-            plan = planned_batch(memory, free_memory(self.device), wanted, normalised=normalised, reason=usual)
+            plan = planned_batch(memory, free_memory(self.device), usual, normalised=normalised, reason=reason)
             return [plan.batch, plan.accumulate, plan.why]
 
         parameters = sum(p.numel() for p in network.parameters())
-        batch, accumulate, why = self.decided(f"batch of {wanted} for {parameters} parameters, {tuple(shape)}", decide)
+        batch, accumulate, why = self.decided(f"batch of {usual} for {parameters} parameters, {tuple(shape)}", decide)
         self.note("batch", str(batch), why)
         return int(batch), int(accumulate)
 

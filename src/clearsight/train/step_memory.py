@@ -131,15 +131,15 @@ def _state_share(opt: str) -> float:
     return sum(value.nbytes for value in values if isinstance(value, Tensor)) / probe.nbytes
 
 
-def planned_batch(memory: StepMemory, free: int | None, wanted: int, *, normalised: bool, reason: str) -> BatchPlan:
-    """The wanted batch where it fits; otherwise a smaller one, several of which make a step.
+def planned_batch(memory: StepMemory, free: int | None, usual: int, *, normalised: bool, reason: str) -> BatchPlan:
+    """The usual batch where it fits; otherwise a smaller one, several of which make a step.
 
     Args:
         memory: of a step.
         free: bytes of free memory; None where the system does not say.
-        wanted: images per step.
+        usual: images per step.
         normalised: the network has batch normalisation that is trained, so small batches harm it.
-        reason: why so many images are wanted, in words.
+        reason: why so many images are usual, in words.
 
     Returns:
         The plan.
@@ -150,17 +150,17 @@ def planned_batch(memory: StepMemory, free: int | None, wanted: int, *, normalis
     """
     each = f"a step takes {size_words(memory.fixed)} and {size_words(memory.per_image)} per image"
     if free is None:
-        return BatchPlan(wanted, 1, f"{reason}; the free memory is unknown")
+        return BatchPlan(usual, 1, f"{reason}; the free memory is unknown")
     fits = _fitting(memory, SHARE * free)
-    if fits >= wanted:
-        return BatchPlan(wanted, 1, f"{reason}; {each}, and {size_words(free)} is free")
-    if normalised and fits < min(FEW, wanted):
-        fits = min(FEW, wanted, _fitting(memory, MOST * free))
+    if fits >= usual:
+        return BatchPlan(usual, 1, f"{reason}; {each}, and {size_words(free)} is free")
+    if normalised and fits < min(FEW, usual):
+        fits = min(FEW, usual, _fitting(memory, MOST * free))
     batch = 1 << (max(1, fits).bit_length() - 1)
-    accumulate = -(-wanted // batch)
+    accumulate = -(-usual // batch)
     why = (
         f"{each}, and only {size_words(free)} is free, so gradients of {count(accumulate, 'batch', 'batches')} are "
-        f"added up to steps of {count(wanted, 'image')}"
+        f"added up to steps of {count(usual, 'image')}"
     )
     if normalised and batch < FEW:
         why += f"; batch normalisation over fewer than {FEW} images is noisy: a smaller --img-size or network helps"
