@@ -185,16 +185,15 @@ def _written(
     began, before = time.perf_counter(), 0
     with record.opened(resume) as log:
         before = record.rows
-        if not record.complete:
-            advance = _progress(console, rows.title, found, before)
-            work = in_parts(found.items(), part_size, frozenset(record.parts), record.check)
-            chunks = compute(work, rows, MANY, nested)
-            like = example(rows, MANY, nested)
-            for first in chunks:
-                _write_part(first, chunks, record, like, failed, advance, log)
-            if not record.parts:
-                raise DataError(f"{data} contains no images")
-            record.finish()
+        advance = _progress(console, rows.title, found, before)
+        chunks = compute(in_parts(found.items(), part_size, frozenset(record.parts), record.check), rows, MANY, nested)
+        like: Row | None = None
+        for first in chunks:  # none where everything is complete
+            like = like or example(rows, MANY, nested)
+            _write_part(first, chunks, record, like, failed, advance, log)
+        if not record.parts:
+            raise DataError(f"{found.origin} contains no images")
+        record.finish()
     seconds = time.perf_counter() - began
     return BulkResult(folder, record.rows, record.errors, len(record.parts), record.rows - before, seconds, failed)
 
