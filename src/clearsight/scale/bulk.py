@@ -115,8 +115,10 @@ def predict(
         OutputError: the folder is not empty, or cannot be written.
 
     Example:
-        >>> scale.predict("runs/digits", "new/", out="predicted/", format="jsonl")
-        2 images in 1 part in predicted; ...
+        >>> from clearsight import scale
+        >>> found = scale.predict("runs/digits", "new/", out="predicted/", format="jsonl")
+        >>> found.images, found.errors
+        (2, 0)
     """
     if top is not None:
         at_least(1, top=top)
@@ -153,8 +155,10 @@ def embed(
         What was written; the column `embedding` holds D numbers (float32) for each image.
 
     Example:
-        >>> scale.embed("runs/digits", "new/", out="embedded/", format="jsonl")
-        2 images in 1 part in embedded; ...
+        >>> from clearsight import scale
+        >>> found = scale.embed("runs/digits", "new/", out="embedded/", format="jsonl")
+        >>> found.images, found.errors
+        (2, 0)
     """
     rows = FeatureRows(predictor_of(model))
     return _written(rows, data, Path(out), format, resume, part_size, console or usual_console(), compute)
