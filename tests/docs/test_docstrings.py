@@ -60,7 +60,8 @@ def run_examples(path: Path) -> doctest.TestResults:
 
 @pytest.mark.parametrize("path", WITH_EXAMPLES, ids=lambda path: path.relative_to(SOURCE).as_posix())
 def test_examples_run(path: Path, request: pytest.FixtureRequest) -> None:
-    if ">>> cs." in (text := path.read_text()) or "= cs." in text:
+    text = path.read_text()
+    if any(f"{before} {module}." in text for before in (">>>", "=") for module in ("cs", "scale")):
         request.getfixturevalue("workplace")
     assert run_examples(path).failed == 0
 

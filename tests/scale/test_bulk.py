@@ -268,6 +268,29 @@ def test_what_is_there_is_never_mixed_with_something_else(model, images, tmp_pat
         scale.predict(model, str(images), out=out, part_size=20, resume=True)
 
 
+def test_images_added_or_removed_later_are_noticed(model, images, tmp_path):
+    out, files = tmp_path / "out", sorted(images.rglob("*.*"))
+    scale.predict(model, str(images), out=out, part_size=20)
+    content = files[-1].read_bytes()
+    for file in files[38:]:
+        file.unlink()
+    with pytest.raises(DataError, match="added, removed or renamed"):
+        scale.predict(model, str(images), out=out, part_size=20, resume=True)
+    for file in files[40:]:
+        file.touch()
+    for file in files[38:40]:
+        file.write_bytes(content)
+    for file in files[40:]:
+        file.unlink()
+    with pytest.raises(DataError, match="other images in part 2"):
+        scale.predict(model, str(images), out=out, part_size=20, resume=True)
+    (out / "part-000002.parquet").unlink()  # asked for again, with what there is now
+    assert scale.predict(model, str(images), out=out, part_size=20, resume=True).images == 40
+    for k in range(20):
+        (images / f"z{k}.png").write_bytes(content)
+    assert scale.predict(model, str(images), out=out, part_size=20, resume=True).images == 60
+
+
 def test_a_full_disk_is_one_error_and_loses_nothing(model, images, tmp_path, monkeypatch):
     full = os.fsync
 

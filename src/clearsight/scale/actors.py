@@ -92,8 +92,9 @@ class Predict(_OnTables):
         options: coverage and method of prediction sets and intervals.
 
     Example:
-        >>> import pyarrow as pa
-        >>> table = pa.table({"path": ["new.png"], "bytes": [open("new.png", "rb").read()]})
+        >>> import pathlib, pyarrow
+        >>> from clearsight import scale
+        >>> table = pyarrow.table({"path": ["new.png"], "bytes": [pathlib.Path("new.png").read_bytes()]})
         >>> scale.Predict("runs/digits")(table)["label"].to_pylist()
         ['0']
     """

@@ -115,8 +115,10 @@ def predict(
         OutputError: the folder is not empty, or cannot be written.
 
     Example:
-        >>> scale.predict("runs/digits", "new/", out="predicted/", format="jsonl")
-        2 images in 1 part in predicted; ...
+        >>> from clearsight import scale
+        >>> found = scale.predict("runs/digits", "new/", out="predicted/", format="jsonl")
+        >>> found.images, found.errors
+        (2, 0)
     """
     if top is not None:
         at_least(1, top=top)
@@ -153,8 +155,10 @@ def embed(
         What was written; the column `embedding` holds D numbers (float32) for each image.
 
     Example:
-        >>> scale.embed("runs/digits", "new/", out="embedded/", format="jsonl")
-        2 images in 1 part in embedded; ...
+        >>> from clearsight import scale
+        >>> found = scale.embed("runs/digits", "new/", out="embedded/", format="jsonl")
+        >>> found.images, found.errors
+        (2, 0)
     """
     rows = FeatureRows(predictor_of(model))
     return _written(rows, data, Path(out), format, resume, part_size, console or usual_console(), compute)
@@ -185,16 +189,15 @@ def _written(
     began, before = time.perf_counter(), 0
     with record.opened(resume) as log:
         before = record.rows
-        if not record.complete:
-            advance = _progress(console, rows.title, found, before)
-            work = in_parts(found.items(), part_size, frozenset(record.parts), record.check)
-            chunks = compute(work, rows, MANY, nested)
-            like = example(rows, MANY, nested)
-            for first in chunks:
-                _write_part(first, chunks, record, like, failed, advance, log)
-            if not record.parts:
-                raise DataError(f"{data} contains no images")
-            record.finish()
+        advance = _progress(console, rows.title, found, before)
+        chunks = compute(in_parts(found.items(), part_size, frozenset(record.parts), record.check), rows, MANY, nested)
+        like: Row | None = None
+        for first in chunks:  # none where everything is complete
+            like = like or example(rows, MANY, nested)
+            _write_part(first, chunks, record, like, failed, advance, log)
+        if not record.parts:
+            raise DataError(f"{found.origin} contains no images")
+        record.finish()
     seconds = time.perf_counter() - began
     return BulkResult(folder, record.rows, record.errors, len(record.parts), record.rows - before, seconds, failed)
 

@@ -46,15 +46,16 @@ class Part:
 class Record:
     """The record of an output folder, which is open for one process only.
 
-    about: what decides about the rows, such as the model and the options; equal for all that write this folder.
+    about: what decides about the rows, such as the model and the options; equal for all that write this folder. listed:
+    number of complete parts whose images the data has listed.
     """
 
     folder: Path
     format: str
     about: dict[str, Any]
     parts: dict[int, Part] = field(default_factory=dict)
-    complete: bool = False
     cursor: int = 0
+    listed: int = 0
 
     def missing(self) -> int:
         """The next part to write.
@@ -86,12 +87,16 @@ class Record:
         Raises:
             DataError: it has others.
         """
+        self.listed += 1
         if (end.images, end.names) != (self.parts[end.number].rows, self.parts[end.number].names):
-            raise DataError(
-                f"the data is not the one whose results are in {self.folder}",
-                found=f"other images in part {end.number}: images were added, removed or renamed",
-                fix="restore the data, or choose another --out",
-            )
+            raise self._changed(end.number)
+
+    def _changed(self, number: int) -> DataError:
+        return DataError(
+            f"the data is not the one whose results are in {self.folder}",
+            found=f"other images in part {number}: images were added, removed or renamed",
+            fix="restore the data, or choose another --out",
+        )
 
     def add(self, end: PartEnd, errors: int, stream: TextIO) -> None:
         """Record that a part is complete.
@@ -107,11 +112,17 @@ class Record:
             stream.flush()
             os.fsync(stream.fileno())
         self.parts[end.number] = part
+        self.listed += 1
 
     def finish(self) -> None:
-        """Write the totals into the manifest."""
-        self.complete = True
-        self._write()
+        """Write the totals into the manifest.
+
+        Raises:
+            DataError: the data no longer lists the images of some part.
+        """
+        if self.listed < len(self.parts):
+            raise self._changed(max(self.parts))
+        self._write({"parts": len(self.parts), "rows": self.rows, "errors": self.errors})
 
     @property
     def rows(self) -> int:
@@ -131,8 +142,7 @@ class Record:
         """
         return sum(part.errors for part in self.parts.values())
 
-    def _write(self) -> None:
-        totals = {"parts": len(self.parts), "rows": self.rows, "errors": self.errors} if self.complete else None
+    def _write(self, totals: dict[str, int] | None = None) -> None:
         write_json(
             self.folder / MANIFEST, {"version": VERSION, "format": self.format, **self.about, "complete": totals}
         )
@@ -196,7 +206,7 @@ class Record:
         try:
             there = json.loads((self.folder / MANIFEST).read_text())
             before = {key: there[key] for key in self.about}
-            version, format, self.complete = there["version"], there["format"], bool(there["complete"])
+            version, format = there["version"], there["format"]
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise OutputError(
                 f"{self.folder / MANIFEST} is damaged", found=str(error)[:120], fix="choose another --out"
@@ -232,11 +242,9 @@ class Record:
             known[part.number] = part  # the last one counts: a part may have been written again
         for part in known.values():
             path = self.path(part.number)
-            if not path.exists():
-                self.complete = False
-            elif _digest(path) != part.digest:
+            if path.exists() and _digest(path) != part.digest:
                 raise OutputError(f"{path} was changed after it was written", fix="delete it: --resume writes it again")
-            else:
+            if path.exists():
                 self.parts[part.number] = part
         stream.truncate(whole)
 
