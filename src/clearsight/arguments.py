@@ -28,7 +28,7 @@ OTHER_OPTIONS = {
     **dict.fromkeys(("early_stopping", "early_stopping_patience"), "patience"),
     **dict.fromkeys(("time_limit", "time_budget", "max_time"), "budget"),
     **dict.fromkeys(("fp16", "mixed_precision", "half"), "amp"),
-    **dict.fromkeys(("weights", "pretrain"), "pretrained"),
+    **dict.fromkeys(("pretrain",), "pretrained"),
     **dict.fromkeys(("resize", "fit", "fit_mode"), "resize_mode"),
     **dict.fromkeys(("from_", "init_from", "base_run", "resume_from"), "from_run"),
     **dict.fromkeys(("gradient_clip_val", "max_grad_norm", "grad_clip"), "clip"),

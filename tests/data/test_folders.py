@@ -154,14 +154,14 @@ def test_hidden_files_are_not_looked_at(tmp_path):
 
 
 def test_what_is_left_out_is_reported(tmp_path):
-    make(tmp_path, "a/1.png", "b/1.png", "a/raw.heic", "b/notes.txt", "b/README", "title.jpg", "c/empty.txt")
+    make(tmp_path, "a/1.png", "b/1.png", "a/raw.cr2", "b/notes.txt", "b/README", "title.jpg", "c/empty.txt")
     found = read(tmp_path)
     assert found.classes == ("a", "b")
     assert len(found) == 2
     assert found.losses == (
         f"no images in {tmp_path.name}/c, so not used as a class",
         f"left out 1 image outside class folders, for example {tmp_path.name}/title.jpg",
-        "left out 1 image without a supported suffix (.heic), for example a/raw.heic",
+        "left out 1 image without a supported suffix (.cr2), for example a/raw.cr2",
     )
     assert found.notes == ("left out 3 files without a supported suffix (.txt, no suffix), for example b/README",)
 

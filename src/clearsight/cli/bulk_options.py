@@ -21,7 +21,8 @@ PART = 10_000
 def add_bulk(parser: argparse.ArgumentParser, what: str) -> None:
     """The options of files in parts. what: what is in the files."""
     group = parser.add_argument_group("output files")
-    group.add_argument("--out", metavar="DIR", help=f"folder for the {what} in files, in constant memory")
+    default = "the terminal" if parser.prog.endswith("predict") else "none"
+    group.add_argument("--out", metavar="DIR", help=f"folder for files with the {what} (default: {default})")
     group.add_argument("--format", choices=("parquet", "jsonl", "csv"), help="format of the files (default: parquet)")
     group.add_argument(
         "--resume", action="store_true",
@@ -34,7 +35,7 @@ def add_bulk(parser: argparse.ArgumentParser, what: str) -> None:
         "--actors", type=int, metavar="N", help="with --engine ray: number of workers (default: 2)"
     )  # fmt: skip
     group.add_argument(
-        "--gpus", type=float, metavar="X", help="with --engine ray: GPUs per worker, may be a fraction (default: 0)"
+        "--gpus", type=float, metavar="X", help="with --engine ray: number of GPUs per worker, or a fraction (default: 0)"
     )  # fmt: skip
     group.add_argument(
         "--address", metavar="HOST:PORT", help="with --engine ray: address of the cluster (default: this machine)"

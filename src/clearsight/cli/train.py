@@ -122,7 +122,7 @@ def _label_issues(run: Run, thing: str) -> str:
 
 def _more_time(finished: Run, data: object) -> str:
     """What more time is likely to gain, as a command, where training was limited."""
-    advice = next((d for d in finished.metrics["recipe"] if d["what"] == "more time"), None)
+    advice = next((d for d in finished.metrics.get("recipe", []) if d["what"] == "more time"), None)
     if advice is None:
         return ""
     command = f"{_program()} train {shlex.quote(str(getattr(data, 'origin', data)))} {advice['choice']}"

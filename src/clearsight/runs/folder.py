@@ -101,18 +101,17 @@ def resumed(config: TrainConfig, given: dict[str, Any], origin: str) -> TrainCon
     again must be the same. origin: what the data is called. Where nothing was begun yet, a new run starts, so that a
     scheduler can give the same command each time.
     """
-    fresh = TrainConfig.from_options(**{**config.options(), "resume": False})
     if config.run.out is not None:
         folder = Path(config.run.out).expanduser()
         if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
-            return fresh
+            return _fresh(config)
         if not _is_unfinished(folder):
             state = "a finished run" if (folder / "metrics.json").exists() else "no run"
             raise OutputError(f"{folder} cannot be resumed", found=state, fix="start a new run without --resume")
     else:
         runs = [f for f in Path("runs").glob("*") if _is_unfinished(f) and _about(f).get("data") == origin]
         if not runs:
-            return fresh
+            return _fresh(config)
         folder = max(runs, key=lambda f: (f / "config.json").stat().st_mtime)
     about = _about(folder)
     then = {option: value for stage in about["options"].values() for option, value in stage.items()}
@@ -219,3 +218,8 @@ def near_duplicates(model: object) -> frozenset[str]:
         return near_duplicates_of(json.loads(read_within(folder, "audit.json")))
     except (ValueError, AttributeError, TypeError, KeyError) as error:
         raise BundleError(f"{folder / 'audit.json'} cannot be read", found=str(error), fix="train again") from error
+
+
+def _fresh(config: TrainConfig) -> TrainConfig:
+    """The configuration of a new run, as nothing was begun yet."""
+    return TrainConfig.from_options(**{**config.options(), "resume": False})

@@ -322,13 +322,13 @@ class Anomaly(Task):
     def load(cls, card: Mapping[str, Any] | None, names: tuple[str, ...], temperature: float) -> Anomaly:
         """From what `card` gave."""
         assert card is not None
-        share, known_count = number(0, 1), len(card["known"]) if isinstance(card.get("known"), list) else 0
+        share = number(0, 1)
         record(
             {
                 "normal": listed(text()), "false_alarms": share, "prior": number(1e-12, 1 - 1e-12),
                 "shape": number(1e-12, 1), "known": listed(number()),
             },
-            {"known_groups": listed(text(), 0, known_count)},
+            {"known_groups": listed(number())},
         )(card, "card.json: task_card")  # fmt: skip
         known, of_groups = tuple(card["known"]), tuple(card.get("known_groups", ()))
         return cls(tuple(card["normal"]), card["false_alarms"], card["prior"], card["shape"], known, of_groups)
