@@ -35,7 +35,7 @@ def add_bulk(parser: argparse.ArgumentParser, what: str) -> None:
         "--actors", type=int, metavar="N", help="with --engine ray: number of workers (default: 2)"
     )  # fmt: skip
     group.add_argument(
-        "--gpus", type=float, metavar="X", help="with --engine ray: number of GPUs per worker, or a fraction (default: 0)"
+        "--gpus", type=float, metavar="X", help="with --engine ray: number of GPUs per worker, 0 or more (default: 0)"
     )  # fmt: skip
     group.add_argument(
         "--address", metavar="HOST:PORT", help="with --engine ray: address of the cluster (default: this machine)"
