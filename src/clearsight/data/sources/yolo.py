@@ -17,6 +17,9 @@ from clearsight.data.targets import class_name
 from clearsight.errors import DataError
 from clearsight.wording import count
 
+DEEPEST = 50
+"""Lists and mappings within each other, at most."""
+
 LARGEST = 1 << 20
 """Bytes of a file that are read at most."""
 
@@ -146,8 +149,13 @@ def _content(path: Path) -> dict[Any, Any]:
         if path.stat().st_size > LARGEST:
             raise ValueError(f"{path.stat().st_size:,} bytes")
         text = path.read_text(encoding="utf-8-sig")
-        if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, yaml.SafeLoader)):
-            raise ValueError("aliases (*), which may stand for any amount of data")
+        depth = 0
+        for event in yaml.parse(text, yaml.SafeLoader):
+            if isinstance(event, yaml.AliasEvent):
+                raise ValueError("aliases (*), which may stand for any amount of data")
+            depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+            if depth > DEEPEST:
+                raise ValueError(f"lists within lists more than {DEEPEST} deep")
         content = yaml.safe_load(text)
         if isinstance(content, dict) and "names" in content:  # as texts: YAML takes `yes` and `no` for booleans
             content["names"] = yaml.load(text, yaml.BaseLoader)["names"] or None
