@@ -32,7 +32,6 @@ def test_a_set_without_errors_is_not_searched(photos: Path) -> None:
     assert [trial.name for trial in fitted.trials] == ["efficientnet_lite0 at 64 pixels", depth_selection.HEAD_ALONE]
     decisions = {d.what: d for d in fitted.decisions}
     assert decisions["network and size"].choice == "efficientnet_lite0 at 64 pixels"
-    assert decisions["training layers"].choice == "left out"
     assert "more time" not in decisions
     assert not fitted.tuned
 
@@ -44,7 +43,8 @@ def test_every_candidate_is_tried_and_the_better_is_kept(
     """The validation logits are those that the network gives. beaten: whether training layers is better."""
     monkeypatch.setattr(Trial, "accuracy", property(lambda trial: float(beaten and trial.name == "kept")))
     monkeypatch.setattr(Trial, "beats", lambda trial, other: False)
-    fitted = fit(read(photos), TrainConfig.from_options(img_size=32, model="efficientnet_lite0", folds=2))
+    monkeypatch.setattr(fine_tune, "_gains", lambda *_: False)
+    fitted = fit(read(photos), TrainConfig.from_options(img_size=32, model="efficientnet_lite0", folds=2, budget="10m"))
     names = [trial.name for trial in fitted.trials]
     assert names[-3:] == [
         depth_selection.HEAD_ALONE,
@@ -62,6 +62,15 @@ def test_every_candidate_is_tried_and_the_better_is_kept(
             given = network(torch.from_numpy(fitted.prepared.pixels.array[rows] / np.float32(255))).numpy()
         order = np.argsort(fitted.validation_indices)
         np.testing.assert_allclose(fitted.val_logits[order], given[np.argsort(rows)], rtol=1e-4, atol=2e-3)
+
+
+def test_without_a_budget_the_head_alone_is_used_and_more_time_advised(photos: Path, eager: None) -> None:
+    config = TrainConfig.from_options(img_size=32, model="efficientnet_lite0", folds=2)
+    fitted = fit(read(photos), config)
+    assert fitted.trials[-1].name == depth_selection.HEAD_ALONE
+    assert not fitted.tuned
+    decisions = {d.what: d for d in fitted.decisions}
+    assert decisions["more time"].choice == "--budget 5m"
 
 
 @pytest.mark.long

@@ -8,10 +8,10 @@ from clearsight.train.config import TrainConfig
 from clearsight.train.option_field import seconds
 
 LIMIT = 2e13
-"""Operations that choosing and training may cost without --budget: about five minutes on two cores. A multiply-add is
+"""Operations that the choice of a network and a size, and their features, may cost without --budget. A multiply-add is
 two operations; a training step costs three times as much as a prediction."""
 
-SPEED = LIMIT / 300
+SPEED = 2e13 / 300
 """Operations per second of two cores, by which a --budget is counted in operations."""
 
 HEAD_ONLY = 60.0

@@ -49,7 +49,9 @@ ALIKE = 1.25
 """Sizes whose ratio is below this are not both tried."""
 
 EPOCHS_ABOVE = 2.0
-"""Epochs of training, on four fifths of the images, that must be affordable at a size for it to be tried."""
+"""Epochs of training, on four fifths of the images, that must be affordable at a size for it to be tried, where a
+budget lets layers be trained.
+"""
 
 
 @dataclass
@@ -142,7 +144,7 @@ class NetworkSelection:
 
     def _affordable(self, name: str, images: int) -> bool:
         each, total = self._cost(*self._options[name]), len(self._split.train) + len(self._split.val)
-        trained = 3 * EPOCHS_ABOVE * 0.8
+        trained = 0.0 if self.config.run.budget is None else 3 * EPOCHS_ABOVE * 0.8
         return each * (images + total * (1 + trained)) <= self.work.left
 
     def _measure(self, name: str, images: int) -> Trial:

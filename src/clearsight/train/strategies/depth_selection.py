@@ -1,7 +1,8 @@
 """How much of a pretrained network to train, by short trainings: the head alone, or the blocks above a depth too.
 
 Each short training is a whole schedule of a few steps on the training split. The depth that validates best is then
-trained for as long as the allowed work or the --budget lasts, and kept if it is better than the head alone.
+trained for as long as the --budget lasts, and kept if it is better than the head alone. Without a budget the head alone
+is used.
 """
 
 from __future__ import annotations
@@ -14,12 +15,12 @@ import numpy as np
 from clearsight.models.backbone_split import can_be_cut, cut
 from clearsight.models.execution import operations
 from clearsight.models.network import AS_IT_IS
-from clearsight.train.allowance import LIMIT, SPEED
+from clearsight.train.allowance import SPEED
 from clearsight.train.context import TrainContext, TrainResult
 from clearsight.train.ensembling import better
 from clearsight.train.halving import EXPECTED_GAIN, Trial, preferred, trial_of
 from clearsight.train.head_search import proportional_sample
-from clearsight.train.strategies.fine_tune import Maps, train_upper, training_views, usual_epochs
+from clearsight.train.strategies.fine_tune import Maps, train_upper
 from clearsight.train.strategies.probe import Frozen, say_idle
 from clearsight.wording import count, percent, points
 
@@ -27,10 +28,10 @@ BATCH, STEPS = 32, 24
 """Images per batch and steps of a short training."""
 
 LEAST_EPOCHS = 2
-"""Epochs of training from which it is begun without a --budget."""
+"""Epochs of training that must be affordable for a depth to be tried."""
 
 ROUNDED = 0.25
-"""Part of an epoch by which the allowed work may be exceeded."""
+"""Part of an epoch by which the work may exceed the budget."""
 
 HEAD_ALONE = "head on frozen features"
 
@@ -63,6 +64,16 @@ def train_as_measured(context: TrainContext, frozen: Frozen) -> TrainResult:
     result = _fully(context, frozen, place, best)
     _say_more(context, result)
     return result
+
+
+def head_for_now(context: TrainContext, frozen: Frozen) -> TrainResult:
+    """The head alone, where no --budget asks for more; and what more time would gain, where errors are left."""
+    alone = _of_head(context, frozen)
+    context.trials.append(alone)
+    say_idle(context, "the network's weights are frozen; use --budget or --freeze none to train them")
+    if alone.may_improve:
+        _say_more(context, frozen.trained)
+    return frozen.trained
 
 
 def _of_head(context: TrainContext, frozen: Frozen) -> Trial:
@@ -118,38 +129,19 @@ def _work(context: TrainContext, frozen: Frozen, place: int) -> tuple[float, flo
 
 
 def _fully(context: TrainContext, frozen: Frozen, place: int, trial: Trial) -> TrainResult:
-    """Train above a tap for as long as is allowed; the better of the result and the head alone."""
-    before = frozen.trained
-    title = trial.name.removeprefix("training ")
-    if context.budget is not None:
-        after = train_upper(context, frozen, place=place)
-        return better(context, before, after, title, forced=False)
-    train = len(context.data.split.train)
-    for views in (training_views(context, frozen), AS_IT_IS):
-        each = trial.work * train * len(views)
-        epochs = min(int(context.work.left / each + ROUNDED), usual_epochs(train * len(views)))
-        if epochs >= LEAST_EPOCHS:
-            break
-    epochs = max(epochs, 1)
-    if context.config.optimization.epochs is None:
-        context.note(
-            "epochs",
-            str(epochs),
-            f"the work allowed without --budget, about {LIMIT / SPEED / 60:.0f} minutes on two cores",
-        )
-    context.work.spent += each * epochs
-    after = train_upper(context, frozen, place=place, views=views, epochs=context.config.optimization.epochs or epochs)
-    return better(context, before, after, title, forced=False)
+    """Train above a tap for as long as the budget lasts; the better of the result and the head alone."""
+    after = train_upper(context, frozen, place=place)
+    return better(context, frozen.trained, after, trial.name.removeprefix("training "), forced=False)
 
 
 def _say_more(context: TrainContext, result: TrainResult) -> None:
     """What more time is likely to gain, and by which option."""
     wrong = 1 - float((result.logits.argmax(1) == context.data.labels[result.validation_indices]).mean())
     limit = context.work.limit / SPEED
-    minutes = math.ceil(3 * limit / 60)
+    minutes = math.ceil((limit if context.budget is None else 3 * limit) / 60)
     context.note(
         "more time",
         f"--budget {minutes}m",
-        f"with more time, layers are trained for longer and on several folds; a good step removes about a quarter of "
+        f"with more time, layers are trained, for longer and on several folds; a good step removes about a quarter of "
         f"the errors, which is {points(EXPECTED_GAIN * wrong)} of accuracy here",
     )
