@@ -316,11 +316,11 @@ class MemoryHead(OneClassHead):
     def in_tensors(self) -> MemoryInTensors:
         return MemoryInTensors(self)
 
-    def __deepcopy__(self, _memo: dict[int, Any]) -> MemoryHead:
+    def __deepcopy__(self, memo: dict[int, Any]) -> MemoryHead:
         """A copy that builds its own index.
 
         Args:
-            _memo: copied objects by id, not used.
+            memo: copied objects by id, not used.
 
         Returns:
             The copy.
