@@ -38,6 +38,7 @@ def handled() -> Iterator[None]:
     try:
         yield
     finally:
+        _requested = False  # it was for this block alone
         for number, handler in before.items():
             signal.signal(number, handler)
 

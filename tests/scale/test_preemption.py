@@ -14,8 +14,6 @@ import yaml
 from safetensors.numpy import load_file
 
 from clearsight import preemption
-from clearsight.cli.main import main
-from clearsight.train.checkpoint import Checkpoint
 
 SBATCH = Path(__file__).parents[2] / "docs" / "deploy" / "train.sbatch"
 
@@ -26,64 +24,84 @@ def weights(folder):
     return load_file(folder / "model" / "weights.safetensors")
 
 
-def test_a_signal_ends_training_with_a_checkpoint(tmp_path, monkeypatch, capsys):
-    monkeypatch.chdir(tmp_path)
-    assert main([*TRAIN, "--out", "whole"]) == 0
-    out = tmp_path / "ended"
-    signals = iter([signal.SIGTERM, signal.SIGUSR1])
+def in_a_process_of_its_own(script, folder):
+    """Run a script, as a signal that nothing handles would end the tests."""
+    done = subprocess.run([sys.executable, "-c", script], cwd=folder, capture_output=True, text=True, timeout=250)
+    assert done.returncode == 0, done.stderr
+    return done
 
-    def ends(self):
-        if len(list(out.glob("*.sent"))) == any((out / "checkpoints").glob("*.pt")):
-            sent = next(signals, None)
-            if sent is not None:
-                (out / f"{sent}.sent").touch()
-                os.kill(os.getpid(), sent)
-        return False
 
-    monkeypatch.setattr(Checkpoint, "due", ends)
-    assert main([*TRAIN, "--out", "ended", "--resume"]) == preemption.REQUEUE  # --resume of a fresh run: no effect
-    assert "--resume" in capsys.readouterr().err
-    assert list((out / "checkpoints").glob("*.pt"))
-    assert main([*TRAIN, "--out", "ended", "--resume"]) == preemption.REQUEUE
-    assert main([*TRAIN, "--out", "ended", "--resume"]) == 0
+def test_a_signal_ends_training_with_a_checkpoint(tmp_path):
+    script = f"""
+import os, signal
+from pathlib import Path
+from clearsight.cli.main import main
+from clearsight.preemption import REQUEUE
+from clearsight.train.checkpoint import Checkpoint
+
+command = {[*TRAIN, "--out"]!r}
+assert main([*command, "whole"]) == 0
+out, signals = Path("ended"), [signal.SIGTERM, signal.SIGUSR1]
+
+def ends(self):
+    if signals and (len(signals) == 1) == any((out / "checkpoints").glob("*.pt")):
+        os.kill(os.getpid(), signals.pop(0))
+    return False
+
+Checkpoint.due = ends
+assert main([*command, "ended", "--resume"]) == REQUEUE  # --resume of a fresh run: no effect
+assert list((out / "checkpoints").glob("*.pt"))
+assert main([*command, "ended", "--resume"]) == REQUEUE
+assert main([*command, "ended", "--resume"]) == 0
+assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+"""
+    assert "--resume" in in_a_process_of_its_own(script, tmp_path).stderr
     for name, tensor in weights(tmp_path / "whole").items():
-        np.testing.assert_array_equal(weights(out)[name], tensor)
-    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+        np.testing.assert_array_equal(weights(tmp_path / "ended")[name], tensor)
 
 
-def test_a_signal_ends_prediction_at_once(digits_run, tmp_path, monkeypatch, capsys):
-    from clearsight import scale
+def test_a_signal_ends_prediction_at_once(digits_run, tmp_path):
+    script = f"""
+import os, signal
+from clearsight import scale
+from clearsight.cli.main import main
+from clearsight.preemption import REQUEUE
+from clearsight.scale.record import Record
 
-    command = ["predict", str(digits_run), "digits", "--part-size", "500", "--resume", "--out"]
-    scale.predict(str(digits_run), "digits", out=tmp_path / "whole", part_size=500)
-    from clearsight.scale.record import Record
+scale.predict({str(digits_run)!r}, "digits", out="whole", part_size=500)
+add = Record.add
 
-    add = Record.add
+def adds(self, *rest):
+    add(self, *rest)
+    if len(self.parts) == 2:
+        os.kill(os.getpid(), signal.SIGTERM)
 
-    def adds(self, *rest):
-        add(self, *rest)
-        if len(self.parts) == 2:
-            os.kill(os.getpid(), signal.SIGTERM)
-
-    monkeypatch.setattr(Record, "add", adds)
-    assert main([*command, str(tmp_path / "out")]) == preemption.REQUEUE
-    monkeypatch.setattr(Record, "add", add)
-    assert main([*command, str(tmp_path / "out")]) == 0
+command = ["predict", {str(digits_run)!r}, "digits", "--part-size", "500", "--resume", "--out", "out"]
+Record.add = adds
+assert main(command) == REQUEUE
+Record.add = add
+assert main(command) == 0
+"""
+    in_a_process_of_its_own(script, tmp_path)
     for part in (tmp_path / "whole").glob("part-*"):
         assert (tmp_path / "out" / part.name).read_bytes() == part.read_bytes()
 
 
-def test_signals_wait_inside_a_block():
-    done = []
+def test_signals_wait_inside_a_block(tmp_path):
+    script = """
+import os, signal
+from clearsight import preemption
 
-    def block():
-        with preemption.handled(), preemption.deferred():
-            os.kill(os.getpid(), signal.SIGUSR1)
-            done.append(preemption.requested())
-
-    with pytest.raises(preemption.Preempted):
-        block()
-    assert done == [True]
+try:
+    with preemption.handled(), preemption.deferred():
+        os.kill(os.getpid(), signal.SIGUSR1)
+        assert preemption.requested()
+except preemption.Preempted:
+    assert not preemption.requested(), "the next run in this process is not ended"
+else:
+    raise AssertionError
+"""
+    in_a_process_of_its_own(script, tmp_path)
 
 
 def test_the_kubernetes_job_restarts_what_was_evicted():
