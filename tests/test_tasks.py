@@ -228,7 +228,7 @@ def test_audit_reports_what_train_refuses(tmp_path, scenes, capsys):
         text = capsys.readouterr().out
         assert words in text
         assert " warning" in text
-    assert "60 of 60 images usable, with 4 numeric targets (a, b, c, d); images are grouped by a" in text
+    assert "60 of 60 images usable, with 4 numbers to predict (a, b, c, d); images are grouped by a" in text
 
 
 def test_a_network_says_its_own_variance(tmp_path, pointers):

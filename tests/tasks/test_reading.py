@@ -193,13 +193,13 @@ def test_what_is_predicted_in_words():
     numbers = read((IMAGES, np.linspace(0, 1, 6)))
     assert (numbers.words(1), numbers.task.describe(numbers)) == (
         "0.2",
-        "1 numeric target (value); images are grouped by value",
+        "1 number to predict (value); images are grouped by value",
     )
     two = read((IMAGES, np.arange(12).reshape(6, 2)))
-    assert (two.words(1), two.task.describe(two)) == ("0 2, 1 3", "2 numeric targets (0, 1); images are grouped by 0")
+    assert (two.words(1), two.task.describe(two)) == ("0 2, 1 3", "2 numbers to predict (0, 1); images are grouped by 0")
     turn = np.radians(np.arange(6) * 50)
     direction = read((IMAGES, np.stack([np.cos(turn), np.sin(turn)], 1)))
-    assert direction.task.describe(direction) == "2 numeric targets (0, 1); images are grouped by direction"
+    assert direction.task.describe(direction) == "2 numbers to predict (0, 1); images are grouped by direction"
     classes = read((IMAGES, list("abcabc")))
     assert (classes.words(1), classes.task.describe(classes)) == ("b", "")
 

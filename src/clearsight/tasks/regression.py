@@ -134,7 +134,7 @@ class Regression(Task):
         names = dataset.names
         some = ", ".join(names[:6]) + (", ..." if len(names) > 6 else "")
         way = "direction" if is_direction(dataset.targets) else names[0]
-        return f"{len(names)} numeric target{'s' * (len(names) > 1)} ({some}); images are grouped by {way}"
+        return f"{len(names)} number{'s' * (len(names) > 1)} to predict ({some}); images are grouped by {way}"
 
     @classmethod
     def findings(cls, dataset: Dataset) -> list[Finding]:
