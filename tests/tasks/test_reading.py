@@ -196,7 +196,10 @@ def test_what_is_predicted_in_words():
         "1 number to predict (value); images are grouped by value",
     )
     two = read((IMAGES, np.arange(12).reshape(6, 2)))
-    assert (two.words(1), two.task.describe(two)) == ("0 2, 1 3", "2 numbers to predict (0, 1); images are grouped by 0")
+    assert (two.words(1), two.task.describe(two)) == (
+        "0 2, 1 3",
+        "2 numbers to predict (0, 1); images are grouped by 0",
+    )
     turn = np.radians(np.arange(6) * 50)
     direction = read((IMAGES, np.stack([np.cos(turn), np.sin(turn)], 1)))
     assert direction.task.describe(direction) == "2 numbers to predict (0, 1); images are grouped by direction"
