@@ -121,7 +121,7 @@ def _label_issues(run: Run, thing: str) -> str:
 
 
 def _more_time(finished: Run, data: object) -> str:
-    """What more time is likely to gain, as a command, where training was limited."""
+    """How more time is used, as a command, where training was limited."""
     advice = next((d for d in finished.metrics.get("recipe", []) if d["what"] == "more time"), None)
     if advice is None:
         return ""

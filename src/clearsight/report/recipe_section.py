@@ -37,7 +37,7 @@ QUESTIONS = {
     "network and size": "Which network and input size are used?",
     "depth of training": "Which layers are trained?",
     "training layers": "Are layers of the network trained?",
-    "more time": "What would more time gain?",
+    "more time": "How is more time used?",
     "fine-tuning": "Are the pretrained layers fine-tuned?",
 }
 

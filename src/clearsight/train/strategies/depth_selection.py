@@ -18,11 +18,11 @@ from clearsight.models.network import AS_IT_IS
 from clearsight.train.allowance import SPEED
 from clearsight.train.context import TrainContext, TrainResult
 from clearsight.train.ensembling import better
-from clearsight.train.halving import EXPECTED_GAIN, Trial, preferred, trial_of
+from clearsight.train.halving import Trial, preferred, trial_of
 from clearsight.train.head_search import proportional_sample
 from clearsight.train.strategies.fine_tune import Maps, train_upper
 from clearsight.train.strategies.probe import Frozen, say_idle
-from clearsight.wording import count, percent, points
+from clearsight.wording import count, percent
 
 BATCH, STEPS = 32, 24
 """Images per batch and steps of a short training."""
@@ -37,7 +37,7 @@ HEAD_ALONE = "head on frozen features"
 
 
 def train_as_measured(context: TrainContext, frozen: Frozen) -> TrainResult:
-    """The head alone, or blocks above the depth that does best in short trainings; and what more time would gain."""
+    """The head alone, or blocks above the depth that does best in short trainings; and how more time is used."""
     alone = _of_head(context, frozen)
     context.trials.append(alone)
     if not alone.may_improve:
@@ -67,7 +67,7 @@ def train_as_measured(context: TrainContext, frozen: Frozen) -> TrainResult:
 
 
 def head_for_now(context: TrainContext, frozen: Frozen) -> TrainResult:
-    """The head alone, where no --budget asks for more; and what more time would gain, where errors are left."""
+    """The head alone, where no --budget asks for more; and how more time is used, where errors are left."""
     alone = _of_head(context, frozen)
     context.trials.append(alone)
     say_idle(context, "the network's weights are frozen; use --budget or --freeze none to train them")
@@ -135,13 +135,14 @@ def _fully(context: TrainContext, frozen: Frozen, place: int, trial: Trial) -> T
 
 
 def _say_more(context: TrainContext, result: TrainResult) -> None:
-    """What more time is likely to gain, and by which option."""
-    wrong = 1 - float((result.logits.argmax(1) == context.data.labels[result.validation_indices]).mean())
+    """By which option more time is used, and how many errors are left that it may remove."""
+    wrong = int((result.logits.argmax(1) != context.data.labels[result.validation_indices]).sum())
     limit = context.work.limit / SPEED
     minutes = math.ceil((limit if context.budget is None else 3 * limit) / 60)
+    longer = "layers are trained too" if context.budget is None else "layers are trained for longer, on more folds"
     context.note(
         "more time",
         f"--budget {minutes}m",
-        f"with more time, layers are trained, for longer and on several folds; a good step removes about a quarter of "
-        f"the errors, which is {points(EXPECTED_GAIN * wrong)} of accuracy here",
+        f"{longer}, and kept if they validate better; so far {wrong:,} of {len(result.logits):,} validation images are "
+        "classified incorrectly",
     )
