@@ -1,6 +1,7 @@
 """Which pretrained network, at which input size: heads on frozen features of some images, by successive halving.
 
-The folds are those of the run, cut to the part. What is compared is the best linear head of each candidate, by ridge regression.
+The folds are those of the run, cut to the part. What is compared is the best linear head of each candidate, by ridge
+regression.
 """
 
 from __future__ import annotations
