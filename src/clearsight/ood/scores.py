@@ -336,12 +336,14 @@ def _coordinates(vectors: Floats, axes: int) -> tuple[Floats, Floats, Floats]:
     Only the largest eigenvectors are computed, of the smaller of the two matrices of inner products.
     """
     from scipy.linalg import eigh
+    from threadpoolctl import threadpool_limits
 
     centre = vectors.mean(0)
     some = vectors[np.random.default_rng(0).permutation(len(vectors))[:BANK]] - centre
     wide = len(some) < some.shape[1]
-    products = (some @ some.T if wide else some.T @ some).astype(np.float64)
-    values, found = eigh(products, subset_by_index=(max(0, len(products) - axes), len(products) - 1))
+    products = some @ some.T if wide else some.T @ some
+    with threadpool_limits(1):  # threads of matrices this small wait for each other: two take four times as long
+        values, found = eigh(products, subset_by_index=(max(0, len(products) - axes), len(products) - 1))
     if wide:  # a direction without spread cannot be told from the images' inner products
         spread = values > LEAST_SPREAD * values[-1]
         found = some.T @ found[:, spread] if spread.any() else np.eye(some.shape[1], 1)

@@ -15,6 +15,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import cho_factor, cho_solve
+from threadpoolctl import threadpool_limits
 
 from clearsight.train.halving import Trial, trial_of
 from clearsight.train.head_search import Fold, Rows, StandardFeatures, Targets
@@ -63,5 +64,6 @@ def _outputs(
     weights = np.maximum(targets.weights[fit].astype(np.float64), 1e-6)
     mean = np.average(encoded, axis=0, weights=weights)
     system = products[np.ix_(fit, fit)] + np.diag(strength * weights.sum() / weights)
-    dual = cho_solve(cho_factor(system, overwrite_a=True), encoded - mean)
+    with threadpool_limits(1):  # threads of matrices this small wait for each other
+        dual = cho_solve(cho_factor(system, overwrite_a=True), encoded - mean)
     return np.asarray(products[np.ix_(val, fit)] @ dual + mean)
