@@ -64,13 +64,19 @@ def test_every_candidate_is_tried_and_the_better_is_kept(
         np.testing.assert_allclose(fitted.val_logits[order], given[np.argsort(rows)], rtol=1e-4, atol=2e-3)
 
 
-def test_without_a_budget_the_head_alone_is_used_and_more_time_advised(photos: Path, eager: None) -> None:
-    config = TrainConfig.from_options(img_size=32, model="efficientnet_lite0", folds=2)
-    fitted = fit(read(photos), config)
-    assert fitted.trials[-1].name == depth_selection.HEAD_ALONE
-    assert not fitted.tuned
+@pytest.mark.parametrize("promising", [False, pytest.param(True, marks=pytest.mark.long)])
+def test_without_a_budget_layers_are_trained_only_where_a_short_training_comes_close(
+    photos: Path, eager: None, monkeypatch: pytest.MonkeyPatch, promising: bool
+) -> None:
+    monkeypatch.setattr(depth_selection, "PROMISING", 100.0 if promising else -100.0)
+    monkeypatch.setattr(depth_selection, "usual_epochs", lambda *_: 2)
+    fitted = fit(read(photos), TrainConfig.from_options(img_size=32, model="efficientnet_lite0", folds=2))
+    assert [trial.name for trial in fitted.trials][-3] == depth_selection.HEAD_ALONE
     decisions = {d.what: d for d in fitted.decisions}
-    assert decisions["more time"].choice == "--budget 5m"
+    assert ("epochs" in decisions) == promising
+    assert ("training layers" in decisions) != promising
+    assert decisions["more time"].choice == "--budget 10m"
+    assert fitted.tuned <= promising
 
 
 @pytest.mark.long

@@ -33,6 +33,9 @@ FEWEST = 20
 GRID = 4096
 """Places that the distribution of the ECE is computed at."""
 
+LUCKY = 0.2
+"""An ECE this unlikely, or a smaller one, for a perfectly calibrated model says no more than this one does."""
+
 STEPS = 14
 """Bisections for each end of the interval."""
 
@@ -173,6 +176,10 @@ def debiased_ece_interval(
     ways are tried, and the interval holds what any of them allows: overconfidence and underconfidence by one number of
     logits, and the recalibration by slope and offset that fits best [Cox 1958].
 
+    By chance, the ECE may be smaller than nearly all of those of a perfectly calibrated model. No error is consistent
+    with that, so it must not shrink the interval: probabilities are then taken relative to those of no error, as for
+    upper limits in physics [Read 2002, "Presentation of search results: the CLs technique"].
+
     Args:
         confidence: stated probability of being right (N,).
         right: which predictions are right (N,).
@@ -202,10 +209,16 @@ def debiased_ece_interval(
         found = bins.distribution(bins.means(truth(shape, distance)))
         return bool(found[bins.errors >= observed - near].sum() >= tail)
 
+    def not_above(shape: Floats, distance: float) -> float:
+        """The probability of a number as small as the observed one."""
+        found = bins.distribution(bins.means(truth(shape, distance)))
+        return float(found[bins.errors <= observed + near].sum())
+
+    lucky = min(1.0, not_above(shapes[0], 0.0) / LUCKY)
+
     def stays(shape: Floats, distance: float) -> bool:
         """Whether a number as small as the observed one occurs."""
-        found = bins.distribution(bins.means(truth(shape, distance)))
-        return bool(found[bins.errors <= observed + near].sum() >= tail)
+        return not_above(shape, distance) >= tail * lucky
 
     low = 0.0
     if not reaches(shapes[0], 0.0):

@@ -1,6 +1,7 @@
 """Which pretrained network, at which input size: heads on frozen features of some images, by successive halving.
 
-The folds are those of the run, cut to the part. What is compared is the best softmax head of each candidate.
+The folds are those of the run, cut to the part. What is compared is the best linear head of each candidate, by ridge
+regression.
 """
 
 from __future__ import annotations
@@ -27,8 +28,9 @@ from clearsight.models.zoo import DEFAULT_BACKBONE, at_hand, weight_facts
 from clearsight.train.allowance import Work
 from clearsight.train.config import TrainConfig
 from clearsight.train.features import extract
-from clearsight.train.halving import Trial, halve, trial_of
-from clearsight.train.head_search import Targets, choose_head, proportional_sample
+from clearsight.train.halving import Trial, halve
+from clearsight.train.head_search import Targets, proportional_sample
+from clearsight.train.linear_trial import linear_trial
 from clearsight.train.recipe import Decision, Recipe
 from clearsight.train.strategies.probe import feature_sets, probe_of
 from clearsight.wording import percent
@@ -96,7 +98,7 @@ class NetworkSelection:
     def _decision(self, best: str, trials: Sequence[Trial]) -> Decision:
         last = max(trial.images for trial in trials)
         words = ", ".join(f"{trial.name} {percent(trial.accuracy)}" for trial in trials if trial.images == last)
-        why = f"validation accuracy with a head on frozen features of {last:,} images: {words}"
+        why = f"validation accuracy with a linear head on frozen features of {last:,} images: {words}"
         if len(trials) == 1 and trials[0].may_improve:
             why += "; other networks and sizes would exceed the work allowed"
         elif len(trials) == 1:
@@ -173,13 +175,7 @@ class NetworkSelection:
         folds = [
             (np.flatnonzero(np.isin(rows, fit)), np.flatnonzero(np.isin(rows, val))) for fit, val in self._split.folds
         ]
-        everything = np.flatnonzero(np.isin(rows, self._split.development))
-        found = choose_head(
-            parts, feature_sets(probe), targets, folds, everything, kernels=False, seed=self.config.run.seed
-        )
-        return trial_of(
-            name, self._cost(model, side), len(rows), found.logits, targets.labels[found.validation_indices]
-        )
+        return linear_trial(name, self._cost(model, side), parts, feature_sets(probe), targets, folds)
 
     def _rows(self, images: int) -> NDArray[np.int64]:
         """The images of a round, among them those of the round before."""

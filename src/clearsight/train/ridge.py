@@ -19,13 +19,11 @@ from scipy.linalg import cho_factor, cho_solve
 from clearsight.train.context import TrainContext, TrainResult
 from clearsight.train.features import extract
 from clearsight.train.head_search import KERNEL_LIMIT, Candidate, FittedHead, Fold, Rows, StandardFeatures
+from clearsight.train.linear_trial import STRENGTHS
 from clearsight.train.strategies.probe import feature_sets, new_probe, say_idle
 from clearsight.wording import percent
 
 Floats = NDArray[np.float64]
-
-STRENGTHS = (1e-2, 1e-1, 1.0, 10.0)
-"""s of the plain head."""
 
 KERNELS = ((0.1, 1.0), (0.1, 0.3), (1.0, 0.3), (0.01, 0.3))
 """Pairs (s, g D) of the head with a kernel."""

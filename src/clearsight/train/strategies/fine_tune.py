@@ -61,24 +61,32 @@ class _Plan:
     left: float | None = None
 
 
-def train_upper(context: TrainContext, frozen: Frozen, *, place: int | None = None) -> TrainResult | None:
+def train_upper(
+    context: TrainContext,
+    frozen: Frozen,
+    *,
+    place: int | None = None,
+    views: Sequence[str] | None = None,
+    epochs: int | None = None,
+) -> TrainResult | None:
     """Train the blocks above the cut on cached outputs of those below; None where the budget allows no epoch.
 
     place: number of the tap behind which training begins, from which on the head sees all depths; None for the one
-    whose features do best, where the head sees those that it saw.
+    whose features do best, where the head sees those that it saw. views: of the images; None for the usual ones.
+    epochs: how long to train without a budget, where no option says.
     """
     split, title = context.data.split, "training the upper blocks"
     left = context.left("the upper blocks")
     if left == 0 and context.config.optimization.epochs is None:  # their inputs would cost time for nothing
         context.note(title, "left out", context.used_up(left))
         return None
-    maps = Maps.of(context, frozen, place)
+    maps = Maps.of(context, frozen, place, views)
     _, upper, _, groups = maps.new(split.train)
     config = maps.config(32)
     folds = split.folds if split.carved_validation else split.folds[:1]
     first = maps.examples(split.train, split.val)
     enough = usual_epochs(len(first.train), config.optimization.images_per_step(len(first.train)))
-    plan = _plan(context, upper, config, groups, title, first, enough, len(folds))
+    plan = _plan(context, upper, config, groups, title, first, enough, len(folds), epochs)
     if plan is None:
         return None
     why = "the upper blocks are trained on cached outputs of the lower blocks for each image and its mirror image"
@@ -319,13 +327,14 @@ def _plan(
     examples: Examples,
     most: int,
     folds: int,
+    usual: int | None = None,
 ) -> _Plan | None:
     """The epochs asked for, or those the budget allows, at most `most`, on as many folds as get enough; None where it
-    allows none.
+    allows none. usual: epochs without a budget.
     """
     asked = context.config.optimization.epochs
     if context.budget is None:
-        return _Plan(asked or 5, 1)
+        return _Plan(asked or usual or 5, 1)
     each = context.decided(f"seconds of {title}", lambda: context.epoch_seconds(network, config, groups, examples))
     left = context.left(title) or 0.0
     words = f"one epoch takes {each:.1f} s on this machine, and the budget leaves {left:.0f} s"

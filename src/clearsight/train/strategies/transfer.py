@@ -17,7 +17,7 @@ from __future__ import annotations
 from clearsight.train.allowance import head_only, searches
 from clearsight.train.context import TrainContext, TrainResult
 from clearsight.train.ensembling import better
-from clearsight.train.strategies.depth_selection import head_for_now, train_as_measured
+from clearsight.train.strategies.depth_selection import train_as_measured
 from clearsight.train.strategies.fine_tune import train_all, train_upper
 from clearsight.train.strategies.further import train_further
 from clearsight.train.strategies.probe import ALL_DEPTHS, LAST_FEATURES, Frozen, best_of, frozen_head, say_idle
@@ -44,7 +44,7 @@ def transfer(context: TrainContext) -> TrainResult:
     if how == "recipe":
         return _by_recipe(context, frozen)
     if measured and frozen.probe.taps:
-        return train_as_measured(context, frozen) if context.budget is not None else head_for_now(context, frozen)
+        return train_as_measured(context, frozen)
     if head_alone:
         more = ", as requested by --freeze all" if how == "all" else "; use --budget or --freeze none to train them"
         say_idle(context, f"the network's weights are frozen{more}")
