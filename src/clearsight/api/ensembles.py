@@ -70,7 +70,7 @@ def compare_models(
                 found=", ".join(predictors[name].classes[:8]),
                 expected=", ".join(held.predictor.classes[:8]),
             )
-    held, views_by_model, known = _unseen_by_all(held, list(predictors.values()), include_training, console)
+    held, views_by_model, known = unseen_by_all(held, list(predictors.values()), include_training, console)
     alone = held.predictor.predict_proba(held.images, console.stage("evaluating"))
     rows = [compare_paired(_short(model), alone, alone, held.labels)]
     probabilities = []
@@ -95,7 +95,7 @@ def compare_models(
     return ModelComparison(tuple(rows))
 
 
-def _unseen_by_all(
+def unseen_by_all(
     held: HeldOut, predictors: Sequence[Predictor], include_training: bool, console: Console
 ) -> tuple[HeldOut, list[PixelView], list[bool]]:
     """The images that no model was trained on, in the input format of each model; and for each model whether it was
