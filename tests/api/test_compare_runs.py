@@ -1,4 +1,4 @@
-"""Finished runs compared with each other: paired statistics that SciPy gives too, and the images whose prediction changed."""
+"""Finished runs compared with each other: paired statistics that SciPy gives too, and images that changed."""
 
 from __future__ import annotations
 

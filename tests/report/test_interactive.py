@@ -125,6 +125,12 @@ LAYOUT = """() => {
     const cut = b.right > innerWidth + 1 || (e.scrollWidth > e.clientWidth + 2 && e.clientWidth);
     if (cut) wrong.push(`cut off: ${e.textContent}`);
   }
+  for (const [e, b] of boxes(document.querySelectorAll("main *:not(svg *)"))) {
+    const style = getComputedStyle(e);
+    if (style.overflowX !== "hidden" || e.closest(".hidden") || e.matches(".frame, .split svg")) continue;
+    const over = e.scrollWidth > e.clientWidth + 1 || e.scrollHeight > e.clientHeight + 1;
+    if (over) wrong.push(`clipped: ${e.textContent}`);
+  }
   return wrong;
 }"""
 

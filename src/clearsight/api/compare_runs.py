@@ -103,7 +103,7 @@ def _require_one_task(names: Sequence[str], predictors: Sequence[Predictor]) -> 
                 f"{name} and {names[0]} predict different things",
                 found=f"{task.name} of {', '.join(task.names[:8])}",
                 expected=f"{first.name} of {', '.join(first.names[:8])}",
-                fix="compare runs of the same task and the same names; evaluate each on DATA with `clearsight evaluate`",
+                fix="compare runs of the same task and names, or evaluate each run: `clearsight evaluate RUN DATA`",
             )
 
 
@@ -165,7 +165,7 @@ def _changed(held: HeldOut, number: int, before: Outcomes, after: Outcomes, gain
             after.predicted[i],
             (before.notes[i], after.notes[i]),
             float(gains[i]),
-        )  # fmt: skip
+        )
         for i in range(len(before.predicted))
         if before.predicted[i] != after.predicted[i]
     ]

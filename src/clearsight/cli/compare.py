@@ -1,12 +1,11 @@
-"""Train models from colour histograms to fine-tuned networks on the same split, rank them, and recommend one; or compare
-finished runs with each other.
+"""Train models on the same split, rank them, and recommend one; or compare finished runs with each other.
 
-`compare DATA` trains. The models are ranked on the validation images; the test images are evaluated once, after all
-models have been trained. Repeat the command to resume an interrupted comparison. Each model is kept in
-OUT/candidates/NAME and can be used like any other run.
+`compare DATA` trains models from colour histograms to fine-tuned networks. They are ranked on the validation images;
+the test images are evaluated once, after all models have been trained. Repeat the command to resume an interrupted
+comparison. Each model is kept in OUT/candidates/NAME and can be used like any other run.
 
-`compare RUN RUN` compares finished runs with the first of them, on its test images that none of them was trained on: the
-scores, paired differences with intervals, the options that differ, and the images whose prediction changed. The page is
+`compare RUN RUN` compares finished runs with the first of them, on its test images that none of them was trained on:
+scores, paired differences with intervals, options that differ, and images whose prediction changed. The page is
 OUT/comparison.html.
 """
 
@@ -27,9 +26,12 @@ TRAINING = ("seed", "test_fraction", "folds", "device", "resize_mode", "class_we
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "data", metavar="DATA", nargs="+", help="labelled images: a folder, a table, an archive or the name of a built-in "
-        "data set; or two finished runs or more",
-    )  # fmt: skip
+        "data",
+        metavar="DATA",
+        nargs="+",
+        help="labelled images: a folder, a table, an archive or the name of a built-in data set; or finished runs, two "
+        "or more",
+    )
     parser.add_argument("--on", metavar="DATA", help="images to compare runs on (default: the first run's test split)")
     parser.add_argument(
         "--candidates",
@@ -41,7 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--out",
         metavar="FOLDER",
-        help="output folder (default: runs/NAME-leaderboard, or RUN/comparison of the last run)",
+        help="output folder (default: runs/NAME-leaderboard; of runs, comparison in the last one)",
     )
     parser.add_argument("--seed", type=int, metavar="N", help="random seed for splits and training (default: 0)")
     parser.add_argument(

@@ -42,8 +42,8 @@ class RunsComparisonRenderer(SectionsRenderer[RunsComparison]):
         low, high = change.interval
         word = "is better than" if low > 0 else "is worse than" if high < 0 else "does not differ clearly from"
         return (
-            f"**{run.name}** {word} **{first}**: {self.result.score} {self._difference(change)}, p = {change.p_value:.2g}, on "
-            f"{count(change.n, f'test {self.result.thing}')} that no run was trained on."
+            f"**{run.name}** {word} **{first}**: {self.result.score} {self._difference(change)}, "
+            f"p = {change.p_value:.2g}, on {count(change.n, f'test {self.result.thing}')} that no run was trained on."
         )
 
     def _difference(self, change: ScoreChange) -> str:
@@ -61,7 +61,8 @@ class RunsComparisonRenderer(SectionsRenderer[RunsComparison]):
         trained = "" if run.seconds is None else f", trained in {duration(run.seconds)}"
         better = "the run that the others are compared with"
         if run.change is not None:
-            better = f"{run.change.gained:,} better and {run.change.lost:,} worse predictions than {self.result.runs[0].name}"
+            gained, lost = f"{run.change.gained:,} better", f"{run.change.lost:,} worse"
+            better = f"{gained} and {lost} predictions than {self.result.runs[0].name}"
         return Tile(run.name, shown, f"{self.result.score}; {better}. Model {run.model}{trained}")
 
     def _value(self, run: ComparedRun) -> float:
