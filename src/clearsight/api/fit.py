@@ -212,9 +212,7 @@ def _written(
         )
         measured = mildly_changed(predictor, *_test_images(fitted))
         test, val, ood = _evaluate(predictor, fitted, output, measured)
-        found = outcomes(fitted.bundle.task, output.logits, _test_images(fitted)[1])
-        names = [fitted.prepared.dataset.source.name(int(i)) for i in fitted.prepared.split.test]
-        write_predictions(folder, names, found)
+        found = _predictions(folder, fitted, output)
         training, details = _on_training_images(predictor, fitted, config.run.seed, output, found)
         compared = None if begun is None else _compared(begun, fitted, output, console)
         assert test.panel is not None
@@ -268,6 +266,14 @@ def _written(
         temporary,
         compared,
     )
+
+
+def _predictions(folder: Path, fitted: Fitted, output: ModelOutput) -> Outcomes:
+    """Write the predictions for the test images, and return what is predicted of each."""
+    found = outcomes(fitted.bundle.task, output.logits, _test_images(fitted)[1])
+    names = [fitted.prepared.dataset.source.name(int(i)) for i in fitted.prepared.split.test]
+    write_predictions(folder, names, found)
+    return found
 
 
 def _test_images(fitted: Fitted) -> tuple[Any, Any]:

@@ -76,8 +76,10 @@ class RunsComparisonRenderer(SectionsRenderer[RunsComparison]):
     def _sections(self) -> Iterator[Section]:
         names = [run.name for run in self.result.runs]
         if self.result.differences:
-            columns = ("What differs", *(Column(name, "words") for name in names))
-            rows = tuple((name, *map(Cell, values)) for name, values in self.result.differences.items())
+            columns: tuple[str | Column, ...] = ("What differs", *(Column(name, "words") for name in names))
+            rows: tuple[tuple[str | Cell, ...], ...] = tuple(
+                (name, *map(Cell, values)) for name, values in self.result.differences.items()
+            )
             yield Section("differences", "What differs", (Table(columns, rows, sortable=False),))
         yield Section("changed", "Images whose prediction changed", tuple(self._changed()), link="Changed images")
         yield Section("scores", "All scores", tuple(self._scores(names)))

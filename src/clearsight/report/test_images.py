@@ -27,13 +27,13 @@ COLUMNS, ON_SHEET = 10, 100
 
 @dataclass(frozen=True)
 class TestImages:
-    """What the page says of its test images. shown, total: how many it holds, and how many there are. mistakes: among
-    those shown. classes: names to choose by, where each image has one. data: for the script.
+    """What the page says of its test images. shown, total: how many it holds, and how many there are. kinds: what
+    wrong and other predictions are called. classes: names to choose by, where each image has one. data: for the script.
     """
 
     shown: int
     total: int
-    mistakes: int
+    kinds: tuple[str, str]
     classes: tuple[str, ...]
     data: dict[str, Any]
 
@@ -66,6 +66,7 @@ def test_images(prepared: Prepared, rows: NDArray[np.int64], found: Outcomes) ->
         "sheets": [image_uri(sheet, *kind) if kind else image_uri(sheet, "JPEG", quality=75, optimize=True)
                    for sheet, kind in _sheets(pictures, side)],
         "sizes": [[p.shape[1], p.shape[0]] for p in pictures],
+        "truth": found.truth_word,
         "names": [prepared.dataset.source.name(int(rows[i])) for i in some],
         "labels": [code(found.labels[i]) for i in some],
         "predicted": [code(found.predicted[i]) for i in some],
@@ -78,11 +79,11 @@ def test_images(prepared: Prepared, rows: NDArray[np.int64], found: Outcomes) ->
     data["texts"] = list(names)
     steps = confidence_steps(found)
     data["bins"] = [] if steps is None else steps[some].tolist()
-    return TestImages(len(some), len(rows), int(found.wrong[some].sum()), found.classes, data)
+    return TestImages(len(some), len(rows), found.kinds, found.classes, data)
 
 
 def chosen(found: Outcomes) -> NDArray[np.int64]:
-    """Positions of the images that the page holds: mistakes, worst first, then the most doubtful others and, of what
+    """Positions of the images that the page holds: mistakes, worst first, then the most uncertain others and, of what
     room is left, every so many of the rest.
     """
     order = np.lexsort((-found.order, ~found.wrong))
@@ -93,9 +94,9 @@ def chosen(found: Outcomes) -> NDArray[np.int64]:
         return _spread(order[:wrong], found)
     rest = order[wrong:]
     room = MOST - wrong
-    doubtful, others = rest[: room // 2], rest[room // 2 :]
-    evenly = np.linspace(0, len(others) - 1, room - len(doubtful)).round().astype(int)
-    return np.concatenate([order[:wrong], doubtful, others[evenly]])
+    uncertain, others = rest[: room // 2], rest[room // 2 :]
+    evenly = np.linspace(0, len(others) - 1, room - len(uncertain)).round().astype(int)
+    return np.concatenate([order[:wrong], uncertain, others[evenly]])
 
 
 def _spread(wrong: NDArray[np.int64], found: Outcomes) -> NDArray[np.int64]:
@@ -115,7 +116,7 @@ def _sheets(pictures: Sequence[Thumbnail], side: int) -> list[tuple[Image.Image,
     """Pictures in rows; small ones are kept exactly, as PNG."""
     exact = max(max(p.shape[:2]) for p in pictures) <= PIXEL_ART
     mode = "RGB" if any(p.ndim == 3 for p in pictures) else "L"
-    made = []
+    made: list[tuple[Image.Image, tuple[str, ...]]] = []
     for start in range(0, len(pictures), ON_SHEET):
         some = pictures[start : start + ON_SHEET]
         sheet = Image.new(mode, (side * min(COLUMNS, len(some)), side * -(-len(some) // COLUMNS)))

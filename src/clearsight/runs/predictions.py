@@ -73,7 +73,7 @@ def _cells(values: NDArray[Any]) -> list[Any]:
     if values.dtype.kind == "U":
         return [as_cell(str(value)) for value in values]
     if values.dtype.kind == "b":
-        return values.astype(int).tolist()
+        values = values.astype(int)
     return list(values.tolist())
 
 

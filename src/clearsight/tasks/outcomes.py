@@ -59,9 +59,10 @@ class Outcomes:
     """Predictions and truth of N images.
 
     columns: the table's, by name, (N,) each. labels, predicted: in words. wrong (N,): whether it counts as a mistake.
-    order (N,): larger for a worse mistake, or a more doubtful prediction. notes: a line on each prediction. shares: the
+    order (N,): larger for a worse mistake, or a more uncertain one. notes: a line on each prediction. shares: the
     most probable names of each. classes: names that labels and predictions are of, where each image has one; codes
-    (N, 2): the label and the prediction among these.
+    (N, 2): the label and the prediction among these. truth_word, kinds: what the truth, and wrong and other predictions
+    are called.
     """
 
     columns: dict[str, NDArray[Any]]
@@ -75,6 +76,8 @@ class Outcomes:
     codes: NDArray[np.int64] | None = None
     confidence: Floats | None = None
     thresholds: tuple[Thresholds, ...] = ()
+    truth_word: str = "label"
+    kinds: tuple[str, str] = ("mistakes", "correct predictions")
 
 
 @singledispatch
@@ -142,7 +145,7 @@ def _(task: Multilabel, outputs: Outputs, truth: NDArray[Any]) -> Outcomes:
         _counts(name, probabilities[:, k], present[:, k], task.thresholds[k]) for k, name in enumerate(task.names)
     )
     return Outcomes(
-        columns, _lists(present, task.names), _lists(given, task.names), (given != present).any(1),
+        columns, _lists(present, task.names), _lists(given, task.names), np.asarray((given != present).any(1)),
         -np.log(right).sum(1), tuple(_differences(p, g, task.names) for p, g in zip(present, given, strict=True)),
         tuple(_likeliest(row, task.names) for row in probabilities),
         thresholds=(Thresholds("found", "probability", counts),),
@@ -161,9 +164,11 @@ def _(task: Regression, outputs: Outputs, truth: NDArray[Any]) -> Outcomes:
     }  # fmt: skip
     counts = tuple(_within(name, off[:, k]) for k, name in enumerate(of_errors))
     return Outcomes(
-        columns, tuple(map(_numbers, exact)), tuple(map(_numbers, predicted)), (off > widths).any(1), off.max(1),
+        columns, tuple(map(_numbers, exact)), tuple(map(_numbers, predicted)), np.asarray((off > widths).any(1)),
+        off.max(1),
         tuple(f"error {e:.3g}, 90 % interval ± {w:.3g}" for e, w in zip(off.max(1), widths.max(1), strict=True)),
-        thresholds=(Thresholds("within", "absolute error", counts),),
+        thresholds=(Thresholds("within", "absolute error", counts),), truth_word="true",
+        kinds=("outside the 90 % interval", "inside the 90 % interval"),
     )  # fmt: skip
 
 

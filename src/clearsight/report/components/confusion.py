@@ -70,7 +70,8 @@ class Matrix:
 
 def matrix(counts: NDArray[np.integer], classes: Sequence[str]) -> Matrix:
     """counts (K, K): images by label and prediction."""
-    names, shown, merged, places = list(classes), np.asarray(counts), 0, np.arange(len(classes))
+    names, shown, merged = list(classes), np.asarray(counts), 0
+    places: NDArray[np.integer] = np.arange(len(classes))
     if len(names) > FULL:
         names, shown, merged, places = _merge(shown, names)
     rows = []

@@ -36,7 +36,7 @@ function card(i) {
   const item = element("li", tests.wrong[i] ? "wrong-one" : ""), frame = element("div", "frame");
   frame.append(picture(i));
   item.append(frame);
-  for (const [small, code] of [["predicted", tests.predicted[i]], ["label", tests.labels[i]]]) {
+  for (const [small, code] of [["predicted", tests.predicted[i]], [tests.truth, tests.labels[i]]]) {
     const line = element("p");
     line.append(element("span", "aside", small), " ", element("strong", "", tests.texts[code]));
     item.append(line);
