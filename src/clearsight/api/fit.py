@@ -15,7 +15,7 @@ from safetensors.torch import save_file
 
 from clearsight.api.auto_fix import TrainingDiagnosedError, auto_fix
 from clearsight.api.run import Run
-from clearsight.bundle import versions
+from clearsight.bundle import Bundle, versions
 from clearsight.console import Console, usual_console
 from clearsight.data.audit import Finding
 from clearsight.data.content_order import listed_positions
@@ -210,8 +210,7 @@ def _written(
         output = model_output(
             predictor, fitted.prepared.pixels, fitted.prepared.split.test, console.stage("evaluating on the test split")
         )
-        measured = mildly_changed(predictor, *_test_images(fitted))
-        test, val, ood = _evaluate(predictor, fitted, output, measured)
+        test, val, ood, measured = _evaluate(predictor, fitted, output)
         found = _predictions(folder, fitted, output)
         training, details = _on_training_images(predictor, fitted, config.run.seed, output, found)
         compared = None if begun is None else _compared(begun, fitted, output, console)
@@ -242,11 +241,9 @@ def _written(
             write_range_test(folder, fitted.range_test)
         if fitted.label_issues:
             write_label_issues(folder, fitted.prepared, fitted.label_issues)
-        scores = {"test": test.summary(), "val": val.summary(), "panel": test.panel.to_dict()}
-        bundle = fitted.bundle.with_scores(scores)
-        assert bundle.split is not None
-        bundle.split.save(folder)
-        bundle.save(folder / "model")
+        bundle = _saved_bundle(
+            folder, fitted, {"test": test.summary(), "val": metrics["val"], "panel": metrics["panel"]}
+        )
         write_json(folder / "metrics.json", metrics)
         shutil.rmtree(folder / "checkpoints", ignore_errors=True)  # the run is whole; its weights are in model/
     places = listed_positions(fitted.prepared.dataset)
@@ -266,6 +263,15 @@ def _written(
         temporary,
         compared,
     )
+
+
+def _saved_bundle(folder: Path, fitted: Fitted, scores: dict[str, Any]) -> Bundle:
+    """Write the model with its scores, and the split of the run."""
+    bundle = fitted.bundle.with_scores(scores)
+    assert bundle.split is not None
+    bundle.split.save(folder)
+    bundle.save(folder / "model")
+    return bundle
 
 
 def _predictions(folder: Path, fitted: Fitted, output: ModelOutput) -> Outcomes:
@@ -417,11 +423,11 @@ def _compared(begun: Continuation, fitted: Fitted, output: ModelOutput, console:
 
 
 def _evaluate(
-    predictor: Predictor, fitted: Fitted, output: ModelOutput, measured: Retained | None
-) -> tuple[Evaluation, Evaluation, OODCheck | None]:
+    predictor: Predictor, fitted: Fitted, output: ModelOutput
+) -> tuple[Evaluation, Evaluation, OODCheck | None, Retained | None]:
     """Evaluate the test split, whose labels are first used here, and the validation images; compute the trust panel.
 
-    output: of the model for the test split. measured: what mild changes of the test images leave of the accuracy.
+    output: of the model for the test split. Also returns what mild changes of its images leave of the accuracy.
     """
     prepared, task = fitted.prepared, fitted.bundle.task
     rows, dataset = prepared.split.test, prepared.dataset
@@ -436,9 +442,10 @@ def _evaluate(
     if 0 < len(alike) < len(rows):
         others = np.setdiff1d(np.arange(len(rows)), alike)
         without = task.evaluate(output.logits[others], truth[rows][others], groups=[groups[i] for i in others])
+    measured = mildly_changed(predictor, *_test_images(fitted))
     panel = trust_panel(
         predictor, test, images=prepared.pixels.view(rows), truth=truth[rows], check=check, issues=fitted.label_issues,
         without=without, measured=measured,
     )  # fmt: skip
     test = replace(test, panel=panel)
-    return test, task.evaluate(fitted.val_logits, truth[fitted.validation_indices]), check
+    return test, task.evaluate(fitted.val_logits, truth[fitted.validation_indices]), check, measured
