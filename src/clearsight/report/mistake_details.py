@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.ndimage import gaussian_filter
 
 from clearsight.data.loader import to_float
 from clearsight.errors import ClearsightError
@@ -28,6 +29,12 @@ NEIGHBOURS = 3
 SIDE = 160
 NEIGHBOUR_SIDE = 72
 """Longest side of a heatmap and of a training image in pixels."""
+
+BLUR = 24
+"""Standard deviations of the blur of a heatmap along its longer side: what is finer would be lost at this size."""
+
+SHADE = 0.6
+"""Brightness of the image under a heatmap, so that the map can be seen on white too."""
 
 METHODS = ("grad-cam", "smoothgrad")
 """Methods of heatmaps that are quick enough, the first that suits the network."""
@@ -108,7 +115,8 @@ class MistakeDetails:
         except ClearsightError:  # a network that this method does not suit: the page is complete without it
             self.method = ""
             return None
-        drawn = overlay(visible(to_float(own[None])[0].numpy()), found.heat)
+        smooth = gaussian_filter(np.asarray(found.heat, np.float64), max(found.heat.shape) / BLUR)
+        drawn = overlay(SHADE * visible(to_float(own[None])[0].numpy()), smooth, 0.85)
         pixels = np.asarray(np.rint(255 * np.clip(drawn, 0, 1)).transpose(2, 0, 1), np.uint8)
         thumbnail = data_thumbnail(self.fitted.prepared, card.index, SIDE, pixels=pixels)
         return encoded(thumbnail, f"{card.image}: heatmap ({self.method}) of {found.target}"), self.method
