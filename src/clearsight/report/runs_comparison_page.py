@@ -88,9 +88,8 @@ class RunsComparisonRenderer(SectionsRenderer[RunsComparison]):
                 title = f"Class by class: {run.name} against {names[0]}"
                 yield Section(f"classes-{number}", title, (_classes(run, names[0]),))
         for number, run in enumerate(self.result.runs):
-            charts = _charts(run, self.result.thing)
-            if charts:
-                yield Section(f"charts-{number}", f"Charts of {run.name}", charts)
+            for place, (title, piece) in enumerate(_charts(run, self.result.thing)):
+                yield Section(f"charts-{number}-{place}", f"{title}: {run.name}", (piece,))
 
     def _changed(self) -> Iterator[Piece]:
         for number, run in enumerate(self.result.runs[1:], 1):
@@ -137,11 +136,13 @@ def _classes(run: ComparedRun, first: str) -> Table:
     return Table(columns, rows, "The p-values are corrected for the number of classes [Holm 1979].")
 
 
-def _charts(run: ComparedRun, thing: str) -> tuple[Piece, ...]:
-    """The charts that the task draws of one run."""
+def _charts(run: ComparedRun, thing: str) -> Iterator[tuple[str, Piece]]:
+    """The charts that the task draws of one run, with a title for each."""
     parts = run.evaluation.report(thing)
-    drawn = [piece for section in parts.sections for piece in section.pieces if isinstance(piece, Charts)]
-    return (*((parts.charts,) if parts.charts else ()), *drawn)
+    if parts.charts:
+        yield "Scores", parts.charts
+    for section in parts.sections:
+        yield from ((section.title, piece) for piece in section.pieces if isinstance(piece, Charts))
 
 
 def _title(name: str) -> str:
