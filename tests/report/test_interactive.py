@@ -16,10 +16,11 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from sklearn import metrics
 
+from clearsight.calibration.binary import BinaryCalibration
 from clearsight.report.mistake_details import MistakeDetails, Neighbours
 from clearsight.report.page import write_report
 from clearsight.report.test_images import MOST
-from clearsight.tasks import Classification
+from clearsight.tasks import Anomaly, Classification, Multilabel, Ordinal, Regression
 from clearsight.tasks.outcomes import Outcomes, outcomes
 
 WIDTHS = (320, 768, 1280, 2560)
@@ -261,3 +262,52 @@ def test_more_mistakes_than_the_page_holds_are_chosen_evenly(monkeypatch: pytest
     some = test_images.chosen(found)
     assert len(some) == 6
     assert {9, 10} <= set(some.tolist())  # each confusion can be opened
+
+
+def task_and_truth(name: str, n: int) -> tuple[Any, np.ndarray, np.ndarray]:
+    """A task of this name, with outputs and truth of n images."""
+    rng = np.random.default_rng(0)
+    if name == "labels":
+        truth = rng.integers(0, 2, (n, 2))
+        task: Any = Multilabel(("a", "b"), BinaryCalibration.identity(2), (0.3, 0.6))
+        return task, 2.0 * truth - 1 + rng.normal(size=(n, 2)), truth
+    if name == "grades":
+        grades = rng.integers(0, 3, n)
+        boundaries = 3.0 * (grades[:, None] > np.arange(2)) - 1.5 + rng.normal(size=(n, 2))
+        return Ordinal(("low", "middle", "high"), BinaryCalibration.identity(2)), boundaries, grades
+    if name == "anomalies":
+        truth = rng.integers(0, 2, (n, 1))
+        return Anomaly(("good",), known=tuple(np.linspace(-1, 1, 40).tolist())), truth + rng.normal(size=(n, 1)), truth
+    truth = rng.uniform(0, 360, (n, 1)).astype(np.float32)
+    turns = 2 * np.pi * (truth[:, 0] + rng.normal(0, 20, n)) / 360
+    task = Regression(("heading",), "angle", unit="degrees", errors=(tuple(np.linspace(0, 40, 40).tolist()),))
+    return task, np.stack([np.cos(turns), np.sin(turns)], 1), truth
+
+
+@pytest.mark.parametrize(
+    ("name", "facts"),
+    [
+        ("labels", ("Precision", "Recall (true positive rate)", "F1")),
+        ("grades", ("Predictions used", "Accuracy of these")),
+        ("anomalies", ("False alarms", "Missed")),
+        ("angles", ("Within the tolerance", "Further off")),
+    ],
+)
+def test_other_tasks(
+    make_run: Callable[..., Any], tmp_path: Path, visit: Any, name: str, facts: tuple[str, ...]
+) -> None:
+    parts = make_run(each=60)
+    rows = parts["fitted"].prepared.split.test
+    task, outputs, truth = task_and_truth(name, len(rows))
+    found = outcomes(task, outputs, truth)
+    parts["evaluation"] = parts["validation"] = task.evaluate(
+        outputs, truth, indices=rows, images=[f"#{i}" for i in rows], groups=["good"] * len(rows)
+    )
+    write_report(tmp_path / "report.html", **parts, outcomes=found)
+    page = visit(tmp_path / "report.html", 320, color_scheme="dark")
+    text = page.locator(".slider dl").first.inner_text()
+    assert all(fact in text for fact in facts)
+    page.locator("#browse").get_by_label("Show").select_option("1")
+    assert f"of {int(found.wrong.sum())} matching" in page.locator("#browse-status").inner_text()
+    assert page.evaluate(LAYOUT) == []
+    assert faults(page) == []

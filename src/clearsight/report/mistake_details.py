@@ -20,7 +20,7 @@ from clearsight.report.components.pictures import Picture, data_thumbnail, encod
 from clearsight.tasks.sections import Card
 from clearsight.train.fit import Fitted
 
-MAPS = 12
+MAPS = 6
 """Mistakes that get a heatmap, at most: each costs a few passes through the network."""
 
 NEIGHBOURS = 3
