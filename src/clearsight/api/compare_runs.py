@@ -25,7 +25,7 @@ from clearsight.result import refuse_existing
 from clearsight.runs.folder import run_options
 from clearsight.runs.images import HeldOut, held_out
 from clearsight.runs.load import ModelSource, folder_of, predictor_of
-from clearsight.tasks.image_scores import comparable_targets, image_scores, names_right, score_words
+from clearsight.tasks.image_scores import comparable_targets, own_scores, score_words
 from clearsight.tasks.outcomes import Outcomes, outcomes
 from clearsight.train.config import TrainConfig
 
@@ -128,14 +128,16 @@ def _compared(
             name, str(facts.get("model", "")), facts.get("train_seconds"), evaluation, _options(folders[number])
         )
         if number:
-            pair, columns = comparable_targets(first, task, dataset) if not task.exclusive else ((truth, truth), None)
-            both = (truths[0], truth) if task.exclusive else (pair[0][rows], pair[1][rows])
+            pair, columns = comparable_targets(first, task, dataset)
+            both = pair[0][rows], pair[1][rows]
             found = compare_outputs(
                 first, task, outputs[0], output, shown=shown, truth=both,
                 renamed={n: n for n in first.names}, run=names[0], changes={}, tested=len(rows), columns=columns,
             )  # fmt: skip
             run = replace(run, change=found.overall, classes=found.classes)
-            gains = _scores(task, output, shown, truth) - _scores(first, outputs[0], shown, truths[0])
+            gains = own_scores(task, output.logits, shown, truth) - own_scores(
+                first, outputs[0].logits, shown, truths[0]
+            )
             changed += _changed(held, number, results[0], results[number], gains)
         runs.append(run)
     score = score_words(first)
@@ -144,13 +146,6 @@ def _compared(
         len(rows), score, not score.startswith("minus"), tuple(runs), _differences(runs), tuple(ordered[:KEPT]),
         held.predictor.bundle.thing,
     )  # fmt: skip
-
-
-def _scores(task: Any, output: ModelOutput, shown: Any, truth: Any) -> Any:
-    """How right each prediction is (N,)."""
-    if task.exclusive:
-        return names_right(task, output.logits, shown, {name: name for name in task.names})
-    return image_scores(task, output.logits, truth)
 
 
 def _changed(held: HeldOut, number: int, before: Outcomes, after: Outcomes, gains: Any) -> list[ChangedImage]:

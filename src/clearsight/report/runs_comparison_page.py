@@ -11,7 +11,7 @@ from clearsight.report.comparison_section import change_row
 from clearsight.report.components.pictures import Thumbnail
 from clearsight.report.figures import interval_bars
 from clearsight.report.renderer import SectionsRenderer
-from clearsight.tasks.sections import Card, Cards, Cell, Charts, Column, Piece, Section, Table, Tile
+from clearsight.tasks.sections import Card, Cards, Cell, Column, Piece, Section, Table, Tile
 from clearsight.wording import count, duration, percent
 
 GROUPS = ((1, "Better"), (-1, "Worse"), (0, "Different, and equally good or bad"))
@@ -88,7 +88,7 @@ class RunsComparisonRenderer(SectionsRenderer[RunsComparison]):
                 title = f"Class by class: {run.name} against {names[0]}"
                 yield Section(f"classes-{number}", title, (_classes(run, names[0]),))
         for number, run in enumerate(self.result.runs):
-            for place, (title, piece) in enumerate(_charts(run, self.result.thing)):
+            for place, (title, piece) in enumerate(run.evaluation.report(self.result.thing).charted()):
                 yield Section(f"charts-{number}-{place}", f"{title}: {run.name}", (piece,))
 
     def _changed(self) -> Iterator[Piece]:
@@ -134,15 +134,6 @@ def _classes(run: ComparedRun, first: str) -> Table:
     columns = ("Class", "Images", first, run.name, "Change", Column("95 % interval", "words"), "Better", "Worse", "p")
     rows = tuple(change_row(row.name, row, True) for row in run.classes)
     return Table(columns, rows, "The p-values are corrected for the number of classes [Holm 1979].")
-
-
-def _charts(run: ComparedRun, thing: str) -> Iterator[tuple[str, Piece]]:
-    """The charts that the task draws of one run, with a title for each."""
-    parts = run.evaluation.report(thing)
-    if parts.charts:
-        yield "Scores", parts.charts
-    for section in parts.sections:
-        yield from ((section.title, piece) for piece in section.pieces if isinstance(piece, Charts))
 
 
 def _title(name: str) -> str:

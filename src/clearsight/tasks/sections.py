@@ -222,3 +222,13 @@ class ReportParts:
     sections: tuple[Section, ...] = ()
     caveats: tuple[Caveat, ...] = ()
     ood_words: str = ""
+
+    def charted(self) -> list[tuple[str, Charts]]:
+        """All charts, each with the title of its section.
+
+        Returns:
+            Titles and charts, in the order of the page.
+        """
+        own = [("Scores", self.charts)] if self.charts else []
+        drawn = [(section.title, piece) for section in self.sections for piece in section.pieces]
+        return [*own, *((title, piece) for title, piece in drawn if isinstance(piece, Charts))]
