@@ -232,6 +232,7 @@ def test_accessible_and_nothing_overlaps(ten: Made, visit: Any, scheme: str, wid
 
 
 @pytest.mark.long
+@pytest.mark.timeout(1800)
 @pytest.mark.parametrize(("classes", "each"), SIZES)
 def test_any_number_of_classes_in_any_window(
     make_run: Callable[..., Any], tmp_path: Path, visit: Any, classes: int, each: int
