@@ -99,11 +99,11 @@ def write_report(
     in the folder that hold those of the test images. Raises OSError when the disk refuses.
     """
     audit, task, words = fitted.prepared.audit, fitted.bundle.task, option_words()
-    parts = evaluation.report(fitted.bundle.thing, validation)
+    parts, now = evaluation.report(fitted.bundle.thing, validation), datetime.now()
     warnings = (Caveat(sentence(f.message), sentence(f.fix)) for f in audit.findings if f.severity != "note")
     content = Content(
         name=audit.name,
-        written=f"{datetime.now():%-d %B %Y, %H:%M}",
+        written=f"{now.day} {now:%B %Y, %H:%M}",
         panel=panel,
         verdict=parts.verdict,
         tiles=(*parts.tiles, _made_in(fitted)),
