@@ -471,3 +471,25 @@ def own_run(own_task, once):
         fit(folder / "spots.npz", task="counts", out=str(folder / "run"), epochs=15)
 
     return once("own", make) / "run"
+
+
+@pytest.fixture(scope="session")
+def chromium():
+    """The path of Chromium."""
+    from tests.browser import find
+
+    path = find()
+    if path is None:
+        pytest.fail("no Chromium or Chrome that starts: install one with `python tests/browser.py`")
+    return path
+
+
+@pytest.fixture(scope="module")
+def browser(chromium):
+    """Chromium. Of a module, not of the session: while it runs, its event loop is this thread's."""
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        made = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-gpu"])
+        yield made
+        made.close()

@@ -14,6 +14,8 @@ from clearsight.derivatives.gradient_correlation import Row
 from clearsight.evaluation import ModelComparison, Paired
 from clearsight.evaluation.leaderboard import Leaderboard, Standing
 from clearsight.evaluation.robustness import ChangeResult, Cluster, RobustnessReport, Sensitivity
+from clearsight.evaluation.run_comparison import ScoreChange
+from clearsight.evaluation.several_runs import ChangedImage, ComparedRun, RunsComparison
 from clearsight.explanation import Explanation, Explanations, Faithfulness
 from clearsight.exporting import Export, Parity
 from clearsight.feature_vis import Filters, Visualization
@@ -182,6 +184,22 @@ def pictured_evaluation():
     return replace(found, pictures=pictures)
 
 
+def runs_comparison():
+    """Two runs that differ on two of forty images."""
+    change = ScoreChange("", 40, 0.9, 0.9, 0.0, (-0.1, 0.1), 1, 1, 1.0)
+    runs = (
+        ComparedRun("first", "linear", 1.0, evaluation(), {}),
+        ComparedRun("second <b>", "resnet8", 3.0, evaluation(), {"epochs": 3}, change, (replace(change, name="cat"),)),
+    )
+    changed = tuple(
+        ChangedImage(k, f"{k}.png", 1, "cat", *pair, ("confidence 90 %",) * 2, gain)
+        for k, (pair, gain) in enumerate(((("dog", "cat"), 1.0), (("cat", "dog"), -1.0)))
+    )
+    pictures = {k: RNG.integers(0, 256, (12, 12), np.uint8) for k in range(2)}
+    differences = {"network": ("linear", "resnet8"), "epochs": ("default", "3")}
+    return RunsComparison(40, "accuracy", True, runs, differences, changed, pictures=pictures)
+
+
 def export():
     parity = Parity(40, 40, 1e-6, "a.png", "class", "probabilities")
     card = {"input": {"name": "images", "dtype": "uint8"}, "outputs": ["probabilities"]}
@@ -199,6 +217,6 @@ MADE = {
     "gradient_correlation": gradient_correlation, "leaderboard": leaderboard, "models": model_comparison,
     "visualization": visualization,
     "export": export, "predictions": predictions, "label_issues": label_issues,
-    "pictured_evaluation": pictured_evaluation, "subgroups": subgroup_table,
+    "pictured_evaluation": pictured_evaluation, "runs": runs_comparison, "subgroups": subgroup_table,
 }  # fmt: skip
 """A function for each result, without those that need a folder."""

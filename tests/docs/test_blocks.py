@@ -27,6 +27,7 @@ RUN_BY = {
     "docs/serve.md": "tests/serving/test_documents.py",
     "docs/tasks.md": "tests/test_tasks.py",  # the same trainings, from Python and smaller
     "docs/tutorial.md": "tests/docs/test_blocks.py",
+    "docs/report.md": "tests/runs/test_predictions.py",
     "docs/zoo.md": "tests/docs/test_blocks.py",
 }
 """Pages with blocks of commands or Python, and what runs them."""

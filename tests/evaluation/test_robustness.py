@@ -91,10 +91,10 @@ def test_the_report_of_the_run_gets_the_verdicts_and_keeps_the_last(digits_run, 
     run = tmp_path / "run"
     shutil.copytree(digits_run, run)
     before = (run / "report.html").read_text()
-    assert "Not measured yet" in before
+    assert "when the image is changed slightly" in before
     cs.robustness(run, changes=["blur"], images=60).save(run / "robustness")
     after = (run / "report.html").read_text()
-    assert "Not measured yet" not in after
+    assert "when the image is changed slightly" not in after
     assert '<th scope="row">blur</th>' in after
     assert 'href="robustness/robustness.html"' in after
     cs.robustness(run, changes=["noise"], images=60).save(run / "robustness", overwrite=True)

@@ -115,7 +115,7 @@ def test_the_page_shows_it(make_run: MakeRun, tmp_path: Path) -> None:
     write_report(tmp_path / "r.html", **make_run(training=trained("strong"), config=TrainConfig.from_options(seed=3)))
     html = (tmp_path / "r.html").read_text()
     assert html.count('<div class="changed">') == ROWS
-    part = html[html.index("<h3>Training images</h3>") : html.index('<section id="scores"')]
+    part = html[html.index("<h3>Training images</h3>") : html.index('<section id="use"')]
     assert part.count("<img") == ROWS * (1 + VERSIONS)
     assert "strong (mirror, affine, colour and erase combined)" in part
     write_report(tmp_path / "r.html", **make_run())

@@ -9,7 +9,7 @@ from pathlib import Path
 import httpx2
 import pytest
 from PIL import Image
-from playwright.sync_api import expect, sync_playwright
+from playwright.sync_api import expect
 
 import clearsight as cs
 from clearsight.api import retrieve, robustness
@@ -17,7 +17,6 @@ from clearsight.retrieval import Index
 from clearsight.serving.app import build_app
 from clearsight.serving.server import bound, make_server
 from clearsight.serving.settings import ServeConfig
-from tests.browser import find
 
 PATIENCE = 60.0
 """Seconds that an answer may take: far more than it does, so that no slow or busy machine fails."""
@@ -110,24 +109,6 @@ def locked(full_run):
     predictor = cs.load(full_run, engine="torch").predictor
     with _running(build_app(predictor, token=TOKEN, local=False)) as address:
         yield address
-
-
-@pytest.fixture(scope="session")
-def chromium():
-    """The path of Chromium."""
-    path = find()
-    if path is None:
-        pytest.fail("no Chromium or Chrome that starts: install one with `python tests/browser.py`")
-    return path
-
-
-@pytest.fixture(scope="module")
-def browser(chromium):
-    """Chromium. Of a module, not of the session: while it runs, its event loop is this thread's."""
-    with sync_playwright() as playwright:
-        made = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-gpu"])
-        yield made
-        made.close()
 
 
 class Visit:

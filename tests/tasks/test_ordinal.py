@@ -238,7 +238,7 @@ def test_a_summary_says_it_in_numbers_and_words():
     assert [tile.title for tile in parts.tiles] == ["Agreement", "Mean absolute error", "Accuracy"]
     assert parts.table.rows[0] == ("none", "2", "50.0 %", "100.0 %")
     assert parts.table.rows[3] == ("severe", "2", "0.0 %", "50.0 %")
-    assert [section.title for section in parts.sections] == ["Confusion matrix", "The largest errors"]
+    assert [section.title for section in parts.sections] == ["The largest errors", "Confusion matrix"]
 
 
 # --- Reading ---------------------------------------------------------------------------------------------------------

@@ -70,7 +70,7 @@ def compare_models(
                 found=", ".join(predictors[name].classes[:8]),
                 expected=", ".join(held.predictor.classes[:8]),
             )
-    held, views_by_model, known = _unseen_by_all(held, list(predictors.values()), include_training, console)
+    held, views_by_model, known = unseen_by_all(held, list(predictors.values()), include_training, console)
     alone = held.predictor.predict_proba(held.images, console.stage("evaluating"))
     rows = [compare_paired(_short(model), alone, alone, held.labels)]
     probabilities = []
@@ -95,11 +95,23 @@ def compare_models(
     return ModelComparison(tuple(rows))
 
 
-def _unseen_by_all(
+def unseen_by_all(
     held: HeldOut, predictors: Sequence[Predictor], include_training: bool, console: Console
 ) -> tuple[HeldOut, list[PixelView], list[bool]]:
-    """The images that no model was trained on, in the input format of each model; and for each model whether it was
-    trained on some of them, which is only possible if training images are included.
+    """The images that no model was trained on, as each model sees them.
+
+    Args:
+        held: images to evaluate the first model on.
+        predictors: the models.
+        include_training: keep images that a model was trained on.
+        console: where progress is shown.
+
+    Returns:
+        The images; the same in the input format of each model; and for each model whether it was trained on some of
+        them, which is only possible if training images are included.
+
+    Raises:
+        DataError: no image is left.
     """
     found = [(held.images, np.zeros(len(held.rows), bool))]
     found += [seen_by(predictor, held, console) for predictor in predictors[1:]]

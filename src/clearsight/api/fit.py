@@ -15,7 +15,7 @@ from safetensors.torch import save_file
 
 from clearsight.api.auto_fix import TrainingDiagnosedError, auto_fix
 from clearsight.api.run import Run
-from clearsight.bundle import versions
+from clearsight.bundle import Bundle, versions
 from clearsight.console import Console, usual_console
 from clearsight.data.audit import Finding
 from clearsight.data.content_order import listed_positions
@@ -29,23 +29,27 @@ from clearsight.disk import disk_errors, read_within, write_json
 from clearsight.distributed import ALONE, World, processes
 from clearsight.errors import ConfigError, DataError, TrainingError
 from clearsight.evaluation import OODCheck, check_ood
+from clearsight.evaluation.robustness import Retained
 from clearsight.evaluation.run_comparison import RunComparison, compare_runs
-from clearsight.evaluation.trust_panel import trust_panel
+from clearsight.evaluation.trust_panel import mildly_changed, trust_panel
 from clearsight.models.execution import device_of
 from clearsight.predictor import ModelOutput, Predictor
 from clearsight.report.components.label_issues import issue_cards
 from clearsight.report.components.pictures import Thumbnail
 from clearsight.report.components.pieces import cards_of, run_thumbnail
 from clearsight.report.label_issues_section import write_label_issues
+from clearsight.report.mistake_details import MistakeDetails, Neighbours
 from clearsight.report.page import write_report
 from clearsight.runs.continuation import Continuation, continuation
 from clearsight.runs.folder import require_targets, resumed, run_folder
 from clearsight.runs.images import all_pixels
 from clearsight.runs.load import load_predictor
+from clearsight.runs.predictions import predictions_files, write_predictions
 from clearsight.runs.records import events, history, write_range_test
 from clearsight.tasks import origin_of, read
 from clearsight.tasks.evaluation import Evaluation
 from clearsight.tasks.image_scores import comparable_targets
+from clearsight.tasks.outcomes import Outcomes, outcomes
 from clearsight.tasks.sections import Card
 from clearsight.train.config import TrainConfig
 from clearsight.train.features import model_output
@@ -206,7 +210,9 @@ def _written(
         output = model_output(
             predictor, fitted.prepared.pixels, fitted.prepared.split.test, console.stage("evaluating on the test split")
         )
-        test, val, ood = _evaluate(predictor, fitted, output)
+        test, val, ood, measured = _evaluate(predictor, fitted, output)
+        found = _predictions(folder, fitted, output)
+        training, details = _on_training_images(predictor, fitted, config.run.seed, output, found)
         compared = None if begun is None else _compared(begun, fitted, output, console)
         assert test.panel is not None
         checked = {} if ood is None else {"ood_check": ood.summary()}
@@ -216,7 +222,7 @@ def _written(
             **({"tested_on": "val"} if as_test else {}),
             "panel": test.panel.to_dict(),
             "val": val.summary(),
-            "train": _on_training_images(predictor, fitted, config.run.seed).summary(),
+            "train": training.summary(),
             "task": fitted.bundle.task.name,
             "train_seconds": fitted.seconds,
             "ood_seconds": fitted.ood_seconds,
@@ -228,17 +234,16 @@ def _written(
         write_json(folder / "config.json", {**about, "recipe": _recipe(fitted)})
         write_report(
             folder / "report.html", fitted=fitted, evaluation=test, validation=val, config=config, diagnosis=diagnosis,
-            ood_check=ood, panel=test.panel, compared=compared,
+            ood_check=ood, panel=test.panel, compared=compared, outcomes=found, details=details, retained=measured,
+            predictions=predictions_files(folder),
         )  # fmt: skip
         if fitted.range_test:
             write_range_test(folder, fitted.range_test)
         if fitted.label_issues:
             write_label_issues(folder, fitted.prepared, fitted.label_issues)
-        scores = {"test": test.summary(), "val": val.summary(), "panel": test.panel.to_dict()}
-        bundle = fitted.bundle.with_scores(scores)
-        assert bundle.split is not None
-        bundle.split.save(folder)
-        bundle.save(folder / "model")
+        bundle = _saved_bundle(
+            folder, fitted, {"test": test.summary(), "val": metrics["val"], "panel": metrics["panel"]}
+        )
         write_json(folder / "metrics.json", metrics)
         shutil.rmtree(folder / "checkpoints", ignore_errors=True)  # the run is whole; its weights are in model/
     places = listed_positions(fitted.prepared.dataset)
@@ -260,12 +265,47 @@ def _written(
     )
 
 
-def _on_training_images(predictor: Predictor, fitted: Fitted, seed: int) -> Evaluation:
-    """The evaluation of training images, which shows how much of the error is underfitting."""
+def _saved_bundle(folder: Path, fitted: Fitted, scores: dict[str, Any]) -> Bundle:
+    """Write the model with its scores, and the split of the run."""
+    bundle = fitted.bundle.with_scores(scores)
+    assert bundle.split is not None
+    bundle.split.save(folder)
+    bundle.save(folder / "model")
+    return bundle
+
+
+def _predictions(folder: Path, fitted: Fitted, output: ModelOutput) -> Outcomes:
+    """Write the predictions for the test images, and return what is predicted of each."""
+    found = outcomes(fitted.bundle.task, output.logits, _test_images(fitted)[1])
+    names = [fitted.prepared.dataset.source.name(int(i)) for i in fitted.prepared.split.test]
+    write_predictions(folder, names, found)
+    return found
+
+
+def _test_images(fitted: Fitted) -> tuple[Any, Any]:
+    """The test images, and what they show."""
+    prepared = fitted.prepared
+    rows = prepared.split.test
+    return prepared.pixels.view(rows), fitted.bundle.task.truth(prepared.dataset)[rows]
+
+
+def _on_training_images(
+    predictor: Predictor, fitted: Fitted, seed: int, output: ModelOutput, found: Outcomes
+) -> tuple[Evaluation, MistakeDetails]:
+    """The evaluation of training images, which shows how much of the error is underfitting, and what stands beside
+    mistakes on test images, the most similar of these training images among it.
+
+    output, found: of the test images.
+    """
     prepared, task = fitted.prepared, fitted.bundle.task
     rows = np.sort(np.random.default_rng(seed).permutation(prepared.split.train)[:TRAINING_IMAGES])
-    logits = model_output(predictor, prepared.pixels, rows).logits
-    return task.evaluate(logits, task.truth(prepared.dataset)[rows])
+    trained = model_output(predictor, prepared.pixels, rows)
+    test = prepared.split.test.tolist()
+    details = MistakeDetails(
+        fitted, predictor, Neighbours.of(rows, trained.features), dict(zip(test, output.features, strict=True)),
+        dict(zip(test, found.shares, strict=False)),
+    )  # fmt: skip
+    return task.evaluate(trained.logits, task.truth(prepared.dataset)[rows]), details
 
 
 def _pictures(fitted: Fitted, cards: Sequence[Card]) -> dict[int, Thumbnail]:
@@ -384,10 +424,10 @@ def _compared(begun: Continuation, fitted: Fitted, output: ModelOutput, console:
 
 def _evaluate(
     predictor: Predictor, fitted: Fitted, output: ModelOutput
-) -> tuple[Evaluation, Evaluation, OODCheck | None]:
+) -> tuple[Evaluation, Evaluation, OODCheck | None, Retained | None]:
     """Evaluate the test split, whose labels are first used here, and the validation images; compute the trust panel.
 
-    output: of the model for the test split.
+    output: of the model for the test split. Also returns what mild changes of its images leave of the accuracy.
     """
     prepared, task = fitted.prepared, fitted.bundle.task
     rows, dataset = prepared.split.test, prepared.dataset
@@ -402,9 +442,10 @@ def _evaluate(
     if 0 < len(alike) < len(rows):
         others = np.setdiff1d(np.arange(len(rows)), alike)
         without = task.evaluate(output.logits[others], truth[rows][others], groups=[groups[i] for i in others])
+    measured = mildly_changed(predictor, *_test_images(fitted))
     panel = trust_panel(
         predictor, test, images=prepared.pixels.view(rows), truth=truth[rows], check=check, issues=fitted.label_issues,
-        without=without,
+        without=without, measured=measured,
     )  # fmt: skip
     test = replace(test, panel=panel)
-    return test, task.evaluate(fitted.val_logits, truth[fitted.validation_indices]), check
+    return test, task.evaluate(fitted.val_logits, truth[fitted.validation_indices]), check, measured

@@ -214,12 +214,13 @@ def measure_robustness(
 @dataclass(frozen=True)
 class Retained:
     """What mild changes leave of the accuracy: images predicted rightly as they are, and how many of these still are,
-    on average over so many changes.
+    on average over so many changes, and under each of them by name.
     """
 
     right_before: int
     right_after: float
     changes: int
+    each: tuple[tuple[str, int], ...] = ()
 
 
 def retained(predictor: Predictor, images: Images, labels: NDArray[np.integer], seed: int = 0) -> Retained:
@@ -243,10 +244,10 @@ def retained(predictor: Predictor, images: Images, labels: NDArray[np.integer], 
     predictor.prepare(len(MILD) * len(x))
     right = predictor.decoded_outputs(x.numpy()).argmax(1) == labels
     kept = [
-        predictor.decoded_outputs(_changed(x, [name], 0, seed).numpy()).argmax(1)[right] == labels[right]
+        int((predictor.decoded_outputs(_changed(x, [name], 0, seed).numpy()).argmax(1)[right] == labels[right]).sum())
         for name in MILD
     ]
-    return Retained(int(right.sum()), float(np.mean([k.sum() for k in kept])), len(MILD))
+    return Retained(int(right.sum()), float(np.mean(kept)), len(MILD), tuple(zip(MILD, kept, strict=True)))
 
 
 def _retained_known(predictor: Predictor, images: PixelView, labels: NDArray[np.integer], seed: int) -> Retained:
@@ -267,7 +268,9 @@ def _retained_known(predictor: Predictor, images: PixelView, labels: NDArray[np.
     ]
     logits = derived_logits(predictor, changed, (len(keys), *images.shape[1:]), keys)
     right = (predictor.bundle.task.decode(logits).argmax(1) == np.tile(labels, len(names))).reshape(len(names), n)
-    return Retained(int(right[0].sum()), float((right[1:] & right[0]).sum(1).mean()), len(MILD))
+    kept = (right[1:] & right[0]).sum(1)
+    each = tuple(zip(MILD, kept.tolist(), strict=True))
+    return Retained(int(right[0].sum()), float(kept.mean()), len(MILD), each)
 
 
 def _all_turned(x: torch.Tensor, degrees: float) -> torch.Tensor:

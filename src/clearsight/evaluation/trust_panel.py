@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from clearsight.data.cached_pixels import CachedPixels, PixelView
 from clearsight.data.stable_sample import stable_sample
 from clearsight.evaluation.ood import OODCheck
-from clearsight.evaluation.robustness import retained
+from clearsight.evaluation.robustness import Retained, retained
 from clearsight.ood import probes
 from clearsight.predictor import Predictor
 from clearsight.tasks.evaluation import Evaluation
@@ -44,6 +44,7 @@ def trust_panel(
     check: OODCheck | None = None,
     issues: LabelIssues | None = None,
     without: Evaluation | None = None,
+    measured: Retained | None = None,
 ) -> TrustPanel:
     """Collect the promises of a model and whether its test images show that they are kept.
 
@@ -56,6 +57,7 @@ def trust_panel(
         issues: labels of the training images that may be wrong; None where they were not examined.
         without: the evaluation without test images that nearly equal a training image, which counts in place of `test`
             for the accuracy; None where there are none.
+        measured: what mild changes leave of the accuracy; None measures it.
     """
     entries = list(test.promises())
     if without is not None:
@@ -65,12 +67,19 @@ def trust_panel(
     if issues is not None:
         share = getattr(issues, "expected_false_share", None)
         entries.append(label_issues_entry(len(issues.found), len(issues.rows), share))
-    if predictor.bundle.task.exclusive:
-        rows = _sample(images, len(truth))
-        measured = retained(predictor, _some(images, rows), np.asarray(truth)[rows], SEED)
+    measured = measured or mildly_changed(predictor, images, truth)
+    if measured is not None:
         entries.append(robustness_entry(measured.right_before, measured.right_after, measured.changes))
     order = list(TITLES)
     return TrustPanel(tuple(sorted(entries, key=lambda entry: order.index(entry.name))))
+
+
+def mildly_changed(predictor: Predictor, images: Any, truth: NDArray[Any]) -> Retained | None:
+    """What mild changes leave of the accuracy on a sample of test images; None for a task of other than one class."""
+    if not predictor.bundle.task.exclusive:
+        return None
+    rows = _sample(images, len(truth))
+    return retained(predictor, _some(images, rows), np.asarray(truth)[rows], SEED)
 
 
 def far_images_flagged(predictor: Predictor) -> tuple[int, int]:

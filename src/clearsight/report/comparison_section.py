@@ -40,7 +40,7 @@ def comparison_section(found: RunComparison) -> Section:
             "Lost",
             "p",
         )
-        rows = tuple(_row(found.title_of(row.name), row, found.share) for row in found.classes)
+        rows = tuple(change_row(found.title_of(row.name), row, found.share) for row in found.classes)
         caption = (
             "Both models are evaluated on the same images with their current labels. Gained: images that only the new "
             "model predicts correctly. Lost: images that only the old model predicts correctly. The p-values are "
@@ -50,7 +50,8 @@ def comparison_section(found: RunComparison) -> Section:
     return Section(ident, TITLE, pieces)
 
 
-def _row(title: str, row: ScoreChange, share: bool) -> tuple[str, ...]:
+def change_row(title: str, row: ScoreChange, share: bool) -> tuple[str, ...]:
+    """A class: its images, both scores, the change with its interval, images gained and lost, and the p-value."""
     shown = percent if share else "{:.4g}".format
     low, high = row.interval
     return (

@@ -11,6 +11,7 @@ from clearsight.derivatives import GradientCorrelation, Landscapes
 from clearsight.evaluation import ModelComparison
 from clearsight.evaluation.leaderboard import Leaderboard
 from clearsight.evaluation.robustness import RobustnessReport
+from clearsight.evaluation.several_runs import RunsComparison
 from clearsight.explanation import Explanations
 from clearsight.feature_vis import Visualization
 from clearsight.localisation import Locations
@@ -25,6 +26,7 @@ from clearsight.report.number_results import IndexRenderer, ModelComparisonRende
 from clearsight.report.picture_results import ExplanationsRenderer, LocationsRenderer, SearchRenderer
 from clearsight.report.renderer import Renderer
 from clearsight.report.robustness_page import RobustnessRenderer
+from clearsight.report.runs_comparison_page import RunsComparisonRenderer
 from clearsight.report.visualization_page import VisualizationRenderer
 from clearsight.result import Result
 from clearsight.retrieval import IndexResult, SearchResult
@@ -55,4 +57,5 @@ renderer.register(Leaderboard, LeaderboardRenderer)
 renderer.register(LabelIssues, LabelIssuesRenderer)
 renderer.register(Predictions, PredictionsRenderer)
 renderer.register(SubgroupTable, SubgroupsRenderer)
+renderer.register(RunsComparison, RunsComparisonRenderer)
 renderer.register(ModelComparison, ModelComparisonRenderer)

@@ -10,7 +10,8 @@ from markupsafe import Markup
 
 from clearsight.models.base import ModelNetwork
 from clearsight.models.classical import CLASSIFIERS, DESCRIPTORS
-from clearsight.report.components.charts import Curve, learning_curve, range_curve
+from clearsight.report.components.charts import Curve, interval_bar, learning_curve, range_curve
+from clearsight.report.components.search_chart import search_curve
 from clearsight.report.preview import Preview, preview
 from clearsight.tasks.task import Words
 from clearsight.train.ensembling import BOTH
@@ -49,7 +50,7 @@ Row = dict[str, Any]
 @dataclass(frozen=True)
 class RecipeSection:
     """How the classifier was made and why so. choices: decisions, as question, answer and reason. candidates: heads.
-    trials: networks, sizes and ways of training that were compared.
+    trials: networks, sizes and ways of training that were compared. search_chart: accuracy over the head's setting.
     """
 
     summary: str
@@ -57,6 +58,7 @@ class RecipeSection:
     trials: tuple[Row, ...]
     candidates: tuple[Row, ...]
     candidates_folded: tuple[Row, ...]
+    search_chart: Markup | None
     loss_chart: Markup | None
     accuracy_chart: Markup | None
     range_chart: Markup | None
@@ -90,6 +92,7 @@ def recipe_section(fitted: Fitted, seed: int) -> RecipeSection:
         trials=tuple(_trial(trial) for trial in fitted.trials),
         candidates=tuple(rows[:CANDIDATES]),
         candidates_folded=tuple(rows[CANDIDATES:]),
+        search_chart=search_curve("head-search", fitted.candidates),
         loss_chart=loss_chart,
         accuracy_chart=accuracy_chart,
         range_chart=_range_chart(fitted.range_test),
@@ -191,6 +194,7 @@ def _trial(trial: Trial) -> Row:
         "work": f"{trial.work / 1e9:.1f}",
         "accuracy": percent(trial.accuracy),
         "interval": f"{percent(low)} to {percent(high)}",
+        "bar": interval_bar(trial.accuracy, trial.interval),
         "log_loss": f"{trial.log_loss:.3f}",
     }
 

@@ -8,8 +8,10 @@ from typing import Any
 
 from jinja2 import BytecodeCache, ChoiceLoader, Environment, PackageLoader, StrictUndefined
 from jinja2.bccache import Bucket
+from markupsafe import Markup
 
 from clearsight.disk import whole_file
+from clearsight.json_values import to_json
 from clearsight.wording import percent, visible
 
 PLACES = ("templates", "components")
@@ -45,7 +47,14 @@ def environment(**options: Any) -> Environment:
         loader=loader, autoescape=True, undefined=StrictUndefined, bytecode_cache=known, finalize=_shown, **options
     )
     made.filters["percent"] = percent
+    made.filters["data_block"] = data_block
     return made
+
+
+def data_block(value: Any) -> Markup:
+    """JSON for a <script> of data: no text in it can end the element."""
+    text = to_json(value, indent=None)
+    return Markup(text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026"))
 
 
 def _shown(value: Any) -> Any:

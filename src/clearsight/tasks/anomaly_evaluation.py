@@ -218,6 +218,7 @@ class AnomalyEvaluation(Evaluation):
                     ),
                 ),
                 mapped=True,
+                explained=True,
             )
 
 

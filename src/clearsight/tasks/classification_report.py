@@ -49,11 +49,11 @@ def class_report(test: ClassEvaluation, thing: str, validation: ClassEvaluation 
         tiles=_tiles(test, found, thing),
         table=_scores(test, validation),
         sections=(
+            Section("mistakes", "The most confident mistakes", (_mistakes(test, thing),), link="Mistakes"),
             Section("confusion", "Confusion matrix", (Confusion(test.confusion, test.classes, thing),)),
             Section("classes", "Class by class", (_classes(test, thing),)),
             *_curves(test, thing),
             _calibration(test, thing),
-            Section("mistakes", "The most confident mistakes", (_mistakes(test, thing),), link="Mistakes"),
         ),
         caveats=found.caveats,
     )
@@ -179,6 +179,7 @@ def _classes(test: ClassEvaluation, thing: str) -> Table:
         f"interval, which is wide if there are few {thing}s. **Precision**: share of the {thing}s predicted as a class "
         "that belong to it. **F1**: harmonic mean of precision and recall. **AUROC** and **average precision** "
         "summarise all thresholds on the probability of the class.",
+        quantities=("", "images", "recall", "interval", "precision", "f1", "", ""),
     )
 
 
@@ -275,6 +276,7 @@ def _card(mistake: ClassMistake) -> Card:
             ("label", mistake.label),
             (f"probabilities {probability(mistake.probability)} and {probability(mistake.label_probability)}", ""),
         ),
+        explained=True,
     )
 
 

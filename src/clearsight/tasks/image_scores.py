@@ -79,6 +79,13 @@ def _(task: Anomaly, outputs: Outputs, truth: NDArray[Any], columns: list[int] |
     return np.asarray(task.given(outputs) == (truth[:, 0] > 0), np.float64)
 
 
+def own_scores(task: Task, outputs: Outputs, shown: NDArray[np.str_], truth: NDArray[Any]) -> Floats:
+    """How right each prediction is (N,), by names where each image has one. shown: these names; truth: the targets."""
+    if task.exclusive:
+        return names_right(task, outputs, shown, {name: name for name in task.names})
+    return image_scores(task, outputs, truth)
+
+
 @singledispatch
 def score_words(task: Task) -> str:
     """What the mean of the scores is called."""

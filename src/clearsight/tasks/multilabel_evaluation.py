@@ -197,7 +197,8 @@ class LabelsEvaluation(Evaluation):
 
 def _card(mistake: LabelMistake) -> Card:
     lines = [("missing", mistake.missing), ("not there", mistake.wrong)]
-    return Card(mistake.index, mistake.image, tuple((word, listed(list(names))) for word, names in lines if names))
+    words = tuple((word, listed(list(names))) for word, names in lines if names)
+    return Card(mistake.index, mistake.image, words, explained=True)
 
 
 def evaluate_labels(

@@ -113,6 +113,7 @@ class GradesEvaluation(Evaluation):
                     m.index,
                     m.image,
                     (("true grade", m.grade), (f"predicted, {probability(m.probability)}", m.predicted)),
+                    explained=True,
                 )
                 for m in self.mistakes[:SHOWN]
             ),
@@ -139,8 +140,8 @@ class GradesEvaluation(Evaluation):
                 f"For each true grade, the shares of test {thing}s predicted exactly and within one grade.",
             ),
             sections=(
+                Section("mistakes", "The largest errors", (shown,), link="Mistakes"),
                 Section("confusion", "Confusion matrix", (Confusion(self.confusion, self.names, thing),)),
-                Section("mistakes", "The largest errors", (shown,)),
             ),
         )  # fmt: skip
 

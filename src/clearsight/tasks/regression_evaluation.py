@@ -193,9 +193,8 @@ class NumbersEvaluation(Evaluation):
 
 def _card(mistake: ErrorMistake) -> Card:
     lines = [("predicted", mistake.predicted), ("true", mistake.truth)]
-    return Card(
-        mistake.index, mistake.image, tuple((word, ", ".join(f"{v:.4g}" for v in values)) for word, values in lines)
-    )
+    words = tuple((word, ", ".join(f"{v:.4g}" for v in values)) for word, values in lines)
+    return Card(mistake.index, mistake.image, words, explained=True)
 
 
 def evaluate_numbers(

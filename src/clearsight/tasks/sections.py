@@ -57,7 +57,8 @@ class Cell:
 class Table:
     """Rows, the first cell of each its name. A column given by its title alone holds numbers, and sorts by them.
 
-    words: how to read it. title: its caption. sortable: rows are of one kind.
+    words: how to read it. title: its caption. sortable: rows are of one kind. quantities: what each column holds that
+    a threshold changes, of rows that are the classes in their order; empty where none does.
     """
 
     columns: tuple[str | Column, ...]
@@ -65,6 +66,7 @@ class Table:
     words: str = ""
     title: str = ""
     sortable: bool = True
+    quantities: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -142,7 +144,8 @@ class Confusion:
 class Card:
     """An image, and lines about it: of each what stands in small print, and what in bold; either may be empty. index:
     its position among the images. mapped: show it under the model's own map, where it has one. shares: names and their
-    probabilities, drawn as bars. flag: a word that warns of the prediction.
+    probabilities, drawn as bars. flag: a word that warns of the prediction. explained: show a heatmap, the largest
+    probabilities and the nearest training images beside it, where the page has them.
     """
 
     index: int
@@ -151,6 +154,7 @@ class Card:
     mapped: bool = False
     shares: tuple[tuple[str, float], ...] = ()
     flag: str = ""
+    explained: bool = False
 
 
 @dataclass(frozen=True)
@@ -218,3 +222,13 @@ class ReportParts:
     sections: tuple[Section, ...] = ()
     caveats: tuple[Caveat, ...] = ()
     ood_words: str = ""
+
+    def charted(self) -> list[tuple[str, Charts]]:
+        """All charts, each with the title of its section.
+
+        Returns:
+            Titles and charts, in the order of the page.
+        """
+        own = [("Scores", self.charts)] if self.charts else []
+        drawn = [(section.title, piece) for section in self.sections for piece in section.pieces]
+        return [*own, *((title, piece) for title, piece in drawn if isinstance(piece, Charts))]

@@ -42,31 +42,38 @@ class Row:
 
 @dataclass(frozen=True)
 class Pair:
-    """Images of `label` that were called `predicted`, of how many images of `label`, and their share of these."""
+    """Images of `label` that were called `predicted`, of how many images of `label`, and their share of these. cell:
+    the numbers of both classes.
+    """
 
     label: str
     predicted: str
     images: int
     total: int
     share: float
+    cell: tuple[int, int]
 
 
 @dataclass(frozen=True)
 class Matrix:
-    """Labels in rows, predictions in columns. merged: classes that share the last row and column, 0 for none."""
+    """Labels in rows, predictions in columns. merged: classes that share the last row and column, 0 for none. places:
+    the row of each class.
+    """
 
     columns: tuple[str, ...]
     rows: tuple[Row, ...]
     merged: int
     size: Literal["few", "some", "many"]
     pairs: tuple[Pair, ...]
+    places: tuple[int, ...]
 
 
 def matrix(counts: NDArray[np.integer], classes: Sequence[str]) -> Matrix:
     """counts (K, K): images by label and prediction."""
     names, shown, merged = list(classes), np.asarray(counts), 0
+    places: NDArray[np.integer] = np.arange(len(classes))
     if len(names) > FULL:
-        names, shown, merged = _merge(shown, names)
+        names, shown, merged, places = _merge(shown, names)
     rows = []
     for i, name in enumerate(names):
         total = int(shown[i].sum())
@@ -78,7 +85,8 @@ def matrix(counts: NDArray[np.integer], classes: Sequence[str]) -> Matrix:
             cells.append(Cell(n, kind, shade(n, total), f"labelled {name}, predicted as {other}: {n} of {total}"))
         rows.append(Row(name, tuple(cells), total))
     size: Literal["few", "some", "many"] = "few" if len(names) <= 6 else "some" if len(names) <= 15 else "many"
-    return Matrix(tuple(names), tuple(rows), merged, size, most_confused(counts, classes, LISTED[size]))
+    pairs = most_confused(counts, classes, LISTED[size])
+    return Matrix(tuple(names), tuple(rows), merged, size, pairs, tuple(places.tolist()))
 
 
 def shade(n: int, total: int) -> int:
@@ -98,12 +106,16 @@ def most_confused(counts: NDArray[np.integer], classes: Sequence[str], most: int
         i, j = divmod(int(place), len(classes))
         n = int(wrong[i, j])
         if n:
-            found.append(Pair(classes[i], classes[j], n, int(totals[i]), float(share[i, j])))
+            found.append(Pair(classes[i], classes[j], n, int(totals[i]), float(share[i, j]), (i, j)))
     return tuple(found)
 
 
-def _merge(counts: NDArray[np.integer], names: list[str]) -> tuple[list[str], NDArray[np.integer], int]:
-    """The KEPT classes with the most confusions in their own order, then one row and column for all others."""
+def _merge(
+    counts: NDArray[np.integer], names: list[str]
+) -> tuple[list[str], NDArray[np.integer], int, NDArray[np.integer]]:
+    """The KEPT classes with the most confusions in their own order, then one row and column for all others; and the row
+    of each class.
+    """
     errors = counts.sum(axis=0) + counts.sum(axis=1) - 2 * np.diag(counts)
     kept = np.sort(np.argsort(-errors, kind="stable")[:KEPT])
     place = np.full(len(names), KEPT)
@@ -111,4 +123,4 @@ def _merge(counts: NDArray[np.integer], names: list[str]) -> tuple[list[str], ND
     merged = np.zeros((KEPT + 1, KEPT + 1), dtype=np.int64)
     np.add.at(merged, (place[:, None], place[None, :]), counts)
     others = len(names) - KEPT
-    return [*(names[k] for k in kept), f"{others} other classes"], merged, others
+    return [*(names[k] for k in kept), f"{others} other classes"], merged, others, place

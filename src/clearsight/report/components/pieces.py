@@ -57,15 +57,18 @@ CARDS = 24
 
 @dataclass(frozen=True)
 class PieceFilters:
-    """What the templates call on pieces. thumbnail: of the image of a card; None where it cannot be shown."""
+    """What the templates call on pieces. thumbnail: of the image of a card; None where it cannot be shown. details:
+    what stands beside that image; None for nothing.
+    """
 
     thumbnail: Callable[[Card], Thumbnail | None]
+    details: Callable[[Card], Any] = lambda card: None
 
     def filters(self) -> dict[str, Callable[..., Any]]:
         """By their names in templates."""
         return {
             "template": template, "column": column, "cell": cell, "sort_key": sort_key, "bar": bar, "drawn": drawn,
-            "matrix": confusion_matrix, "shown": self.shown, "marked": marked,
+            "matrix": confusion_matrix, "shown": self.shown, "details": self.details, "marked": marked,
             "probability": probability,
         }  # fmt: skip
 

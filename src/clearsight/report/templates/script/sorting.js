@@ -1,5 +1,4 @@
-// Tables that sort at a click, and folded parts that unfold for print. The page is whole without it.
-"use strict";
+// Tables that sort at a click.
 for (const table of document.querySelectorAll("table.sortable")) {
   const body = table.tBodies[0];
   if (body.rows.length < 3) continue;
@@ -20,11 +19,3 @@ for (const table of document.querySelectorAll("table.sortable")) {
     });
   });
 }
-let folded = [];
-addEventListener("beforeprint", () => {
-  folded = [...document.querySelectorAll("details:not([open])")];
-  for (const part of folded) part.open = true;
-});
-addEventListener("afterprint", () => {
-  for (const part of folded) part.open = false;
-});
