@@ -32,7 +32,15 @@ class ServeConfig:
     explain_timeout: float = _limit(60.0, "time limit in seconds for an explanation", "S", 0.1, 3600)
     batch_size: int = _limit(16, "maximum number of images per batch", "N", 1, 256)
     linger: float = _limit(2.0, "time in milliseconds that a batch waits for more images", "MS", 0, 1000)
-    workers: int = _limit(min(8, os.cpu_count() or 1), "number of threads that decode images", "N", 1, 64)
+    workers: int = _limit(
+        min(8, os.cpu_count() or 1),
+        "number of processes that decode images; half as many, at least one, decode large ones besides",
+        "N",
+        1,
+        64,
+    )
+    decode_timeout: float = _limit(1.7, "time limit in seconds for decoding one image", "S", 0.1, 600)
+    decode_memory: float = _limit(750.0, "memory limit in MB for decoding one image", "MB", 50, 100_000)
 
     def __post_init__(self) -> None:
         wrong = []

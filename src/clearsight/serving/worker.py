@@ -1,4 +1,4 @@
-"""A model at work: decoding in a bounded pool, an engine fed in batches, explanations and searches beside it.
+"""A model at work: decoding in bounded processes, an engine fed in batches, explanations and searches beside it.
 
 On a CPU the engine is there twice. A batch that comes while no other is at work gets all cores at once; under load
 several batches run side by side, a core each, which takes less of the processor in all (measured on two cores: 18 ms of
@@ -29,9 +29,10 @@ from clearsight.explanation.explain import check, usual_method
 from clearsight.predictor import ModelOutput, Predictor
 from clearsight.retrieval import Index
 from clearsight.serving.batching import Batcher
+from clearsight.serving.decoders import Decoders, DecodersLostError
 from clearsight.serving.logs import event
 from clearsight.serving.metrics import Metrics
-from clearsight.serving.problems import overloaded, too_slow
+from clearsight.serving.problems import RefusedError, overloaded, too_slow
 from clearsight.serving.queueing import Deadline, Left, Turns
 from clearsight.serving.settings import WAITING_EXPLANATIONS, ServeConfig
 from clearsight.serving.uploads import Upload
@@ -66,7 +67,10 @@ class Worker:
         self.predictor, self.config, self.metrics, self.index = predictor, config, metrics, index
         self.ready = False
         self.taken = 0
-        self._decoders = ThreadPoolExecutor(config.workers, "decode")
+        self._decoders = Decoders(
+            predictor.decode_rule, workers=config.workers, max_pixels=config.pixels, seconds=config.decode_timeout,
+            memory=int(config.decode_memory * 1e6),
+        )  # fmt: skip
         self._explanations = Turns("explain", WAITING_EXPLANATIONS)
         self._searcher = ThreadPoolExecutor(1, "search")  # one: Faiss's lists are widened during a search
         self._batcher: Batcher[_Question, Seen] = Batcher(
@@ -80,7 +84,8 @@ class Worker:
         """Make the engine and run it on batches of several sizes; then it is ready."""
         Image.init()  # plug-ins are found once, before threads look for them
         began = time.perf_counter()
-        self._batcher.start(await asyncio.to_thread(self._warm))
+        _, lanes = await asyncio.gather(asyncio.to_thread(self._decoders.start), asyncio.to_thread(self._warm))
+        self._batcher.start(lanes)
         self.ready = True
         self.metrics.ready.set(1)
         event("ready", seconds=round(time.perf_counter() - began, 3))
@@ -91,8 +96,8 @@ class Worker:
         self.metrics.ready.set(0)
         await self._batcher.stop()
         self._explanations.stop()
-        for pool in (self._decoders, self._searcher):
-            pool.shutdown(wait=True, cancel_futures=True)
+        self._searcher.shutdown(wait=True, cancel_futures=True)
+        await asyncio.to_thread(self._decoders.stop)
 
     async def predict(self, images: Sequence[Upload], options: PredictOptions) -> list[Seen | ImageError]:
         """What each image's answer is, or why it cannot be read. ConfigError for options that the model cannot honour:
@@ -195,9 +200,10 @@ class Worker:
         """The pixels of an image or sound as the model wants them; ImageError for what is none."""
         if not image.content:
             raise ImageError(f"{image.name} is empty", found="0 bytes", expected="an image")
-        return await self._in(
-            self._decoders, lambda: self.predictor.decoded(image.content, image.name, self.config.pixels)
-        )
+        try:
+            return await self._decoders.decode(image.content, image.name)
+        except DecodersLostError as error:
+            raise RefusedError(503, error, headers={"Retry-After": "1"}) from None
 
     async def _in(self, pool: ThreadPoolExecutor, function: Callable[[], Result]) -> Result:
         return await asyncio.get_running_loop().run_in_executor(pool, function)
