@@ -7,6 +7,7 @@ import http.client
 import json
 import os
 import random
+import re
 import signal
 import statistics
 import subprocess
@@ -29,11 +30,11 @@ COUNT = 100
 def served(run):
     """A server of a run; its port and process."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "clearsight", "serve", str(run), "--port", "0", "--json"],
+        [sys.executable, "-m", "clearsight", "serve", str(run), "--port", "0"],
         stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
     )  # fmt: skip
     try:
-        port = int(json.loads(process.stdout.readline())["url"].rpartition(":")[2])
+        port = int(re.search(r":(\d+),", process.stdout.readline())[1])
         until = time.monotonic() + 120
         while post(port, b"", "GET", "/health")[0] != 200:
             assert time.monotonic() < until
@@ -112,13 +113,15 @@ def test_bombs(digits_run, pngs, kind, record_property):
             time.sleep(10)
         statuses, waited, highest = set(), [], 0
         with Other(port, pngs[0]) as other:
-            for number in range(count):
+            number = 0
+            while number < count or len(other.seconds) < 100:
                 status, body, seconds = post(port, made[number % len(made)])
                 statuses.add(status)
                 waited.append(seconds)
                 assert status in (200, 413, 422, 429), body
                 assert "detail" in json.loads(body) or status == 200
                 highest = max(highest, memory(process))
+                number += 1
     record_property("statuses", sorted(statuses))
     record_property("slowest_seconds", max(waited))
     record_property("p95_usual", p95(usual.seconds))

@@ -153,13 +153,13 @@ def _serve(connection: socket.socket, settings: DecoderSettings) -> None:
         resource.setrlimit(resource.RLIMIT_CPU, (used + 1, resource.RLIM_INFINITY))
         signal.setitimer(signal.ITIMER_REAL, settings.seconds)  # SIGALRM is not handled: it ends the process
         name = receive(connection, name_size).decode()
-        answer, pixels = _answer(bytes(receive(connection, size)), name, settings)
+        response, pixels = _response(bytes(receive(connection, size)), name, settings)
         signal.setitimer(signal.ITIMER_REAL, 0)
-        text = json.dumps(answer).encode()
+        text = json.dumps(response).encode()
         connection.sendall(RESPONSE.pack(len(text)) + text + pixels)
 
 
-def _answer(content: bytes, name: str, settings: DecoderSettings) -> tuple[dict[str, Any], bytes]:
+def _response(content: bytes, name: str, settings: DecoderSettings) -> tuple[dict[str, Any], bytes]:
     try:
         pixels = settings.rule.decode(content, name, settings.max_pixels, settings.limits)
     except MemoryError:

@@ -267,6 +267,14 @@ def _add_server_routes(app: FastAPI, worker: Worker, looker: Looker) -> None:
         return json_response(card | {"left_out": await asyncio.to_thread(looker.left_out)})
 
     @app.get(
+        "/v1/drift", response_model=schemas.Drift, summary="Compare the images of requests with validation images",
+        responses=problems(401, 403, 422), tags=["model"],
+    )  # fmt: skip
+    async def drift() -> Response:
+        """OOD scores, predictions and brightness of this week's images, and whether they have drifted."""
+        return json_response(worker.drift.to_dict())
+
+    @app.get(
         "/health",
         response_model=schemas.Health,
         summary="Check readiness",

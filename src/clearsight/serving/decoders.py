@@ -41,7 +41,7 @@ no image."""
 STEPS = 200
 """Parts of a file that are counted before its lane is chosen; the process that decodes it counts all."""
 
-LARGE_PRIORITY = 10
+LARGE_PRIORITY = 19
 """Niceness of the processes that decode large images."""
 
 RESPONSE_BYTES = 100_000
@@ -243,12 +243,12 @@ if sys.platform != "win32":
             (size,) = RESPONSE.unpack(receive(connection, RESPONSE.size))
             if size > RESPONSE_BYTES:
                 raise ValueError
-            answer: dict[str, Any] = json.loads(receive(connection, size))
-            if "shape" not in answer:
-                raise ImageError(**{part: str(answer[part]) for part in PARTS if part in answer})
+            response: dict[str, Any] = json.loads(receive(connection, size))
+            if "shape" not in response:
+                raise ImageError(**{part: str(response[part]) for part in PARTS if part in response})
             form, geometry = self.settings.rule.form, self.settings.rule.geometry
             shape = form.channels, geometry.height, geometry.width
-            if tuple(answer["shape"]) != shape or answer["dtype"] != form.dtype.name:
+            if tuple(response["shape"]) != shape or response["dtype"] != form.dtype.name:
                 raise ValueError
             pixels = np.frombuffer(receive(connection, math.prod(shape) * form.dtype.itemsize), form.dtype)
             return pixels.reshape(shape)

@@ -39,6 +39,9 @@ class ServeConfig:
         1,
         64,
     )
+    drift_alarms: float = _limit(
+        0.01, "probability of a false drift alarm in a week; 0 switches the monitoring off", "P", 0, 0.5
+    )
     decode_timeout: float = _limit(1.7, "time limit in seconds for decoding one image", "S", 0.1, 600)
     decode_memory: float = _limit(750.0, "memory limit in MB for decoding one image", "MB", 50, 100_000)
 

@@ -26,10 +26,12 @@ from clearsight.data.pixels import Pixels
 from clearsight.errors import ConfigError, DataError, ImageError
 from clearsight.explanation import Explanation, Settings, explain
 from clearsight.explanation.explain import check, usual_method
+from clearsight.ood.drift import DriftReference
 from clearsight.predictor import ModelOutput, Predictor
 from clearsight.retrieval import Index
 from clearsight.serving.batching import Batcher
 from clearsight.serving.decoders import Decoders, DecodersLostError
+from clearsight.serving.drift import DriftMonitor
 from clearsight.serving.logs import event
 from clearsight.serving.metrics import Metrics
 from clearsight.serving.problems import RefusedError, overloaded, too_slow
@@ -37,6 +39,7 @@ from clearsight.serving.queueing import Deadline, Left, Turns
 from clearsight.serving.settings import WAITING_EXPLANATIONS, ServeConfig
 from clearsight.serving.uploads import Upload
 from clearsight.tasks import PredictOptions
+from clearsight.tasks.task import OODScores
 
 Result = TypeVar("Result")
 
@@ -46,9 +49,12 @@ WARM = (1, 2, 4, 8, 16)
 
 @dataclass(frozen=True)
 class Seen:
-    """One image's prediction, its features (D,), and its pixels (C, H, W) as the network got them."""
+    """One image's prediction, its features (D,), its pixels (C, H, W) as the network got them, and what is monitored
+    of it.
+    """
 
     prediction: Any
+    monitored: dict[str, float]
     features: NDArray[np.float32]
     pixels: Pixels
 
@@ -67,6 +73,8 @@ class Worker:
         self.predictor, self.config, self.metrics, self.index = predictor, config, metrics, index
         self.ready = False
         self.taken = 0
+        known = predictor.bundle.data.get("monitor")
+        self.drift = DriftMonitor(DriftReference.from_dict(known) if known else None, config.drift_alarms, metrics)
         self._decoders = Decoders(
             predictor.decode_rule, workers=config.workers, max_pixels=config.pixels, seconds=config.decode_timeout,
             memory=int(config.decode_memory * 1e6),
@@ -194,6 +202,7 @@ class Worker:
             return ImageError(f"{image.name} takes too long to decode")
         seen = await self._batcher.submit(_Question(pixels, image.name, options))
         self.metrics.images.labels("answered").inc()
+        self.drift.observe(seen.monitored)
         return seen
 
     async def decoded(self, image: Upload) -> Pixels:
@@ -255,14 +264,26 @@ class Worker:
     def _infer(self, questions: list[_Question], alone: bool) -> list[Seen]:
         predictor = self.predictor if alone or self._wide is None else self._wide
         output = predictor.forward(np.stack([q.pixels for q in questions]))
+        monitored, ood = self._monitored(output)
+        task = self.predictor.bundle.task
         found: list[Seen | None] = [None] * len(questions)
         for options in {q.options for q in questions}:
             rows = [i for i, q in enumerate(questions) if q.options == options]
-            part = ModelOutput(output.logits[rows], output.features[rows], output.statistics[rows])
-            predictions = self.predictor.predictions_of(part, [questions[i].name for i in rows], **vars(options))
+            scores = None if ood is None else ood.at(np.array(rows))
+            predictions = task.predictions(output.logits[rows], [questions[i].name for i in rows], scores, options)
             for i, prediction in zip(rows, predictions, strict=True):
-                found[i] = Seen(prediction, output.features[i], questions[i].pixels)
+                values = {name: float(values[i]) for name, values in monitored.items()}
+                found[i] = Seen(prediction, values, output.features[i], questions[i].pixels)
         return [seen for seen in found if seen is not None]
+
+    def _monitored(self, output: ModelOutput) -> tuple[dict[str, NDArray[Any]], OODScores | None]:
+        """Values of each image by the name of the signal, and the OOD scores."""
+        bundle, ood = self.predictor.bundle, self.predictor.ood(output)
+        brightness = output.statistics[:, : bundle.form.channels].mean(1)
+        values = {"output": bundle.task.drift_values(output.logits), "brightness": brightness}
+        if ood is not None and ood.score is not None:
+            values["ood_score"] = ood.score
+        return values, ood
 
     def _observed(self, size: int, seconds: float) -> None:
         self.metrics.batch.observe(size)

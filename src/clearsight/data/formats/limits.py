@@ -348,8 +348,8 @@ def _dicom(content: bytes, found: Parts) -> Iterator[None]:
         found.tags += 1
         if group == 0x28 and element in _DICOM_SIZES and length == 2:
             setattr(found, _DICOM_SIZES[element], struct.unpack_from("<H", content, start)[0])
-        inside = group == 0xFFFE or kind == b"SQ" or length == 0xFFFFFFFF  # its elements count as well
-        place = start if inside else start + length
+        nested = group == 0xFFFE or kind == b"SQ" or length == 0xFFFFFFFF  # its elements count as well
+        place = start if nested else start + length
         yield
     found.depth *= 2
 
