@@ -113,14 +113,15 @@ def test_bombs(digits_run, pngs, kind, record_property):
             time.sleep(10)
         statuses, waited, highest = set(), [], 0
         with Other(port, pngs[0]) as other:
-            number = 0
+            number, looked = 0, 0.0
             while number < count or len(other.seconds) < 100:
                 status, body, seconds = post(port, made[number % len(made)])
                 statuses.add(status)
                 waited.append(seconds)
                 assert status in (200, 413, 422, 429), body
                 assert "detail" in json.loads(body) or status == 200
-                highest = max(highest, memory(process))
+                if time.monotonic() - looked > 0.5:  # looking makes the process wait
+                    highest, looked = max(highest, memory(process)), time.monotonic()
                 number += 1
     record_property("statuses", sorted(statuses))
     record_property("slowest_seconds", max(waited))

@@ -161,7 +161,8 @@ def _add_predict(app: FastAPI, worker: Worker, images_of: Images) -> None:
         group_asked = None if group is None else group_of(group, "group")
         options = PredictOptions(coverage, sets, by_class, back_off, group_asked)
         sent = await images_of(request, worker.config.max_images)
-        found = await worker.predict(sent, options)
+        async with leaving(request) as left:
+            found = await worker.predict(sent, options, left)
         failed = [str(f) for f in found if isinstance(f, ImageError)]
         if len(failed) == len(found):
             first = next(f for f in found if isinstance(f, ImageError))

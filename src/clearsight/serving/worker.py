@@ -21,6 +21,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+from starlette.requests import ClientDisconnect
 
 from clearsight.data.pixels import Pixels
 from clearsight.errors import ConfigError, DataError, ImageError
@@ -30,6 +31,7 @@ from clearsight.ood.drift import DriftReference
 from clearsight.predictor import ModelOutput, Predictor
 from clearsight.retrieval import Index
 from clearsight.serving.batching import Batcher
+from clearsight.serving.clients import Budget
 from clearsight.serving.decoders import Decoders, DecodersLostError
 from clearsight.serving.drift import DriftMonitor
 from clearsight.serving.logs import event
@@ -72,14 +74,14 @@ class Worker:
     def __init__(self, predictor: Predictor, config: ServeConfig, metrics: Metrics, index: Index | None = None) -> None:
         self.predictor, self.config, self.metrics, self.index = predictor, config, metrics, index
         self.ready = False
-        self.taken = 0
+        self.budget = Budget(config.queue, config.client_share)
         known = predictor.bundle.data.get("monitor")
         self.drift = DriftMonitor(DriftReference.from_dict(known) if known else None, config.drift_alarms, metrics)
         self._decoders = Decoders(
             predictor.decode_rule, workers=config.workers, max_pixels=config.pixels, seconds=config.decode_timeout,
             memory=int(config.decode_memory * 1e6),
         )  # fmt: skip
-        self._explanations = Turns("explain", WAITING_EXPLANATIONS)
+        self._explanations = Turns("explain", WAITING_EXPLANATIONS, config.client_share)
         self._searcher = ThreadPoolExecutor(1, "search")  # one: Faiss's lists are widened during a search
         self._batcher: Batcher[_Question, Seen] = Batcher(
             self._infer, config.batch_size, config.linger / 1000, self._observed
@@ -107,14 +109,17 @@ class Worker:
         self._searcher.shutdown(wait=True, cancel_futures=True)
         await asyncio.to_thread(self._decoders.stop)
 
-    async def predict(self, images: Sequence[Upload], options: PredictOptions) -> list[Seen | ImageError]:
-        """What each image's answer is, or why it cannot be read. ConfigError for options that the model cannot honour:
-        requests share a batch, in which one must not fail the others.
+    async def predict(
+        self, images: Sequence[Upload], options: PredictOptions, left: Left | None = None
+    ) -> list[Seen | ImageError]:
+        """What each image's answer is, or why it cannot be read; given up when `left` is done. ConfigError for options
+        that the model cannot honour: requests share a batch, in which one must not fail the others.
         """
         if options != PredictOptions():
             task = self.predictor.bundle.task
             task.predictions(np.empty((0, task.outputs), np.float32), [], None, options)
-        return await self._in_time([self._take(self._predict_one(image, options)) for image in self._admit(images)])
+        tasks = [self._take(self._predict_one(image, options)) for image in self._admit(images)]
+        return await self._in_time(tasks, left)
 
     async def search(self, image: Upload, k: int) -> list[dict[str, Any]]:
         """The k indexed images most similar to one, best first."""
@@ -156,23 +161,23 @@ class Worker:
 
     def _admit(self, images: Sequence[Upload]) -> Sequence[Upload]:
         """The images, if they can be answered in time; else RefusedError 429."""
-        wait = (self._batcher.seconds_per_item or 0.0) * self.taken
-        if self.taken + len(images) > self.config.queue or wait > self.config.timeout:
+        wait = (self._batcher.seconds_per_item or 0.0) * self.budget.taken
+        if not self.budget.allows(len(images)) or wait > self.config.timeout:
             self.metrics.refused.labels("images").inc()
             raise overloaded("too many images are waiting", wait)
         return images
 
     def _take(self, work: Any) -> asyncio.Task[Any]:
         """Begin work on an image, counted until it ends."""
-        self.taken += 1
-        self.metrics.queue.set(self.taken)
+        client = self.budget.take()
+        self.metrics.queue.set(self.budget.taken)
         task = self._keep(work)
-        task.add_done_callback(lambda _: self._given_back())
+        task.add_done_callback(lambda _: self._given_back(client))
         return task
 
-    def _given_back(self) -> None:
-        self.taken -= 1
-        self.metrics.queue.set(self.taken)
+    def _given_back(self, client: str) -> None:
+        self.budget.give_back(client)
+        self.metrics.queue.set(self.budget.taken)
 
     def _keep(self, work: Any) -> asyncio.Task[Any]:
         task = asyncio.get_running_loop().create_task(work)
@@ -181,13 +186,21 @@ class Worker:
         task.add_done_callback(lambda t: t.cancelled() or t.exception())  # nobody may be left to ask for it
         return task
 
-    async def _in_time(self, tasks: list[asyncio.Task[Any]]) -> list[Any]:
-        """The tasks' results; RefusedError 429 where they take longer than a request may."""
-        _, late = await asyncio.wait(tasks, timeout=self.config.timeout)
+    async def _in_time(self, tasks: list[asyncio.Task[Any]], left: Left | None = None) -> list[Any]:
+        """The tasks' results. RefusedError 429 where they take longer than a request may; ClientDisconnect as soon as
+        `left` is done, and the tasks are cancelled.
+        """
+        ended = asyncio.ensure_future(asyncio.wait(tasks, timeout=self.config.timeout))
+        await asyncio.wait([ended] if left is None else [ended, left], return_when=asyncio.FIRST_COMPLETED)
+        if not ended.done():
+            for task in (ended, *tasks):
+                task.cancel()
+            raise ClientDisconnect
+        _, late = ended.result()
         if late:
             self.metrics.refused.labels("time").inc()
             raise overloaded(
-                "the response exceeds its time limit", (self._batcher.seconds_per_item or 0.0) * self.taken
+                "the response exceeds its time limit", (self._batcher.seconds_per_item or 0.0) * self.budget.taken
             )
         return [task.result() for task in tasks]
 
