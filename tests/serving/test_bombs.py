@@ -22,6 +22,9 @@ from tests.bombs import BOMBS
 
 SECONDS, MEMORY, RATIO = 2.0, 1_500_000_000, 3.0
 
+PAUSE = 0.05
+"""Seconds that each client waits between two requests."""
+
 COUNT = 100
 """Bombs of each kind."""
 
@@ -90,7 +93,7 @@ class Other:
         while not self._stop.is_set():
             status, _, seconds = post(self.port, self.content)
             self.seconds.append(seconds if status == 200 else 60.0)
-            self._stop.wait(0.05)
+            self._stop.wait(PAUSE)
 
     def __enter__(self):
         self._thread.start()
@@ -123,6 +126,7 @@ def test_bombs(digits_run, pngs, kind, record_property):
                 if time.monotonic() - looked > 0.5:  # looking makes the process wait
                     highest, looked = max(highest, memory(process)), time.monotonic()
                 number += 1
+                time.sleep(PAUSE)
     record_property("statuses", sorted(statuses))
     record_property("slowest_seconds", max(waited))
     record_property("p95_usual", p95(usual.seconds))
