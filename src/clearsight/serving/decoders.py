@@ -47,7 +47,7 @@ LARGE_PRIORITY = 19
 RESPONSE_BYTES = 100_000
 """JSON of a response at most: what a process sends after it has been taken over is not trusted."""
 
-GRACE = 0.3
+GRACE = 0.1
 """Seconds beyond its time limit after which a process counts as hung."""
 
 
