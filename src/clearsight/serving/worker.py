@@ -191,7 +191,8 @@ class Worker:
         `left` is done, and the tasks are cancelled.
         """
         ended = asyncio.ensure_future(asyncio.wait(tasks, timeout=self.config.timeout))
-        await asyncio.wait([ended] if left is None else [ended, left], return_when=asyncio.FIRST_COMPLETED)
+        awaited: list[asyncio.Future[Any]] = [ended] if left is None else [ended, left]
+        await asyncio.wait(awaited, return_when=asyncio.FIRST_COMPLETED)
         if not ended.done():
             for task in (ended, *tasks):
                 task.cancel()
