@@ -41,8 +41,10 @@ def finished(process):
 def pictures(tmp_path_factory, digits_arrays):
     """300 digits as files, other images than a run's own."""
     folder = tmp_path_factory.mktemp("pictures")
+    images, labels = digits_arrays
     for i in range(300):
-        Image.fromarray(np.asarray(digits_arrays[0][i][0], np.uint8)).save(folder / f"{i}.png")
+        (folder / str(labels[i])).mkdir(exist_ok=True)
+        Image.fromarray(np.asarray(images[i][0], np.uint8)).save(folder / str(labels[i]) / f"{i}.png")
     return folder
 
 
@@ -77,10 +79,11 @@ class Indexing:
 
 
 class Exporting:
-    """An exported file beside that of another format option."""
+    """An exported file in place of one with other options."""
 
     def __init__(self, run, pictures, folder):
         self.run, self.out = run, folder / "out" / "model.xml"
+        self.out.parent.mkdir()
 
     def begin(self, **options):
         return clearsight("export", self.run, "--format", "openvino", "--images", 4, "--out", self.out, **options)
@@ -134,7 +137,7 @@ def test_a_kill_leaves_the_old_state_or_the_new_one(command, block, record_prope
     command.before()
     for _ in range(BLOCK):
         process = command.begin()
-        time.sleep(command.seconds * rng.uniform(0.5, 1.05))  # the first half imports libraries
+        time.sleep(command.seconds * rng.uniform(0.2, 1.0))
         process.send_signal(signal.SIGKILL)
         finished(process)
         seen.append(command.states.index(command.state()))
