@@ -8,8 +8,13 @@ WORKERS = $(shell $(PYTHON) -c "import os; print((os.cpu_count() or 1) + 1)")
 # It must keep what it compiled, which some containers forbid: each of the processes to come would compile it again.
 unexport PYTHONDONTWRITEBYTECODE
 INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check --no-compile
+# With CI=1, dependencies have the versions that were tested last. The tools of the supply chain have their own environment.
+DEV := $(if $(CI),-c requirements/lock.txt)
+TOOLS := build/tools
+UV := $(TOOLS)/bin/uv
+COMPILE := $(UV) pip compile --quiet --no-annotate --no-header --python-version 3.11 --all-extras pyproject.toml
 
-.PHONY: demo test test-long gallery check bench promises docs clean
+.PHONY: demo test test-long test-lowest gallery check bench promises docs lock supply-chain clean
 
 $(BIN)/clearsight: pyproject.toml
 	@echo "installing Clearsight and PyTorch into $(VENV): about 6 GB, some minutes"
@@ -20,7 +25,7 @@ $(BIN)/clearsight: pyproject.toml
 $(VENV)/.dev: pyproject.toml
 	@echo "installing Clearsight, PyTorch and what the checks need into $(VENV): about 7 GB, some minutes"
 	$(PYTHON) -m venv $(VENV)
-	$(INSTALL) -e '.[dev]'
+	$(INSTALL) $(DEV) -e '.[dev]'
 	@touch $(BIN)/clearsight $@
 
 demo: $(BIN)/clearsight  ## install, train on the embedded digits, show where the report is
@@ -33,6 +38,12 @@ test: $(VENV)/.dev  ## run the tests that every commit must pass, in a real brow
 test-long: $(VENV)/.dev  ## many seeds, fuzzing, kills, versions: hours; goes on where it was interrupted
 	$(BIN)/python tests/browser.py
 	$(BIN)/python -m pytest --long -n auto --dist worksteal
+
+test-lowest: $(TOOLS)/.ready  ## the tests with the lowest versions of all dependencies, in an environment of their own
+	$(UV) venv --quiet --allow-existing --python $(PYTHON) build/lowest
+	$(UV) pip install --quiet --python build/lowest/bin/python -r requirements/lowest.txt
+	$(UV) pip install --quiet --python build/lowest/bin/python --no-deps -e .
+	build/lowest/bin/python -m pytest -n $(WORKERS) --dist worksteal -W default
 
 gallery: $(VENV)/.dev  ## every claim of examples/, as the median of three seeds
 	$(BIN)/python -m pytest --long -n auto --dist worksteal tests/examples
@@ -50,6 +61,20 @@ bench: $(VENV)/.dev  ## every benchmark, results on standard output
 promises: $(VENV)/.dev  ## whether what runs promise holds, on ten data sets and over seeds: hours; goes on where it was interrupted
 	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[bench]'
 	$(BIN)/python -m benchmarks promises
+
+$(TOOLS)/.ready:
+	$(PYTHON) -m venv $(TOOLS)
+	$(TOOLS)/bin/pip install --quiet --disable-pip-version-check cyclonedx-bom pip-audit pip-licenses uv
+	@touch $@
+
+lock: $(TOOLS)/.ready  ## resolve the dependencies anew: the latest versions for CI, the lowest for make test-lowest
+	$(COMPILE) --upgrade --universal -o requirements/lock.txt
+	$(COMPILE) --upgrade --resolution lowest-direct -o requirements/lowest.txt
+
+supply-chain: $(VENV)/.dev $(TOOLS)/.ready  ## build/sbom.json (CycloneDX), build/licences.csv and known vulnerabilities
+	$(TOOLS)/bin/cyclonedx-py environment --pyproject pyproject.toml --output-reproducible -o build/sbom.json $(BIN)/python
+	$(TOOLS)/bin/pip-licenses --python $(BIN)/python --format csv --with-urls --order license --output-file build/licences.csv
+	$(PYTHON) tests/vulnerabilities.py $(TOOLS)/bin/pip-audit requirements/lock.txt
 
 $(VENV)/.docs: $(BIN)/clearsight
 	$(INSTALL) -e '.[demo,docs]'

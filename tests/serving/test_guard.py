@@ -133,7 +133,9 @@ def wait_for(true):
         time.sleep(0.01)
 
 
-@pytest.mark.parametrize("config", [ServeConfig(queue=4, max_images=2), ServeConfig(max_requests=4)])
+@pytest.mark.parametrize(
+    "config", [ServeConfig(queue=4, max_images=2, client_share=1), ServeConfig(max_requests=4, client_share=1)]
+)
 def test_overload_is_answered_429_and_those_taken_on_are_answered(predictor, pngs, config, serving):
     slow = Slow(predictor)
     with serving(slow, config=config) as client, concurrent.futures.ThreadPoolExecutor(8) as pool:

@@ -17,6 +17,7 @@ import xxhash
 from clearsight.data.geometry import LARGEST_SIDE, Geometry
 from clearsight.data.pixels import PixelFormat
 from clearsight.errors import BundleError
+from clearsight.ood.drift import check_reference
 from clearsight.schema import (
     FIX,
     anything,
@@ -74,6 +75,7 @@ _DATA = record(
         "media": text("images", "sounds", "both"),
         "origin": optional(text()),
         "split": optional(text()),
+        "monitor": check_reference,
     },
 )
 

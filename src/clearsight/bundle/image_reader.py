@@ -9,13 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clearsight.data.cache import threaded
-from clearsight.data.decode import decode
+from clearsight.data.decode import DecodeRule
 from clearsight.data.inputs import ImageInputs, fits
 from clearsight.data.pixels import MAX_PIXELS, Pixels
-from clearsight.data.sound import check_length, is_sound
 from clearsight.data.sources.contained import as_inputs
 from clearsight.data.unit_range import BATCH, unit_range
-from clearsight.errors import ImageError
 
 if TYPE_CHECKING:
     from clearsight.bundle import Bundle
@@ -90,17 +88,15 @@ class ImageReader:
             ImageError: it is neither image nor sound, is of the kind that the model was not trained on, or is a sound
                 of a very different length.
         """
-        learned, sound = self.bundle.data.get("media", "both"), is_sound(content, name)
-        if learned == ("images" if sound else "sounds"):
-            raise ImageError(
-                f"the model was trained on {learned}",
-                found=f"{name}, which is {'a sound' if sound else 'not a sound'}",
-                expected="images" if sound else "WAV files",
-            )  # fmt: skip
-        known = self.bundle.data.get("sound", {}).get("columns")
-        if sound and known and self.bundle.geometry.resize_mode == "squash":
-            check_length(content, name, tuple(known))
-        return decode(content, name, self.bundle.form, self.bundle.geometry, max_pixels)
+        return self.decode_rule.decode(content, name, max_pixels)
+
+    @property
+    def decode_rule(self) -> DecodeRule:
+        """How a file is decoded for the model."""
+        data = self.bundle.data
+        known = data.get("sound", {}).get("columns")
+        media, columns = data.get("media", "both"), tuple(known) if known else None
+        return DecodeRule(self.bundle.form, self.bundle.geometry, media, columns)
 
     def pixels(self, images: Images) -> Iterable[NDArray[np.float32]]:
         """The images as the network receives them.

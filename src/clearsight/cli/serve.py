@@ -39,6 +39,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default="auto",
         help="inference engine (default: auto)",
     )
+    parser.add_argument(
+        "--tls-certificate", metavar="FILE", help="PEM file of the certificate; with --tls-key, the server uses HTTPS"
+    )
+    parser.add_argument("--tls-key", metavar="FILE", help="PEM file of the private key, not encrypted")
     group = parser.add_argument_group("limits")
     for f in fields(ServeConfig):
         default = "one per core, at most 8" if f.name == "workers" else f"{f.default:g}"
@@ -74,5 +78,6 @@ def run(arguments: argparse.Namespace) -> None:
     limits = {f.name: getattr(arguments, f.name) for f in fields(ServeConfig)}
     serve(
         arguments.run, host=arguments.host, port=arguments.port, token=arguments.token, engine=arguments.engine,
+        tls_certificate=arguments.tls_certificate, tls_key=arguments.tls_key,
         config=ServeConfig(**limits), started=started, stopping=stopping,
     )  # fmt: skip

@@ -33,6 +33,7 @@ from PIL import Image
 
 from clearsight.data.formats import dicom, heif, jxl, npy, pillow, tiff
 from clearsight.data.formats.conversion import check_size, finished, over_white
+from clearsight.data.formats.limits import TRAINING, Limits, counted
 from clearsight.data.formats.pillow import MAX_SIDE as MAX_SIDE
 from clearsight.data.formats.pillow import decode_pillow as decode_pillow
 from clearsight.data.formats.pillow import header_of as header_of
@@ -115,8 +116,9 @@ def image_header(content: bytes, name: str, max_pixels: int | None = MAX_PIXELS)
         The header.
 
     Raises:
-        ImageError: it is not an image, or is too large to decode.
+        ImageError: it is not an image, is too large to decode, or has too many parts.
     """
+    counted(content, name, TRAINING)
     found: Header = _reader(content, name).header(content, name)
     if max_pixels is not None:
         check_size(name, found.width, found.height, max_pixels)
@@ -124,8 +126,9 @@ def image_header(content: bytes, name: str, max_pixels: int | None = MAX_PIXELS)
 
 
 def decode_image(
-    content: bytes, name: str, form: PixelFormat, geometry: Geometry, max_pixels: int | None = None
-) -> Pixels:
+    content: bytes, name: str, form: PixelFormat, geometry: Geometry, max_pixels: int | None = None,
+    limits: Limits = TRAINING,
+) -> Pixels:  # fmt: skip
     """Decode one image.
 
     Args:
@@ -134,13 +137,15 @@ def decode_image(
         form: channels and bits of the result.
         geometry: size of the result, and how the image is resized to it.
         max_pixels: largest number of pixels that is decoded; None for that of the form.
+        limits: largest numbers of the parts of a file, such as scans and tags.
 
     Returns:
         Pixels (C, H, W).
 
     Raises:
-        ImageError: the image does not decode to its end, or is too large.
+        ImageError: the image does not decode to its end, is too large, or has too many parts.
     """
+    counted(content, name, limits)
     if max_pixels is not None:
         form = replace(form, max_pixels=max_pixels)
     decoded: Pixels = _reader(content, name).decode(content, name, form, geometry)

@@ -64,8 +64,8 @@ class Looker:
 
     def __init__(self, worker: Worker, folder: RunFolder) -> None:
         self.worker, self.folder = worker, folder
-        self._outputs = Turns("look", WAITING_LOOKS)
-        self._searches = Turns("patches", WAITING_LOOKS)
+        self._outputs = Turns("look", WAITING_LOOKS, worker.config.client_share)
+        self._searches = Turns("patches", WAITING_LOOKS, worker.config.client_share)
         self._peaks: OrderedDict[int, Peaks] = OrderedDict()
         self._making = threading.Lock()
 

@@ -161,7 +161,8 @@ def _add_predict(app: FastAPI, worker: Worker, images_of: Images) -> None:
         group_asked = None if group is None else group_of(group, "group")
         options = PredictOptions(coverage, sets, by_class, back_off, group_asked)
         sent = await images_of(request, worker.config.max_images)
-        found = await worker.predict(sent, options)
+        async with leaving(request) as left:
+            found = await worker.predict(sent, options, left)
         failed = [str(f) for f in found if isinstance(f, ImageError)]
         if len(failed) == len(found):
             first = next(f for f in found if isinstance(f, ImageError))
@@ -265,6 +266,14 @@ def _add_server_routes(app: FastAPI, worker: Worker, looker: Looker) -> None:
     async def model() -> Response:
         """Classes, scores, what the model knows of its limits, and what a request may hold."""
         return json_response(card | {"left_out": await asyncio.to_thread(looker.left_out)})
+
+    @app.get(
+        "/v1/drift", response_model=schemas.Drift, summary="Compare the images of requests with validation images",
+        responses=problems(401, 403, 422), tags=["model"],
+    )  # fmt: skip
+    async def drift() -> Response:
+        """OOD scores, predictions and brightness of this week's images, and whether they have drifted."""
+        return json_response(worker.drift.to_dict())
 
     @app.get(
         "/health",

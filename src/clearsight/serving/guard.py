@@ -14,6 +14,7 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from clearsight.errors import ClearsightError, ConfigError
+from clearsight.serving.clients import CLIENT, Budget, client_of
 from clearsight.serving.logs import event
 from clearsight.serving.metrics import Metrics
 from clearsight.serving.problems import RefusedError, overloaded, problem_response
@@ -47,7 +48,7 @@ class Guard:
 
     def __init__(self, app: ASGIApp, *, config: ServeConfig, metrics: Metrics, token: str | None, local: bool) -> None:
         self.app, self.config, self.metrics, self.token, self.local = app, config, metrics, token, local
-        self.in_progress = 0
+        self.budget = Budget(config.max_requests, config.client_share)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -59,6 +60,8 @@ class Guard:
         identity = given if _IDENTITY.fullmatch(given) else uuid.uuid4().hex
         scope.setdefault("state", {})["request_id"] = identity
         status = 0
+        client = scope.get("client")
+        CLIENT.set(client_of(client[0]) if client else "")
 
         async def respond(message: Message) -> None:
             nonlocal status
@@ -71,15 +74,14 @@ class Guard:
             await send(message)
 
         working = scope["method"] == "POST" and scope["path"].startswith("/v1/")
-        admitted = False
+        admitted: str | None = None
         try:
             try:
                 self._permit(scope, headers)
                 if working:
                     self._admit(headers)
-                    self.in_progress += 1
-                    admitted = True
-                    self.metrics.in_progress.set(self.in_progress)
+                    admitted = self.budget.take()
+                    self.metrics.in_progress.set(self.budget.taken)
                 elif not await _discard(headers, receive):  # a body that nothing here reads
                     headers = Headers()
                     raise too_large(self.config, close=True)
@@ -99,9 +101,9 @@ class Guard:
                 )
                 await problem_response(500, sorry, identity)(scope, receive, respond)
         finally:
-            if admitted:
-                self.in_progress -= 1
-                self.metrics.in_progress.set(self.in_progress)
+            if admitted is not None:
+                self.budget.give_back(admitted)
+                self.metrics.in_progress.set(self.budget.taken)
             self._record(scope, identity, status, time.perf_counter() - began)
 
     def _permit(self, scope: Scope, headers: Headers) -> None:
@@ -133,7 +135,7 @@ class Guard:
 
     def _admit(self, headers: Headers) -> None:
         """Raise RefusedError 429 for too many requests in progress, 413 for a body whose stated length is too large."""
-        if self.in_progress >= self.config.max_requests:
+        if not self.budget.allows():
             self.metrics.refused.labels("requests").inc()
             raise overloaded("too many concurrent requests", 1)
         length = headers.get("content-length", "0")

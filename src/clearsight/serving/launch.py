@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from clearsight.arguments import known_arguments
 from clearsight.errors import ConfigError
 from clearsight.serving.settings import ServeConfig
+from clearsight.serving.tls import Tls
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -44,6 +45,8 @@ def serve(
     port: int = 8000,
     token: str | None = None,
     engine: str = "auto",
+    tls_certificate: str | Path | None = None,
+    tls_key: str | Path | None = None,
     config: ServeConfig | None = None,
     started: Callable[[Address], None] | None = None,
     stopping: Callable[[int], None] = lambda waiting: None,
@@ -56,13 +59,16 @@ def serve(
         port: 0 takes any that is free.
         token: what clients must show; None is that of CLEARSIGHT_TOKEN, or one that is made where it is needed.
         engine: "auto", "torch" or "openvino".
+        tls_certificate: PEM file; with it and `tls_key` the server uses HTTPS.
+        tls_key: PEM file of the private key, not encrypted.
         config: limits and timeouts.
         started: called with the address once the port is open; the engine warms after that, and /health says when it
             is ready.
         stopping: called when the server takes no more requests, with the number of those it still answers.
 
     Raises:
-        ConfigError: the port cannot be had, the token is weak, or packages are missing.
+        ConfigError: the port cannot be had, the token is weak, the certificate and key do not fit, or packages are
+            missing.
         BundleError: there is no model in the folder.
 
     Example:
@@ -76,6 +82,7 @@ def serve(
     config = config or ServeConfig()
     token = token or os.environ.get("CLEARSIGHT_TOKEN") or None
     _check_token(token)
+    tls = Tls.of(tls_certificate, tls_key)
 
     from clearsight.serving.app import build_app
     from clearsight.serving.logs import log_to_stderr
@@ -96,10 +103,10 @@ def serve(
             server.should_exit = True
 
         app = build_app(predictor, config=config, index=index, run=run, token=token, local=local, failed=failed)
-        server = make_server(app, config, stopping)
+        server = make_server(app, config, stopping, tls)
         shown = f"[{name}]" if ":" in name else name
         if started:
-            started(Address(f"http://{shown}:{number}", token, made))
+            started(Address(f"{'https' if tls else 'http'}://{shown}:{number}", token, made))
         server.run([listening])
     if failures:
         raise failures[0]

@@ -37,6 +37,17 @@ class Metrics:
         self.engine = Histogram(
             "clearsight_engine_seconds", "Inference time per batch", buckets=SECONDS, registry=self.registry
         )
+        self.drift = Gauge(
+            "clearsight_drift_log10_capital", "Evidence of drift in this week, log10 of the capital of the test",
+            ("signal",), registry=self.registry,
+        )  # fmt: skip
+        self.drift_alarm = Gauge(
+            "clearsight_drift_alarm", "1 if drift was detected in this week, otherwise 0", ("signal",),
+            registry=self.registry,
+        )  # fmt: skip
+        self.drift_alarms = Counter(
+            "clearsight_drift_alarms_total", "Drift alarms", ("signal",), registry=self.registry
+        )
         self.ready = Gauge("clearsight_ready", "1 if the engine is warmed up, otherwise 0", registry=self.registry)
         ProcessCollector(registry=self.registry)
 

@@ -7,7 +7,7 @@ import contextlib
 import threading
 import time
 from collections.abc import AsyncIterator, Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from typing import TypeVar
 
@@ -15,6 +15,7 @@ from starlette.requests import ClientDisconnect, Request
 
 from clearsight.console import Advance
 from clearsight.errors import ClearsightError
+from clearsight.serving.clients import Budget
 
 Result = TypeVar("Result")
 
@@ -51,12 +52,14 @@ class Deadline:
 
 
 class Turns:
-    """A thread, one piece of work at a time, and those who wait for it, at most `most` besides the one at work."""
+    """A thread, one piece of work at a time, and those who wait for it, at most `most` besides the one at work.
 
-    def __init__(self, name: str, most: int) -> None:
-        self.most = most
+    share: part of these that one client may have.
+    """
+
+    def __init__(self, name: str, most: int, share: float = 1.0) -> None:
+        self._budget = Budget(most + 1, share)
         self._pool = ThreadPoolExecutor(1, name)
-        self._pending: set[Future[object]] = set()
 
     def stop(self) -> None:
         self._pool.shutdown(wait=True, cancel_futures=True)
@@ -65,7 +68,7 @@ class Turns:
         """The result. TimeoutError where it takes longer; OverflowError where too many wait; ClientDisconnect as soon
         as `left` is done.
         """
-        if len(self._pending) > self.most:
+        if not self._budget.allows():
             raise OverflowError
         gone = threading.Event()
         deadline = Deadline(time.perf_counter() + seconds, gone)
@@ -74,11 +77,9 @@ class Turns:
             deadline.check()
             return work(deadline)
 
-        future = self._pool.submit(guarded)
-        pending: Future[object] = future  # type: ignore[assignment]
-        self._pending.add(pending)
+        future, client = self._pool.submit(guarded), self._budget.take()
         loop = asyncio.get_running_loop()
-        future.add_done_callback(lambda _: loop.call_soon_threadsafe(self._pending.discard, pending))
+        future.add_done_callback(lambda _: loop.call_soon_threadsafe(self._budget.give_back, client))
         result = asyncio.wrap_future(future)
         try:
             await asyncio.wait((result, left), timeout=seconds, return_when=asyncio.FIRST_COMPLETED)

@@ -116,6 +116,28 @@ class ModelCard(BaseModel):
     accepts: dict[str, float]
 
 
+class DriftSignal(BaseModel):
+    """One signal of the images of requests, compared with validation images."""
+
+    signal: str = Field(description="ood_score, output (such as the class) or brightness")
+    words: str
+    images: int = Field(description="images compared in this week")
+    validation_mean: float
+    mean: float | None = Field(description="mean of this week's images")
+    log10_capital: float = Field(description="log10 of the capital of the sequential test")
+    alarm: bool = Field(description="whether drift was detected in this week")
+
+
+class Drift(BaseModel):
+    """Whether the images of requests differ from the validation images."""
+
+    false_alarms_per_week: float = Field(description="probability of a false alarm in a week without drift, at most")
+    threshold: float | None = Field(description="log10 of the capital that raises an alarm")
+    hours: float = Field(description="hours since this week began")
+    reason: str | None = Field(description="why nothing is compared")
+    signals: list[DriftSignal]
+
+
 class Health(BaseModel):
     """ready: the engine is warmed up and requests are served."""
 

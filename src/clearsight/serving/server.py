@@ -30,6 +30,7 @@ from clearsight.serving.settings import (
     PIECE_BYTES,
     ServeConfig,
 )
+from clearsight.serving.tls import Tls
 
 FULL = b"HTTP/1.1 429 Too Many Requests\r\nretry-after: 1\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
 
@@ -206,8 +207,10 @@ class Server(uvicorn.Server):
         self.should_exit = True
 
 
-def make_server(app: FastAPI, config: ServeConfig, stopping: Callable[[int], None] = lambda pending: None) -> Server:
-    """A server of the application, not started."""
+def make_server(
+    app: FastAPI, config: ServeConfig, stopping: Callable[[int], None] = lambda pending: None, tls: Tls | None = None
+) -> Server:
+    """A server of the application, not started; over HTTPS with `tls`."""
     return Server(
         uvicorn.Config(
             app,
@@ -219,6 +222,8 @@ def make_server(app: FastAPI, config: ServeConfig, stopping: Callable[[int], Non
             server_header=False,
             proxy_headers=False,
             timeout_keep_alive=15,
+            ssl_certfile=tls.certificate if tls else None,
+            ssl_keyfile=tls.key if tls else None,
             timeout_graceful_shutdown=int(max(config.timeout, config.explain_timeout)) + 5,
         ),
         stopping,

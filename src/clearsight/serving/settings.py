@@ -26,13 +26,31 @@ class ServeConfig:
     max_images: int = _limit(16, "maximum number of images per request", "N", 1, 1000)
     max_requests: int = _limit(64, "maximum number of concurrent requests; further ones get status 429", "N", 1, 10_000)
     queue: int = _limit(128, "maximum number of queued images; further ones get status 429", "N", 1, 100_000)
+    client_share: float = _limit(
+        0.75,
+        "share of the limits on requests, images and explanations for one client (IP address); 1 behind a proxy",
+        "P",
+        0.01,
+        1,
+    )
     timeout: float = _limit(
         30.0, "time limit in seconds for receiving a request and, separately, for answering it", "S", 0.1, 3600
     )
     explain_timeout: float = _limit(60.0, "time limit in seconds for an explanation", "S", 0.1, 3600)
     batch_size: int = _limit(16, "maximum number of images per batch", "N", 1, 256)
     linger: float = _limit(2.0, "time in milliseconds that a batch waits for more images", "MS", 0, 1000)
-    workers: int = _limit(min(8, os.cpu_count() or 1), "number of threads that decode images", "N", 1, 64)
+    workers: int = _limit(
+        min(8, os.cpu_count() or 1),
+        "number of processes that decode images; half as many, at least one, decode large ones besides",
+        "N",
+        1,
+        64,
+    )
+    drift_alarms: float = _limit(
+        0.01, "probability of a false drift alarm in a week; 0 switches the monitoring off", "P", 0, 0.5
+    )
+    decode_timeout: float = _limit(1.5, "time limit in seconds for decoding one image", "S", 0.1, 600)
+    decode_memory: float = _limit(750.0, "memory limit in MB for decoding one image", "MB", 50, 100_000)
 
     def __post_init__(self) -> None:
         wrong = []

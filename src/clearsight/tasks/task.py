@@ -126,6 +126,19 @@ class Task(TargetReader, ExportParity, Decoding):
         """Images that prediction sets or intervals were calibrated on; 0 where that is not known."""
         return 0
 
+    def drift_values(self, outputs: Outputs) -> NDArray[np.float64]:
+        """One number per prediction, whose distribution is monitored in use: the index of the class, or the mean of
+        the outputs.
+
+        Args:
+            outputs: outputs of the network (N, O).
+
+        Returns:
+            Numbers (N,).
+        """
+        found = np.asarray(outputs, np.float64)
+        return found.argmax(1).astype(np.float64) if self.exclusive else np.asarray(found.mean(1))
+
     def encode(self, dataset: Dataset) -> NDArray[np.float32] | None:
         """What a network learns to output.
 

@@ -35,6 +35,7 @@ from clearsight.train.class_weight import check_class_weight
 from clearsight.train.confident_learning import find_label_issues
 from clearsight.train.config import TrainConfig
 from clearsight.train.context import TrainContext, TrainResult, Watch
+from clearsight.train.drift import drift_reference
 from clearsight.train.halving import Trial
 from clearsight.train.head_search import Candidate
 from clearsight.train.label_issues import LabelIssues
@@ -195,6 +196,8 @@ def _examined(
     """The bundle with its OOD detector, and the label issues; both are found by one process alone."""
     with alone():
         bundle = replace(bundle, ood_detector=fit_ood_detector(context, result, bundle, other))
+        monitor = drift_reference(context, result, bundle.ood_detector).to_dict()
+        bundle = replace(bundle, data={**bundle.data, "monitor": monitor})
         if result.task.training.label_issues and find_issues:
             return bundle, find_label_issues(context)
     return bundle, result.label_issues

@@ -21,6 +21,9 @@ EXTRA = "install the extra with `pip install 'clearsight[formats]'`"
 WHITE = 65_535
 """The largest level of 16 bits."""
 
+STRIP = 250_000
+"""Pixels that are composited at once."""
+
 
 TURN: dict[int, Callable[[Pixels], Pixels]] = {
     1: lambda a: a,
@@ -216,6 +219,11 @@ def over_white(colour: Pixels, alpha: Pixels, multiplied: bool = False) -> NDArr
     Returns:
         Levels (H, W, 3), uint16.
     """
-    share = alpha.astype(np.float64) / WHITE
-    ink = colour if multiplied else colour * share
-    return np.asarray(np.rint(np.clip(ink + WHITE * (1 - share), 0, WHITE)).astype(np.uint16))
+    opaque = np.empty(colour.shape, np.uint16)
+    rows = max(1, STRIP // colour.shape[1])
+    for top in range(0, len(colour), rows):  # in strips: eight bytes a value would be several times the image
+        part = slice(top, top + rows)
+        share = alpha[part].astype(np.float64) / WHITE
+        ink = colour[part] if multiplied else colour[part] * share
+        opaque[part] = np.rint(np.clip(ink + WHITE * (1 - share), 0, WHITE))
+    return opaque

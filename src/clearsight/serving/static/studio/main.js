@@ -4,6 +4,7 @@ import { hasToken, health, read } from "./api.js";
 import { alikeView } from "./alike.js";
 import { attackView } from "./attack.js";
 import { at, h, put } from "./dom.js";
+import { driftView } from "./drift.js";
 import { heatmapView } from "./heatmap.js";
 import { intake } from "./intake.js";
 import { kind } from "./kinds.js";
@@ -32,6 +33,7 @@ async function begin() {
   put(at("caption"));
   at("bearer").hidden = !hasToken();
   about(state.card);
+  driftView();
   intake();
   answerView();
   const parts = [
