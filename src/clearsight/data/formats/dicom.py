@@ -45,7 +45,9 @@ def matches(content: bytes, name: str) -> bool:
     Returns:
         True for DICOM.
     """
-    return content.startswith(SIGNATURE, SIGNED) or (name.lower().endswith(SUFFIXES) and content[:2] in (b"\x08\0", b"\x02\0"))
+    return content.startswith(SIGNATURE, SIGNED) or (
+        name.lower().endswith(SUFFIXES) and content[:2] in (b"\x08\0", b"\x02\0")
+    )
 
 
 def header(content: bytes, name: str) -> Header:
