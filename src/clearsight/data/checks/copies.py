@@ -28,7 +28,7 @@ PROBABLE = {"nearly identical": 0.002, "turned": 0.002, "shifted": 0.006, "cropp
 """Error below which they are copies if it also stands out. Wafers cut from one block of silicon, whose crystals look
 the same, differ by 0.002 and more in elpv."""
 
-PROBABLE_SMALL = {"nearly identical": 0.02, "turned": 0.008, "shifted": 0.004, "cropped": 0.005}
+PROBABLE_SMALL = {"nearly identical": 0.007, "turned": 0.008, "shifted": 0.004, "cropped": 0.005}
 """The same for images of at most 48 pixels a side, in which compression and scaling change more."""
 
 STANDS_OUT = 6.0
