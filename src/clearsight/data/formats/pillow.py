@@ -236,8 +236,8 @@ _PILLOW = threading.Lock()
 
 @contextlib.contextmanager
 def quiet_pillow() -> Iterator[None]:
-    """Within it, remarks of Pillow, pydicom, tifffile and OpenCV on damaged metadata and large images are not printed, nor
-    SciPy's on chunks of WAV files that hold no sound.
+    """Within it, remarks of Pillow, pydicom, tifffile and OpenCV on damaged metadata and large images are not printed,
+    nor SciPy's on chunks of WAV files that hold no sound.
 
     For the main thread around a whole pass: warning filters and loggers are the process's, so threads must not change
     them.
