@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import warnings
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,11 +18,13 @@ from skimage import data
 
 import clearsight as cs
 from clearsight.data.displayed import displayed
+from clearsight.data.pixels import PixelFormat
 from clearsight.errors import ClearsightError, ImageError
 from clearsight.exporting import Exported, export
 from clearsight.models.network import Probe
 from clearsight.models.pretrained import load_backbone
 from clearsight.models.zoo import DEFAULT_BACKBONE, published_state
+from clearsight.report.heatmaps import heat_sheet
 from clearsight.runs.load import load_predictor
 from tests.data.test_formats import as_npy, dicom
 
@@ -111,12 +114,26 @@ def test_twelve_channels_from_training_to_export(run, tmp_path):
     assert "channels 4, 3, 2 of 12 are displayed" in json.dumps(json.loads((run / "audit.json").read_text())).lower()
 
 
-def test_what_is_displayed(run):
-    load_predictor(run)
+def test_what_is_displayed():
     pixels = np.arange(12 * 4).reshape(12, 2, 2)
-    assert (displayed(pixels) == pixels[[3, 2, 1]]).all()
+    assert (displayed(pixels, PixelFormat(12, 16, bands=(4, 3, 2)).shown) == pixels[[3, 2, 1]]).all()
+    assert (displayed(pixels, PixelFormat(12, 16, bands=(8,)).shown) == pixels[[7]]).all()
     assert (displayed(pixels[:5]) == pixels[:3]).all()
     assert displayed(pixels[:2]).shape == (1, 2, 2)
+
+
+def test_two_models_with_as_many_channels_show_their_own(run):
+    """Each shows the channels it was given, whichever was loaded last."""
+    first, second = load_predictor(run), load_predictor(run)
+    second.bundle = replace(second.bundle, form=replace(second.bundle.form, bands=(8, 9, 10)))
+    file = sorted((run.parent / "data" / "cat").iterdir())[0]
+    sheets = []
+    for predictor in (first, second, first):
+        found = cs.explain(predictor, file, method="saliency")[0]
+        sheets.append(heat_sheet([found]))
+    assert found.shown == (3, 2, 1)
+    assert (sheets[0] == sheets[2]).all()
+    assert (sheets[0] != sheets[1]).any()
 
 
 def test_verbs_for_twelve_channels(run, tmp_path):

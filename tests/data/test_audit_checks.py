@@ -12,7 +12,8 @@ from clearsight.data.cached_pixels import CachedPixels
 from clearsight.data.checks.class_names import spelling_variants
 from clearsight.data.checks.copies import find_copies
 from clearsight.data.checks.one_property import class_scores, score_of
-from clearsight.data.checks.views import inverse, turned
+from clearsight.data.checks.registration import _scaled, registered
+from clearsight.data.checks.views import Views, inverse, turned
 from clearsight.data.geometry import Geometry
 from clearsight.data.prepare import prepare
 from clearsight.data.scan import scan
@@ -79,6 +80,28 @@ def test_a_picture_in_another_colour_is_no_copy():
     gray = np.repeat((images[1] @ [0.299, 0.587, 0.114])[..., None], 3, axis=2).astype(np.uint8)
     found = find_copies(stacked([*images, red, gray]), np.arange(22), side=SIDE)
     assert {(c.first, c.second) for c in found} == {(1, 21)}
+
+
+def test_what_is_left_after_registration_of_a_part_is_small():
+    picture = np.asarray(Image.fromarray(photographs.coffee()[:300, :300]).resize((192, 192)))
+    part = picture[20:181, 10:171]  # 70 % of the area, shown 1.2 times larger, so with more detail
+    shifted = np.zeros_like(picture)
+    shifted[15:, 20:] = picture[:-15, :-20]
+    images = np.stack([np.asarray(Image.fromarray(i).resize((192, 192))) for i in (picture, part, shifted)])
+    views = Views.of(images.transpose(0, 3, 1, 2), np.arange(3), side=192, top=255.0, boxes={})
+    errors = {(m.first, m.second): (m.kind, m.error) for m in registered(views, moved=True)}
+    kind, error = errors.get((1, 0)) or errors[0, 1]
+    assert (kind, error < 0.0005) == ("cropped", True)
+    kind, error = errors.get((0, 2)) or errors[2, 0]
+    assert (kind, error < 0.001) == ("shifted", True)
+
+
+def test_a_map_between_larger_views_moves_the_same_places():
+    warp = np.array([[0.8, 0, 3], [0, 0.8, 5]], np.float32)
+    half = _scaled(warp, 0.5)
+    x, y = (warp @ [10.5, 20.5, 1]).tolist()  # the middle of the pixel (5, 10) in views of half the side
+    assert half @ [5, 10, 1] == pytest.approx([(x - 0.5) / 2, (y - 0.5) / 2])
+    assert _scaled(half, 2) == pytest.approx(warp)
 
 
 @pytest.mark.parametrize("turn", range(8))

@@ -15,6 +15,7 @@ import pytest
 import tifffile
 from PIL import Image
 
+from clearsight.data.files import image_files
 from clearsight.data.formats import pillow, reduction
 from clearsight.data.formats.reduction import BlockMeans
 from clearsight.data.geometry import Geometry
@@ -357,6 +358,21 @@ def test_colour_and_frames_of_a_dicom_file():
         image_header(dicom(ramp(), Rows=60_000, Columns=60_000), "x")
 
 
+def test_dicom_files_that_are_named_by_numbers(tmp_path):
+    names = ("IM0001", "1.2.840.113619", "CT.1", "MR000002.0003")
+    for folder in ("benign", "malignant"):
+        (tmp_path / folder).mkdir()
+        for k, name in enumerate(names):
+            (tmp_path / folder / name).write_bytes(dicom(stored() + k, WindowCenter="300", WindowWidth="900"))
+        (tmp_path / folder / "DICOMDIR.txt").write_text("notes")
+        (tmp_path / folder / "README").write_text("notes")
+    found = read(str(tmp_path))
+    assert len(found) == 8
+    assert found.classes == ("benign", "malignant")
+    assert all(header is not None for header in scan(found).headers)
+    assert len(image_files(tmp_path)) == 8
+
+
 def test_a_compressed_dicom_file():
     import pydicom
     from pydicom.uid import RLELossless
@@ -415,6 +431,40 @@ def test_large_images_are_decoded_at_a_reduced_scale(small_limit, monkeypatch):
     image = Image.fromarray(wave)
     image.putpalette(bytes(range(256)) * 3)
     assert decode_image(saved(image, "GIF"), "x", PixelFormat(1, 8), Geometry(40, 60)).shape == (1, 40, 60)
+
+
+def pyramid(levels: list[np.ndarray], *, below: bool) -> bytes:
+    """Versions of an image in one TIFF, below the first page (SubIFDs) or after it (as GDAL's overviews)."""
+    buffer = io.BytesIO()
+    options = {"photometric": "rgb", "tile": (16, 16), "metadata": None}
+    with tifffile.TiffWriter(buffer) as writer:
+        writer.write(levels[0], subifds=len(levels) - 1 if below else None, **options)
+        for level in levels[1:]:
+            writer.write(level, subfiletype=1, **options)
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize("below", [True, False])
+def test_the_version_of_a_pyramid_that_is_large_enough(small_limit, below):
+    def plain(height: int, width: int, level: int) -> np.ndarray:
+        return np.full((height, width, 3), level, np.uint8)
+
+    levels = [plain(400, 600, 50), plain(200, 300, 100), plain(100, 150, 150), plain(50, 75, 200)]
+    other = plain(50, 50, 250)  # such as the label of a slide: of another shape
+    content = pyramid([*levels, other], below=below)
+    for side, level in ((30, 150), (60, 100), (150, 50)):
+        found = decode_image(content, "x", PixelFormat(3, 8), Geometry(side, side * 3 // 2))
+        assert (found == level).all(), (side, np.unique(found))
+    assert (whole_image(content, "x") == 50).all()
+    assert image_header(content, "x").width == 600
+
+
+def test_pages_that_are_no_versions_of_the_first(small_limit):
+    buffer = io.BytesIO()
+    with tifffile.TiffWriter(buffer) as writer:  # two pictures, and neither says that it is reduced
+        for side, level in ((400, 50), (200, 100)):
+            writer.write(np.full((side, side, 3), level, np.uint8), photometric="rgb", tile=(16, 16), metadata=None)
+    assert (decode_image(buffer.getvalue(), "x", PixelFormat(3, 8), Geometry(30, 30)) == 50).all()
 
 
 def test_the_limit_of_pixels(tmp_path):

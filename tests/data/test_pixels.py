@@ -93,6 +93,15 @@ def tiff(array: np.ndarray, *, orientation: int = 1, extra: int | None = None, k
 # --- what becomes of each kind of image ------------------------------------------------------------------------------
 
 
+def test_remarks_of_opencv_come_back():
+    from cv2.utils import logging
+
+    before = logging.getLogLevel()
+    with quiet_pillow():
+        assert logging.getLogLevel() == logging.LOG_LEVEL_SILENT
+    assert logging.getLogLevel() == before
+
+
 def test_gray_and_colour():
     colour, gray = Image.fromarray(ramp()), Image.fromarray(ramp()).convert("L")
     assert image_header(saved(gray, "PNG"), "x") == Header(W, H, "L", "PNG", 8)

@@ -23,6 +23,7 @@ from PIL import Image
 import clearsight as cs
 from clearsight import scale
 from clearsight.cli.main import main
+from clearsight.data.files import named_as_image
 from clearsight.data.sources import folder_walk
 from clearsight.data.sources.stream import stream
 from clearsight.errors import ClearsightError, ConfigError, DataError, OutputError
@@ -332,9 +333,9 @@ def test_folders_are_walked_in_the_order_of_paths(tmp_path, monkeypatch):
         (tmp_path / name).touch()
     (tmp_path / "a" / "loop").symlink_to(tmp_path)
     (tmp_path / "a" / "twice").symlink_to(tmp_path / "a b")
-    found = [path for path, _ in folder_walk.walked(str(tmp_path), {".png"})]
+    found = [path for path, _ in folder_walk.walked(str(tmp_path), named_as_image)]
     assert found == sorted(found)
-    assert len(found) == folder_walk.survey(tmp_path, {".png"}, lambda name: False).images == 7
+    assert len(found) == folder_walk.survey(tmp_path, named_as_image, lambda name: False).images == 7
 
 
 @pytest.mark.long

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from clearsight.api.detection import evaluate_detection
 from clearsight.arguments import known_arguments
 from clearsight.console import Console, usual_console
+from clearsight.data.displayed import displayed
 from clearsight.errors import ClearsightError
 from clearsight.evaluation import check_ood
 from clearsight.evaluation.averages import Averages, averages
@@ -118,10 +119,11 @@ def _of_averages(held: HeldOut, mean: Averages, columns: Mapping[str, NDArray[np
 def _picture(held: HeldOut, card: Card) -> Thumbnail:
     """A small image of a mistake, under the model's own map if it has one."""
     place, predictor = int(np.flatnonzero(held.rows == card.index)[0]), held.predictor
-    pixels = held.images[place : place + 1][0]
-    mapped = under_map(predictor.network, pixels) if card.mapped else None
+    pixels, chosen = held.images[place : place + 1][0], predictor.bundle.form.shown
+    mapped = under_map(predictor.network, pixels, chosen) if card.mapped else None
+    own = displayed(pixels, chosen)
     header = None
     if predictor.bundle.geometry.resize_mode == "squash":
         with contextlib.suppress(ClearsightError):  # gone since it was read
             header = held.dataset.source.inspect(card.index)[1]
-    return thumbnail(eight_bits(pixels if mapped is None else mapped, like=pixels), SIDE, header)
+    return thumbnail(eight_bits(own if mapped is None else mapped, like=own), SIDE, header)

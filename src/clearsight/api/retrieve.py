@@ -10,7 +10,7 @@ import numpy as np
 from clearsight.api.results import saved
 from clearsight.arguments import known_arguments
 from clearsight.console import Console, usual_console
-from clearsight.data.displayed import displayed_as_rgb, displayed_form
+from clearsight.data.displayed import displayed_as_rgb, displayed_form, shown_of
 from clearsight.data.geometry import Geometry
 from clearsight.errors import ClearsightError, ConfigError
 from clearsight.retrieval import Index, IndexResult, SearchResult
@@ -115,6 +115,7 @@ def search(
     from clearsight.retrieval import Neighbour, Originals, search_images
 
     predictor, run = predictor_of(model), folder_of(model)
+    form = predictor.bundle.form
     query = predictor.inputs(image).single()
     found = Index.load(_index_folder(model, index), None if index else run)
     likeness, places = search_images(found, predictor, query, k)
@@ -124,11 +125,12 @@ def search(
     )
     pictures = None
     try:
-        originals = Originals(found, data_dir or recorded_data_dir(run, found.card.origin))
+        originals = Originals(found, data_dir or recorded_data_dir(run, found.card.origin), form)
         pictures = tuple(originals.picture(int(place)) for place in places[0])
     except ClearsightError:
         pass
-    shown = displayed_as_rgb(query.decode(0, displayed_form(query.inspect(0)[1]), Geometry(128, 128, "pad")))
+    decoded = query.decode(0, displayed_form(query.inspect(0)[1]), Geometry(128, 128, "pad"))
+    shown = displayed_as_rgb(decoded, shown_of(decoded, form))
     return saved(SearchResult(query.names[0], neighbours, shown, pictures), out)
 
 

@@ -82,7 +82,7 @@ def visualize(
     elif sample:
         pixels, name = next(iter(predictor.pixels(sample.images)))[0], sample.names[0]
     found = visualized(predictor, pixels, image=name, what=what, sample=sample, settings=settings, console=console)
-    return saved(replace(found, name=model_name(model), deep=predictor.bundle.form.bits == 16), out)
+    return saved(replace(found, name=model_name(model), form=predictor.bundle.form), out)
 
 
 def _searched(

@@ -60,7 +60,8 @@ class AttackCurve:
     """Points at increasing epsilon, starting at 0 (no attack). Examples are images that are predicted correctly.
 
     engine_difference: the largest between the logits of the network that gradients are taken of and of the engine that
-    answers, on up to a batch of the images.
+    answers, on up to a batch of the images. shown: positions of the channels that pages show; empty for the first
+    three.
     """
 
     method: str
@@ -71,6 +72,7 @@ class AttackCurve:
     points: tuple[Point, ...]
     examples: tuple[Example, ...]
     engine_difference: float
+    shown: tuple[int, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON, without pixels.
@@ -175,7 +177,7 @@ def attack(
             advance((number + 1) * len(x), len(chosen) * len(x))
     return AttackCurve(
         method, norm, steps if method == "pgd" else 1, None if target is None else predictor.classes[target], len(x),
-        tuple(points), tuple(state.examples), difference,
+        tuple(points), tuple(state.examples), difference, predictor.bundle.form.shown,
     )  # fmt: skip
 
 

@@ -21,6 +21,7 @@ class Fooling:
 
     is_ood (K,): whether the OOD detector flags the image; None without a detector.
     confidence: probability from which an image counts as fooling.
+    shown: positions of the channels that pages show; empty for the first three.
     """
 
     classes: tuple[str, ...]
@@ -28,6 +29,7 @@ class Fooling:
     probabilities: NDArray[np.float64]
     is_ood: NDArray[np.bool_] | None = None
     confidence: float = 0.99
+    shown: tuple[int, ...] = ()
 
     @property
     def fooled(self) -> NDArray[np.bool_]:
@@ -93,4 +95,4 @@ def fool(
     pixels = np.concatenate(made)
     probabilities = predictor.predict_proba(pixels)[np.arange(classes), np.arange(classes)]
     is_ood = predictor.detect_ood(pixels)[1] if predictor.bundle.ood_detector else None
-    return Fooling(predictor.classes, pixels, probabilities, is_ood, confidence)
+    return Fooling(predictor.classes, pixels, probabilities, is_ood, confidence, predictor.bundle.form.shown)

@@ -27,7 +27,6 @@ from clearsight.bundle.card import card_digest, file_digest
 from clearsight.bundle.description import FORMAT as FORMAT
 from clearsight.bundle.description import Described, Description, damage_reported
 from clearsight.bundle.description import going_on as going_on
-from clearsight.data.displayed import show_bands
 from clearsight.data.geometry import Geometry
 from clearsight.data.pixels import PixelFormat
 from clearsight.data.split_record import SplitRecord
@@ -61,9 +60,6 @@ class Bundle(Described):
     scores: dict[str, Any] = field(default_factory=dict)
     ood_detector: OODDetector | None = None
     split: SplitRecord | None = None
-
-    def __post_init__(self) -> None:
-        show_bands(self.form)
 
     def with_scores(self, scores: dict[str, Any]) -> Bundle:
         """The same bundle with its measured scores."""

@@ -12,10 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clearsight.data.audit import Finding
-from clearsight.data.cached_pixels import CachedPixels
 from clearsight.data.displayed import displayed
 from clearsight.data.prepare import Prepared
-from clearsight.data.scan import Scan
 
 SIDE = 120
 """Longest side of a picture in pixels."""
@@ -65,21 +63,21 @@ def audit_pictures(prepared: Prepared) -> AuditPictures:
     """
     dataset, scan, pixels = prepared.dataset, prepared.scan, prepared.pixels
     known = np.sort(np.concatenate([prepared.split.train, prepared.split.val]))
-    findings = prepared.audit.findings
+    findings, shown = prepared.audit.findings, prepared.form.shown
     place = {dataset.source.name(i): i for i in reversed(range(len(dataset)))}
-    found = {k: tuple(_shown(finding, place, scan, pixels)) for k, finding in enumerate(findings)}
+    found = {k: tuple(_shown(finding, place, prepared)) for k, finding in enumerate(findings)}
     means = {}
     for c, name in enumerate(dataset.classes[:MEANS]):
         rows = known[dataset.labels[known] == c]
         if len(rows):
             rows = rows[np.unique(np.linspace(0, len(rows) - 1, min(AVERAGED, len(rows))).astype(int))]
             mean = np.mean([pixels.array[i].astype(np.float32) for i in rows], axis=0)
-            means[name] = _small(np.asarray(np.rint(mean), pixels.array.dtype), 1.0)
+            means[name] = _small(displayed(np.asarray(np.rint(mean), pixels.array.dtype), shown), 1.0)
     sizes = np.array([(h.width, h.height) for h in scan.headers if h is not None], np.float64)
     return AuditPictures({k: some for k, some in found.items() if some}, means, sizes[:: -(-len(sizes) // DOTS)])
 
 
-def _shown(finding: Finding, place: dict[str, int], scan: Scan, pixels: CachedPixels) -> Iterator[Shown]:
+def _shown(finding: Finding, place: dict[str, int], prepared: Prepared) -> Iterator[Shown]:
     """The first images of a finding; several that belong together as one picture."""
     evidence = finding.evidence
     rows: list[tuple[list[str], str]] = [([str(name)], "") for name in evidence.get("files", ())[:SHOWN]]
@@ -89,20 +87,20 @@ def _shown(finding: Finding, place: dict[str, int], scan: Scan, pixels: CachedPi
         rows.append((names, f"{len(group)} images" if len(group) > 4 else ""))
     for names, words in rows:
         images = [place.get(name, place.get(name.partition(": ")[2])) for name in names]
-        if not any(i is None or i in pixels.failed or scan.headers[i] is None for i in images):
-            tiles = [_tile(pixels, scan, i) for i in images if i is not None]
+        if not any(i is None or i in prepared.pixels.failed or prepared.scan.headers[i] is None for i in images):
+            tiles = [_tile(prepared, i) for i in images if i is not None]
             yield Shown(_side_by_side(tiles), " | ".join(names), words)
 
 
-def _tile(pixels: CachedPixels, scan: Scan, i: int) -> Picture:
-    header = scan.headers[i]
+def _tile(prepared: Prepared, i: int) -> Picture:
+    header = prepared.scan.headers[i]
     assert header is not None
-    return _small(pixels.array[i], 1.0 if header.oriented else header.width / header.height)
+    pixels = displayed(prepared.pixels.array[i], prepared.form.shown)
+    return _small(pixels, 1.0 if header.oriented else header.width / header.height)
 
 
 def _small(planes: NDArray[np.generic], shape: float) -> Picture:
-    """Pixels (C, H, W) as a picture of a shape (width over height)."""
-    planes = displayed(planes)
+    """Displayed pixels (C, H, W) as a picture of a shape (width over height)."""
     levels = planes.astype(np.float32)
     if planes.dtype != np.uint8:
         low, high = np.percentile(levels, (0.1, 99.9))

@@ -1,11 +1,11 @@
 """Images of any number of channels as pages can show them: which channels become red, green and blue.
 
-The choice is made once, where the form of a data set or model is fixed, and holds for all images of so many channels
-that this process shows. It has no influence on anything but pictures.
+A model or data set names the channels in its form (`PixelFormat.shown`); results keep them beside their pixels.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -13,33 +13,20 @@ from numpy.typing import NDArray
 
 from clearsight.data.pixel_format import Header, PixelFormat
 
-_SHOWN: dict[int, tuple[int, ...]] = {}
-"""By number of channels."""
 
-
-def show_bands(form: PixelFormat) -> None:
-    """Show the channels that a form names from now on, in images of as many channels.
-
-    Args:
-        form: of a data set or model.
-    """
-    if form.channels not in (1, 3) or form.bands:
-        _SHOWN[form.channels] = form.shown
-
-
-def displayed(pixels: NDArray[Any]) -> NDArray[Any]:
+def displayed(pixels: NDArray[Any], shown: Sequence[int] = ()) -> NDArray[Any]:
     """The channels of an image that pages show.
 
     Args:
         pixels: an image (C, H, W).
+        shown: positions of the channels, as `PixelFormat.shown` has them; empty for the first three, or the first of
+            less than three.
 
     Returns:
         (1, H, W) for gray, or (3, H, W) for red, green and blue.
     """
-    channels = len(pixels)
-    if channels in (1, 3) and channels not in _SHOWN:
-        return pixels
-    return pixels[list(_SHOWN.get(channels, PixelFormat(channels, 8).shown))]
+    chosen = list(shown or PixelFormat(len(pixels), 8).shown)
+    return pixels if chosen == list(range(len(pixels))) else pixels[chosen]
 
 
 def displayed_form(header: Header) -> PixelFormat:
@@ -56,14 +43,28 @@ def displayed_form(header: Header) -> PixelFormat:
     return PixelFormat(3 if header.bands in (1, 3) else header.bands, 8, span)
 
 
-def displayed_as_rgb(pixels: NDArray[Any]) -> NDArray[Any]:
+def displayed_as_rgb(pixels: NDArray[Any], shown: Sequence[int] = ()) -> NDArray[Any]:
     """As `displayed`, gray repeated to three channels.
 
     Args:
         pixels: an image (C, H, W).
+        shown: as for `displayed`.
 
     Returns:
         (3, H, W).
     """
-    shown = displayed(pixels)
-    return shown if len(shown) == 3 else np.repeat(shown, 3, axis=0)
+    found = displayed(pixels, shown)
+    return found if len(found) == 3 else np.repeat(found, 3, axis=0)
+
+
+def shown_of(pixels: NDArray[Any], form: PixelFormat | None) -> tuple[int, ...]:
+    """The channels to show of an image that was not decoded for a model.
+
+    Args:
+        pixels: an image (C, H, W).
+        form: how the model reads images; None if that is not known.
+
+    Returns:
+        The model's choice if the image has as many channels, otherwise empty.
+    """
+    return form.shown if form is not None and form.channels == len(pixels) else ()

@@ -10,6 +10,7 @@ from typing import Any
 
 from clearsight.data.dataset import printable
 from clearsight.data.decode import EXTENSIONS
+from clearsight.data.formats.dicom import SIGNATURE, SIGNED
 from clearsight.errors import DataError
 
 LEFT_FOLDERS = frozenset(
@@ -51,7 +52,7 @@ def image_files(path: str | os.PathLike[Any]) -> list[str]:
     text = os.fsdecode(path)
     place = local_path(text)
     if place.is_dir():
-        found = sorted(str(path) for path in files_below(place) if path.suffix.lower() in EXTENSIONS)
+        found = sorted(str(path) for path in files_below(place) if named_as_image(path))
         if not found:
             raise DataError(f"{printable(text)} contains no images", expected="files ending in .jpg, .png or similar")
         return found
@@ -70,7 +71,21 @@ def is_image_file(path: Any) -> bool:
     if not isinstance(path, str | os.PathLike):
         return False
     place = local_path(path)
-    return place.suffix.lower() in EXTENSIONS and place.is_file()
+    return named_as_image(place) and place.is_file()
+
+
+def named_as_image(path: str | os.PathLike[str]) -> bool:
+    """Whether a path has the ending of an image, or is a DICOM file by its signature: archives of hospitals name files
+    by numbers, such as `IM0001` and `1.2.840.113619`. Files with other endings are not opened.
+    """
+    suffix = os.path.splitext(path)[1].lower()  # noqa: PTH122 - a Path for each of a million files is slow
+    if suffix in EXTENSIONS or suffix.strip(".0123456789"):
+        return suffix in EXTENSIONS
+    try:
+        with open(path, "rb") as stream:  # noqa: PTH123
+            return stream.read(SIGNED + len(SIGNATURE))[SIGNED:] == SIGNATURE
+    except OSError:
+        return False
 
 
 def local_path(path: str | os.PathLike[Any]) -> Path:

@@ -15,7 +15,6 @@ from clearsight.data.cached_pixels import CachedPixels, cached_pixels
 from clearsight.data.checks.copies import MANY
 from clearsight.data.continued_split import assign_added
 from clearsight.data.dataset import Dataset
-from clearsight.data.displayed import show_bands
 from clearsight.data.geometry import Geometry
 from clearsight.data.pixels import PixelFormat
 from clearsight.data.ranks import by_the_first
@@ -70,7 +69,6 @@ def prepare(
     OutputError when the cache cannot be written.
     """
     form = form or scanned.form
-    show_bands(form)
     skip = frozenset(scanned.failed)
     pixels = cached_pixels(dataset.source, scanned.digests, form, geometry, skip=skip, progress=progress)
     set_aside = {**scanned.failed, **pixels.failed}

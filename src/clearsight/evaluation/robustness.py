@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from clearsight.console import Console, Silent
 from clearsight.data.cached_pixels import PixelView
+from clearsight.data.displayed import displayed
 from clearsight.data.loader import to_float
 from clearsight.data.pixels import digest
 from clearsight.data.stable_sample import stable_draw
@@ -86,8 +87,8 @@ class RobustnessReport(Result):
 
     rows: for each change its five steps; "a + b" is several changes at once, each at that step. fails: the first step,
     from 1, at which more than LOST of the accuracy is lost; None if it passes all steps. examples: for each change the
-    same image unchanged and at every step, with the answers. name: of the model. run: whose own test split was
-    measured; `save` also puts the verdicts into its report.
+    channels of an image that pages show, unchanged and at every step, with the answers. name: of the model. run: whose
+    own test split was measured; `save` also puts the verdicts into its report.
     """
 
     images: int
@@ -197,7 +198,7 @@ def measure_robustness(
             found.append(
                 _standing(CHANGES[words[0]].steps[step] if len(words) == 1 else step + 1, before, after, truth, classes)
             )
-            strip.append((moved[shown].numpy(), classes[after[shown]]))
+            strip.append((displayed(moved[shown].numpy(), predictor.bundle.form.shown), classes[after[shown]]))
             advance(5 * number + step + 1, 5 * len(parts))
         rows[name], examples[name] = tuple(found), tuple(strip)
     fails = {

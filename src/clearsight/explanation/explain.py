@@ -72,7 +72,7 @@ class Explanation:
     other of two classes, else "". ood_percentile, is_ood: as in `Prediction`. randomised: see
     `faithfulness.randomisation`; None for methods without gradients. facts: further measurements, such as the
     completeness of Integrated Gradients. line: the target in words. faithfulness_measurable: blurring places does not
-    change what the task is about.
+    change what the task is about. shown: positions of the channels that pages show; empty for the first three.
     """
 
     image: str
@@ -94,6 +94,7 @@ class Explanation:
     ood_percentile: float | None = None
     is_ood: bool | None = None
     opposite: str = ""
+    shown: tuple[int, ...] = ()
 
     @property
     def heading(self) -> str:
@@ -313,7 +314,7 @@ class _Question:
         line = task.explained_line(explained.name, explained.value)
         self.known: dict[str, Any] = {
             "image": name, "pixels": pixels, "target": explained.name, "value": explained.value, "task": task.name,
-            "answered": explained.predicted, "opposite": explained.opposite,
+            "shown": predictor.bundle.form.shown, "answered": explained.predicted, "opposite": explained.opposite,
             "faithfulness_measurable": task.faithfulness,
         }  # fmt: skip
         if predictor.bundle.ood_detector is not None:

@@ -17,6 +17,7 @@ from clearsight.arguments import at_least
 from clearsight.console import Console, Silent
 from clearsight.data.cached_pixels import PixelView
 from clearsight.data.loader import to_float
+from clearsight.data.pixel_format import PixelFormat
 from clearsight.errors import ConfigError, DataError, ModelError
 from clearsight.feature_vis.class_images import (
     ClassPicture,
@@ -57,6 +58,9 @@ ALL_UNITS = 64
 
 CLASS_WORK = 1.5e12
 """Operations that pictures of classes nobody named may cost, about half a minute on two cores."""
+
+
+RGB = PixelFormat(3, 8)
 
 
 @dataclass(frozen=True)
@@ -113,7 +117,7 @@ class Visualization(Result):
     """Visualisations of the parts of a network.
 
     image, pixels (C, H, W): the image of the maps and the inversion. left_out: parts that were not made, with the
-    reason. name: name of the model. deep: its images have 16 bits.
+    reason. name: name of the model. form: how the model reads images.
     """
 
     image: str | None
@@ -127,7 +131,7 @@ class Visualization(Result):
     gates: ClassGates | None = None
     left_out: dict[str, str] = field(default_factory=dict)
     name: str = "a model"
-    deep: bool = False
+    form: PixelFormat = RGB
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON, without pictures."""

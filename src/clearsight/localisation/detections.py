@@ -31,7 +31,8 @@ class Located:
     method: cam or window. found: best score first. labels (T,): the classes that were looked for. numbers (T,): their
     places among the model's classes. heat (T, H, W) in [0, 1]: the soft mask of each, 1 where most speaks for it.
     share: of its maximum from which a place belongs to the class. pixels (C, H, W): the image at its own size. facts:
-    other facts, such as how windows were scored.
+    other facts, such as how windows were scored. shown: positions of the channels that pages show; empty for the first
+    three.
     """
 
     image: str
@@ -44,6 +45,7 @@ class Located:
     pixels: NDArray[Any]
     facts: dict[str, Any]
     seconds: float
+    shown: tuple[int, ...] = ()
 
     @property
     def segments(self) -> NDArray[np.int64]:

@@ -176,7 +176,8 @@ def _each(
         yield Located(
             image=name, method="cam" if ways else "window", found=tuple(found),
             labels=tuple(predictor.classes[k] for k in numbers), numbers=tuple(numbers), heat=heat,
-            share=settings.share or SHARE, pixels=original, facts=facts, seconds=time.perf_counter() - began,
+            share=settings.share or SHARE, pixels=original, facts=facts,
+            seconds=time.perf_counter() - began, shown=predictor.bundle.form.shown,
         )  # fmt: skip
 
 

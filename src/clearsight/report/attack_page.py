@@ -9,6 +9,7 @@ import numpy as np
 from markupsafe import Markup
 
 from clearsight.attacks import AttackCurve, AttackReport
+from clearsight.data.displayed import displayed
 from clearsight.report.components.charts import percent0
 from clearsight.report.components.pictures import data_uri
 from clearsight.report.components.svg import Frame, chart, element, label, line, polyline, ticks
@@ -58,7 +59,7 @@ class AttackRenderer(Renderer[AttackReport]):
                 {
                     "name": name,
                     "probability": probability(float(confidence)),
-                    "uri": data_uri(pixels),
+                    "uri": data_uri(displayed(pixels, fooling.shown)),
                     "caught": fooling.is_ood is not None and bool(fooling.is_ood[k]),
                 }
                 for k, (name, confidence, pixels) in enumerate(
@@ -101,7 +102,7 @@ def _examples(found: AttackCurve) -> list[dict[str, Any]]:
             "epsilon": f"{e.epsilon:g}",
             "image": e.image,
             "pictures": [
-                (data_uri(pixels), f"{e.image}, {what}")
+                (data_uri(displayed(pixels, found.shown)), f"{e.image}, {what}")
                 for pixels, what in (
                     (e.pixels, "before the attack"),
                     (0.5 + MAGNIFIED * (e.attacked - e.pixels), "the change caused by the attack"),

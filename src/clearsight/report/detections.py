@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
+from clearsight.data.displayed import displayed
 from clearsight.report.components.pictures import eight_bits
 from clearsight.report.drawings import fitting
 from clearsight.wording import percent
@@ -33,7 +34,7 @@ GAP = 12
 
 def located_sheet(found: Located) -> NDArray[np.float64]:
     """The image as it is, and with what was found in it (H, W, 3) in [0, 1]."""
-    image = Image.fromarray(eight_bits(found.pixels)).convert("RGB")
+    image = Image.fromarray(eight_bits(displayed(found.pixels, found.shown))).convert("RGB")
     scale = _scale(max(image.size))
     size = max(1, round(image.width * scale)), max(1, round(image.height * scale))
     plain = image.resize(size, Image.Resampling.NEAREST if scale > 1 else Image.Resampling.LANCZOS)

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
+from clearsight.data.displayed import displayed
 from clearsight.report.components.map_colours import colour_scale, colours, overlay
 from clearsight.report.components.pictures import rgb, visible
 from clearsight.report.drawings import wrapped
@@ -33,7 +34,7 @@ LARGE, MIDDLE, SMALL = (ImageFont.load_default(size) for size in (17, 15, 12))
 
 def heat_sheet(found: Sequence[Explanation]) -> Colours:
     """Explanations of one image below each other, under its answer (H, W, 3)."""
-    seen = [visible(e.pixels) for e in found]
+    seen = [visible(displayed(e.pixels, e.shown)) for e in found]
     parts = [
         [_enlarged(p) for p in (rgb(pixels), colours(e.heat), overlay(pixels, e.heat))]
         for e, pixels in zip(found, seen, strict=True)

@@ -9,6 +9,7 @@ from typing import TypeVar
 from PIL import Image
 
 from clearsight.csv_cells import as_cell
+from clearsight.data.displayed import displayed
 from clearsight.disk import disk_errors, whole_file
 from clearsight.report.components.label_issues import issue_cards
 from clearsight.report.components.pictures import Thumbnail, eight_bits, rgb_thumbnail, thumbnail
@@ -61,7 +62,7 @@ class PredictionsRenderer(CardsRenderer[Predictions]):
 
     def thumbnail(self, card: Card) -> Thumbnail | None:
         pixels = self.result.pixels(card.index, SIDE)
-        return None if pixels is None else thumbnail(eight_bits(pixels), SIDE)
+        return None if pixels is None else thumbnail(eight_bits(displayed(pixels, self.result.form.shown)), SIDE)
 
     def cards(self) -> Cards:
         cards = self.result.cards()

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from clearsight.data.displayed import displayed
 from clearsight.data.prepare import Prepared
 from clearsight.disk import write_table
 from clearsight.report.components.label_issues import issue_cards
@@ -115,6 +116,6 @@ def _wrong(issue: LabelIssue, words: str) -> str:
 
 def _colours(prepared: Prepared, index: int) -> NDArray[np.float64]:
     """An image of the data (H, W, 3) in [0, 1], no larger than a tile."""
-    image = Image.fromarray(eight_bits(prepared.pixels.array[index])).convert("RGB")
+    image = Image.fromarray(eight_bits(displayed(prepared.pixels.array[index], prepared.form.shown))).convert("RGB")
     image.thumbnail((2 * SIDE, 2 * SIDE))
     return np.asarray(image) / 255

@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from clearsight.data.augment import augment
+from clearsight.data.displayed import displayed
 from clearsight.data.loader import to_float
 from clearsight.data.mix import mix
 from clearsight.data.prepare import Prepared
@@ -59,7 +60,13 @@ def augmented(prepared: Prepared, how: AugmentationConfig, seed: int) -> Preview
             (
                 picture(prepared, int(index), SIDE, f"labelled {label}: {name}"),
                 *(
-                    picture(prepared, int(index), SIDE, f"{name} as used in training: {target}", pixels=pixels)
+                    picture(
+                        prepared,
+                        int(index),
+                        SIDE,
+                        f"{name} as used in training: {target}",
+                        pixels=displayed(pixels, prepared.form.shown),
+                    )
                     for pixels, target in (version[place] for version in versions)
                 ),
             )
@@ -81,7 +88,12 @@ def augmented_images(
         name = prepared.dataset.source.name(i)
         shown.append((name, data_thumbnail(prepared, i, SIDE)))
         for pixels, target in (version[place] for version in versions):
-            shown.append((f"augmented: {target}", data_thumbnail(prepared, i, SIDE, pixels=pixels)))
+            shown.append(
+                (
+                    f"augmented: {target}",
+                    data_thumbnail(prepared, i, SIDE, pixels=displayed(pixels, prepared.form.shown)),
+                )
+            )
     return _words(how).partition(" The left column")[0], shown
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from clearsight.data.pixel_format import PixelFormat
 from clearsight.feature_vis import PARTS, Visualization
 from clearsight.report.components.pictures import image_uri
 from clearsight.report.drawings import save_picture
@@ -60,19 +61,19 @@ class VisualizationRenderer(Renderer[Visualization]):
 
     @cached_property
     def _sheets(self) -> dict[str, NDArray[np.float64]]:
-        return dict(_sheets(self.result, self.result.deep))
+        return dict(_sheets(self.result, self.result.form))
 
 
-def _sheets(found: Visualization, deep: bool) -> Iterator[tuple[str, NDArray[np.float64]]]:
+def _sheets(found: Visualization, form: PixelFormat) -> Iterator[tuple[str, NDArray[np.float64]]]:
     if found.filters:
         yield "filters", filter_sheet(found.filters)
     if found.maps and found.pixels is not None:
-        yield "maps", map_sheet(found.maps, found.pixels, deep)
+        yield "maps", map_sheet(found.maps, found.pixels, form)
     if found.patches:
-        yield "patches", patch_sheet(found.patches, deep)
+        yield "patches", patch_sheet(found.patches, form)
     if found.classes:
-        yield "classes", class_sheet(found.classes, deep)
+        yield "classes", class_sheet(found.classes, form)
     if found.inversion and found.pixels is not None:
-        yield "inversion", inversion_sheet(found.inversion, found.pixels, deep)
+        yield "inversion", inversion_sheet(found.inversion, found.pixels, form)
     if found.gates:
         yield "gates", gate_sheet(found.gates)

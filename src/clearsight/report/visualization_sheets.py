@@ -8,6 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
+from clearsight.data.displayed import displayed
+from clearsight.data.pixel_format import PixelFormat
 from clearsight.feature_vis import ClassGates, ClassPicture, ExcitingPatches, FeatureMaps, Filters, Inversion, Patch
 from clearsight.report.components.pictures import rgb
 from clearsight.report.drawings import fitting
@@ -27,12 +29,13 @@ MOST_CLASSES = 24
 """Filters and classes of gates drawn; there may be more."""
 
 
-def shown(pixels: Floats, deep: bool, like: Floats | None = None) -> Colours:
-    """An image (C, H, W) as (H, W, 3). deep: of 16 bits, whose darkest and brightest permille become black and white,
-    or those of `like`, as few microscopes use the whole range.
+def shown(pixels: Floats, form: PixelFormat, like: Floats | None = None) -> Colours:
+    """An image (C, H, W) as (H, W, 3). form: how the model reads images. Of 16 bits the darkest and brightest permille
+    become black and white, or those of `like`, as few microscopes use the whole range.
     """
-    if deep:
-        low, high = np.percentile(pixels if like is None else like, (0.1, 99.9))
+    pixels = displayed(pixels, form.shown)
+    if form.bits == 16:
+        low, high = np.percentile(pixels if like is None else displayed(like, form.shown), (0.1, 99.9))
         pixels = np.clip((pixels - low) / max(1e-6, float(high - low)), 0, 1)
     return rgb(pixels)
 
@@ -64,9 +67,9 @@ def _same_channels(weights: Floats) -> bool:
     return bool(np.allclose(weights, weights[:, :1]))
 
 
-def map_sheet(found: Sequence[FeatureMaps], pixels: Floats, deep: bool) -> NDArray[np.float64]:
+def map_sheet(found: Sequence[FeatureMaps], pixels: Floats, form: PixelFormat) -> NDArray[np.float64]:
     """The image, then a row for each layer."""
-    rows = [Row("the image", [Tile(shown(pixels, deep))])]
+    rows = [Row("the image", [Tile(shown(pixels, form))])]
     for layer in found:
         both = bool((layer.values < 0).any())
         if layer.layer.dense:
@@ -118,12 +121,12 @@ def _dense_row(found: FeatureMaps, both: bool) -> Row:
     return Row(f"{found.layer.short}: {found.total} units", tiles, f"{few}{line}, {span}{silent}; {key}")
 
 
-def patch_sheet(found: ExcitingPatches, deep: bool) -> NDArray[np.float64]:
+def patch_sheet(found: ExcitingPatches, form: PixelFormat) -> NDArray[np.float64]:
     """A row for each unit, strongest patch first, with the box it looks at."""
     height, width = found.side
     rows = []
     for unit in found.units:
-        tiles = [_patch_tile(p, deep) for p in unit.patches]
+        tiles = [_patch_tile(p, form) for p in unit.patches]
         words = (
             f"receptive field {height}x{width} pixels; mean of the largest activation per image: {_number(unit.mean)}"
         )
@@ -131,9 +134,9 @@ def patch_sheet(found: ExcitingPatches, deep: bool) -> NDArray[np.float64]:
     return tile_sheet(rows, side=128)
 
 
-def _patch_tile(patch: Patch, deep: bool) -> Tile:
+def _patch_tile(patch: Patch, form: PixelFormat) -> Tile:
     """The receptive field, with what lies beyond the image left blank; where it is larger, the image alone."""
-    whole = shown(patch.pixels, deep)
+    whole = shown(patch.pixels, form)
     height, width = whole.shape[:2]
     top, left, bottom, right = patch.window
     if bottom - top > height or right - left > width:
@@ -145,7 +148,7 @@ def _patch_tile(patch: Patch, deep: bool) -> Tile:
     return Tile(cut, (_number(patch.activation), patch.label), ((y0 - top, x0 - left, y1 - top, x1 - left),))
 
 
-def class_sheet(found: Sequence[ClassPicture], deep: bool) -> NDArray[np.float64]:
+def class_sheet(found: Sequence[ClassPicture], form: PixelFormat) -> NDArray[np.float64]:
     """A row for each class: each picture beside the start it came from."""
     rows = []
     for label in dict.fromkeys(p.label for p in found):
@@ -160,19 +163,19 @@ def class_sheet(found: Sequence[ClassPicture], deep: bool) -> NDArray[np.float64
                         f"probability {probability(p.probability)}",
                         f"logit {p.logit_before:.1f} to {p.logit:.1f}",
                     ]
-                tiles.append(Tile(shown(p.start, deep), (f"start: {of}", before)))
-                tiles.append(Tile(shown(p.pixels, deep), tuple(after)))
+                tiles.append(Tile(shown(p.start, form), (f"start: {of}", before)))
+                tiles.append(Tile(shown(p.pixels, form), tuple(after)))
         rows.append(Row(label, tiles))
     return tile_sheet(rows, side=176)
 
 
-def inversion_sheet(found: Sequence[Inversion], pixels: Floats, deep: bool) -> NDArray[np.float64]:
+def inversion_sheet(found: Sequence[Inversion], pixels: Floats, form: PixelFormat) -> NDArray[np.float64]:
     """The image, and what each layer kept of it."""
-    tiles = [Tile(shown(pixels, deep), ("the image",))]
+    tiles = [Tile(shown(pixels, form), ("the image",))]
     for i in found:
         alike = "" if i.correlation is None else f"correlation {i.correlation:.2f}"
         words = (i.layer, f"error {i.error:.2f} (noise: {i.error_before:.2f})", alike)
-        tiles.append(Tile(shown(i.pixels, deep, pixels), words))
+        tiles.append(Tile(shown(i.pixels, form, pixels), words))
     return tile_sheet([Row("reconstruction from each layer", tiles)], side=224)
 
 

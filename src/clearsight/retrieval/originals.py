@@ -7,9 +7,9 @@ shown only where its content is what was indexed: whoever made the index had it 
 from __future__ import annotations
 
 from clearsight.data.dataset import Source
-from clearsight.data.displayed import displayed_as_rgb, displayed_form
+from clearsight.data.displayed import displayed_as_rgb, displayed_form, shown_of
 from clearsight.data.geometry import Geometry
-from clearsight.data.pixels import Pixels
+from clearsight.data.pixels import PixelFormat, Pixels
 from clearsight.data.sources.read import recorded_place
 from clearsight.errors import BundleError, DataError
 from clearsight.retrieval.index import Index
@@ -21,8 +21,11 @@ class Originals:
     not hold the digests by which its images are known.
     """
 
-    def __init__(self, index: Index, data_dir: str | None = None) -> None:
-        """data_dir: as of `read`, from the user or from `runs.folder.recorded_data_dir`."""
+    def __init__(self, index: Index, data_dir: str | None = None, form: PixelFormat | None = None) -> None:
+        """data_dir: as of `read`, from the user or from `runs.folder.recorded_data_dir`. form: how the model
+        reads images, which names the channels to show; None for the first three.
+        """
+        self.form = form
         card = index.card
         if len(card.digests) != len(card.rows):
             raise no_digests()
@@ -39,7 +42,7 @@ class Originals:
         if header is None or known != digest:
             raise DataError("the image has changed since it was indexed", fix="build the index again")
         found = self.source.decode(row, displayed_form(header), Geometry(side, side, "pad"), digest)
-        return displayed_as_rgb(found)
+        return displayed_as_rgb(found, shown_of(found, self.form))
 
 
 def no_digests() -> BundleError:

@@ -175,7 +175,7 @@ def _add_predict(app: FastAPI, worker: Worker, images_of: Images) -> None:
                 task.name,
                 f.prediction,
                 top,
-                seen_picture(f.pixels) if picture else None,
+                seen_picture(f.pixels, bundle.form) if picture else None,
                 f.prediction.line(coverage=coverage, thing=bundle.thing) if words else None,
             )
             for image, f in zip(sent, found, strict=True)
@@ -184,7 +184,7 @@ def _add_predict(app: FastAPI, worker: Worker, images_of: Images) -> None:
 
 
 def _add_explain(app: FastAPI, worker: Worker, images_of: Images) -> None:
-    task, deep = worker.predictor.bundle.task, worker.predictor.bundle.form.bits == 16
+    task, form = worker.predictor.bundle.task, worker.predictor.bundle.form
 
     @app.post(
         "/v1/explain", response_model=schemas.ExplanationBody, openapi_extra=body(),
@@ -217,7 +217,7 @@ def _add_explain(app: FastAPI, worker: Worker, images_of: Images) -> None:
         async with leaving(request) as left:
             found = await worker.explain(image, method, target, Settings(samples=samples), faithfulness, left)
         made = await asyncio.to_thread(
-            explanation, found, probabilistic=task.probabilistic, picture=picture, heat=heat, apart=apart, deep=deep
+            explanation, found, probabilistic=task.probabilistic, picture=picture, heat=heat, apart=apart, form=form
         )
         return json_response(made)
 

@@ -113,7 +113,7 @@ class RunFolder:
         if self._originals is None:
             try:
                 where = recorded_data_dir(self.path, self.index.card.origin) if self.path else None
-                self._originals = Originals(self.index, where)
+                self._originals = Originals(self.index, where, self.predictor.bundle.form)
             except ClearsightError as error:
                 self._originals = error
         if isinstance(self._originals, ClearsightError):

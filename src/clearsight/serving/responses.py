@@ -11,7 +11,9 @@ from pydantic_core import to_json
 from starlette.responses import Response
 
 from clearsight.attacks import Attacked
+from clearsight.data.displayed import displayed
 from clearsight.data.loader import to_float
+from clearsight.data.pixel_format import PixelFormat
 from clearsight.data.pixels import Pixels
 from clearsight.explanation import Explanation
 from clearsight.feature_vis import ExcitingPatches, FeatureMaps, Patch, UnitInputs
@@ -50,24 +52,24 @@ def prediction(
     return values if line is None else {**values, "line": line}
 
 
-def seen_picture(pixels: Pixels) -> str:
+def seen_picture(pixels: Pixels, form: PixelFormat) -> str:
     """An image (C, H, W) as the network sees it, 16 bits stretched to what can be shown."""
-    return png(shown(to_float(pixels).numpy(), pixels.dtype == np.uint16))
+    return png(shown(to_float(pixels).numpy(), form))
 
 
 def explanation(
-    found: Explanation, *, probabilistic: bool, picture: bool, heat: bool, apart: bool, deep: bool
+    found: Explanation, *, probabilistic: bool, picture: bool, heat: bool, apart: bool, form: PixelFormat
 ) -> dict[str, Any]:
     faithful = found.faithfulness
     names = ("score", "deletion", "insertion", "random_deletion", "random_insertion")
-    drawn = overlay(visible(found.pixels), found.heat).transpose(2, 0, 1) if picture else None
+    drawn = overlay(visible(displayed(found.pixels, form.shown)), found.heat).transpose(2, 0, 1) if picture else None
     return {
         "image": found.image, "method": found.method, "task": found.task, "target": found.target,
         "opposite": found.opposite, "probability": found.value if probabilistic else None,
         "value": None if probabilistic else found.value,
         "strongest": float(found.heat.flat[np.abs(found.heat).argmax()]),
         "shape": list(found.heat.shape), "picture": None if drawn is None else data_uri(drawn),
-        "below": png(shown(found.pixels, deep)) if apart else None,
+        "below": png(shown(found.pixels, form)) if apart else None,
         "above": png(heat_layer(found.heat)) if apart else None, "signed": bool(found.heat.min() < 0),
         "heat": [[float(f"{v:.6g}") for v in row] for row in found.heat.tolist()] if heat else None,
         "faithfulness": {n: getattr(faithful, n) for n in names} | {"verdict": found.verdict} if faithful else None,
@@ -76,13 +78,13 @@ def explanation(
     }  # fmt: skip
 
 
-def attacked(task: str, found: Attacked, deep: bool) -> dict[str, Any]:
-    changed, gain = difference(found.pixels, found.attacked)
+def attacked(task: str, found: Attacked, form: PixelFormat) -> dict[str, Any]:
+    changed, gain = difference(*(displayed(one, form.shown) for one in (found.pixels, found.attacked)))
     return {
         "method": found.method, "norm": found.norm, "epsilon": found.epsilon, "steps": found.steps,
         "target": found.target, "largest": found.largest, "length": found.length,
         "before": prediction(task, found.before), "after": prediction(task, found.after),
-        "picture": png(shown(found.pixels, deep)), "attacked": png(shown(found.attacked, deep, found.pixels)),
+        "picture": png(shown(found.pixels, form)), "attacked": png(shown(found.attacked, form, found.pixels)),
         "difference": png(changed), "gain": gain,
     }  # fmt: skip
 
@@ -159,7 +161,7 @@ def _view(view: View | None) -> dict[str, list[int]] | None:
     }  # fmt: skip
 
 
-def patches(found: ExcitingPatches, node: int, deep: bool) -> dict[str, Any]:
+def patches(found: ExcitingPatches, node: int, form: PixelFormat) -> dict[str, Any]:
     (own,) = found.units
     return {
         "layer": node,
@@ -167,11 +169,11 @@ def patches(found: ExcitingPatches, node: int, deep: bool) -> dict[str, Any]:
         "images": found.images,
         "mean": own.mean,
         "gated": found.gated,
-        "patches": [_patch(patch, deep) for patch in own.patches],
+        "patches": [_patch(patch, form) for patch in own.patches],
     }
 
 
-def _patch(patch: Patch, deep: bool) -> dict[str, Any]:
+def _patch(patch: Patch, form: PixelFormat) -> dict[str, Any]:
     """The receptive field where it is smaller than the image, else the whole image; boxes are of the picture."""
     height, width = patch.pixels.shape[1:]
     top, left, bottom, right = patch.window
@@ -180,7 +182,7 @@ def _patch(patch: Patch, deep: bool) -> dict[str, Any]:
     else:
         top, left, bottom, right = max(0, top), max(0, left), min(height, bottom), min(width, right)
     y0, x0, y1, x1 = patch.looked_at
-    cut = shown(patch.pixels, deep)[top:bottom, left:right]
+    cut = shown(patch.pixels, form)[top:bottom, left:right]
     return {
         "image": patch.image, "label": patch.label, "activation": patch.activation,
         "picture": png(fitted(cut, THUMBNAIL)), "size": [bottom - top, right - left],

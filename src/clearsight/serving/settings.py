@@ -22,7 +22,7 @@ class ServeConfig:
     """
 
     max_body: float = _limit(16.0, "maximum size of a request in MB", "MB", 0.001, 1024)
-    max_pixels: float = _limit(25.0, "maximum size of an image in millions of pixels", "M", 0.0001, 89)
+    max_pixels: float = _limit(25.0, "maximum size of an image in millions of pixels", "M", 0.0001, 10_000)
     max_images: int = _limit(16, "maximum number of images per request", "N", 1, 1000)
     max_requests: int = _limit(64, "maximum number of concurrent requests; further ones get status 429", "N", 1, 10_000)
     queue: int = _limit(128, "maximum number of queued images; further ones get status 429", "N", 1, 100_000)

@@ -46,7 +46,7 @@ def add_studio_routes(app: FastAPI, looker: Looker, images_of: Images) -> None:
 def _add_attack(app: FastAPI, looker: Looker, images_of: Images) -> None:
     """The search for an adversarial image."""
     bundle = looker.worker.predictor.bundle
-    task, deep = bundle.task, bundle.form.bits == 16
+    task, form = bundle.task, bundle.form
     attacked = attack_body(prediction_schema(type(task)))
 
     @app.post(
@@ -68,12 +68,12 @@ def _add_attack(app: FastAPI, looker: Looker, images_of: Images) -> None:
         """One image attacked within epsilon, away from the model's answer or towards a class."""
         image = one_image(await images_of(request, 2))
         found = await looker.attack(request, image, epsilon, method, norm, steps, target)
-        return json_response(await asyncio.to_thread(responses.attacked, task.name, found, deep))
+        return json_response(await asyncio.to_thread(responses.attacked, task.name, found, form))
 
 
 def _add_network(app: FastAPI, looker: Looker, images_of: Images) -> None:
     """The network to walk through: its layers, their maps of an image, one unit's inputs and patches."""
-    deep = looker.worker.predictor.bundle.form.bits == 16
+    form = looker.worker.predictor.bundle.form
 
     @app.get(
         "/v1/network", response_model=schemas.NetworkBody, summary="List the layers and their connections",
@@ -122,7 +122,7 @@ def _add_network(app: FastAPI, looker: Looker, images_of: Images) -> None:
             found = await looker.patches(request, layer, unit)
         except BundleError as error:
             raise RefusedError(404, error) from None
-        return json_response(await asyncio.to_thread(responses.patches, found, layer, deep))
+        return json_response(await asyncio.to_thread(responses.patches, found, layer, form))
 
 
 def _page(looker: Looker, name: str):  # type: ignore[no-untyped-def]

@@ -24,11 +24,11 @@ from clearsight.data.thumbnails import Box
 CERTAIN = {"nearly identical": 0.001, "turned": 0.001, "shifted": 0.001, "cropped": 0.0008}
 """Error of the registration below which two images are copies, whatever else the data contains."""
 
-PROBABLE = {"nearly identical": 0.002, "turned": 0.002, "shifted": 0.008, "cropped": 0.012}
+PROBABLE = {"nearly identical": 0.002, "turned": 0.002, "shifted": 0.006, "cropped": 0.004}
 """Error below which they are copies if it also stands out. Wafers cut from one block of silicon, whose crystals look
 the same, differ by 0.002 and more in elpv."""
 
-PROBABLE_SMALL = {"nearly identical": 0.02, "turned": 0.008, "shifted": 0.008, "cropped": 0.012}
+PROBABLE_SMALL = {"nearly identical": 0.007, "turned": 0.008, "shifted": 0.004, "cropped": 0.005}
 """The same for images of at most 48 pixels a side, in which compression and scaling change more."""
 
 STANDS_OUT = 6.0

@@ -22,7 +22,7 @@ from clearsight.data.checks.candidates import (
     shifted_candidates,
     turned_candidates,
 )
-from clearsight.data.checks.views import MEDIUM, Views, turned
+from clearsight.data.checks.views import MEDIUM, SMOOTHING, Views, turned
 
 TURNED_LEAST, CROPPED_LEAST, SHIFTED_LEAST, PHASE_LEAST = 0.85, 0.7, 0.75, 0.1
 """Correlations of medium views, and height of the peak of phase correlation, from which a pair is registered."""
@@ -51,6 +51,9 @@ LARGEST_CHANGE = 0.35
 MIXED = 9
 """Width in pixels of a square whose half is left out along the edge of what two images share."""
 
+LEAST_COARSE = 0.7
+"""Correlation of views of half the side, once registered, below which a shifted pair is not registered in full."""
+
 T = TypeVar("T")
 
 Warp = NDArray[np.float32]
@@ -59,17 +62,22 @@ Warp = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Trial:
-    """Two images by position, the turn of the first, and an affine map to begin with."""
+    """Two images by position, the turn of the first, and an affine map to begin with. shifted: only the translation of
+    this map is refined, as the edge of an added border would distort an affine map.
+    """
 
     first: int
     second: int
     turn: int
     warp: Warp
+    shifted: bool = False
 
 
 @dataclass(frozen=True)
 class Match:
-    """Two registered images. error: 1 minus the correlation of the parts that overlap. kind: what was changed."""
+    """Two registered images. error: 1 minus the correlation of the parts that overlap. kind: what was changed; "" for
+    two that are too different to say.
+    """
 
     first: int
     second: int
@@ -152,7 +160,7 @@ def _shifted_trials(views: Views, found: Candidates) -> list[Trial]:
             if max(abs(dx), abs(dy)) < MEDIUM / 4:
                 pair = int(found.first[k]), int(found.second[k])
                 warp = np.array([[1, 0, dx * pixels], [0, 1, dy * pixels]], np.float32)
-                trials.setdefault((*pair, round(dx), round(dy)), Trial(*pair, 0, warp))
+                trials.setdefault((*pair, round(dx), round(dy)), Trial(*pair, 0, warp, shifted=True))
     return list(trials.values())
 
 
@@ -184,12 +192,18 @@ def _register(views: Views, trial: Trial) -> Match | None:
     first, second = views.large[trial.first], views.large[trial.second]
     if trial.turn:
         first = turned(first[None], trial.turn)[0]
-    stop = (cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, 12, 1e-4)
     try:
-        warp = cv2.findTransformECC(first, second, trial.warp.copy(), cv2.MOTION_AFFINE, stop, None, 1)[1]
+        if not trial.shifted:
+            warp = _refined(first, second, trial.warp, cv2.MOTION_AFFINE)[1]
+        else:  # most of these pairs have little in common, which views of a quarter of the pixels show
+            score, coarse = _refined(_halved(first), _halved(second), _scaled(trial.warp, 0.5), cv2.MOTION_TRANSLATION)
+            if score < LEAST_COARSE:
+                return Match(trial.first, trial.second, "", 1 - score)
+            warp = _refined(first, second, _scaled(coarse, 2), cv2.MOTION_TRANSLATION)[1]
     except cv2.error:  # it does not converge: nothing in common
         return None
     side = len(first)
+    first, second = _equally_sharp(first, second, warp)
     flags = cv2.WARP_INVERSE_MAP
     shared = cv2.warpAffine(np.ones_like(first), warp, (side, side), flags=flags | cv2.INTER_NEAREST)
     if shared.mean() < LEAST_OVERLAP:
@@ -199,6 +213,38 @@ def _register(views: Views, trial: Trial) -> Match | None:
     a, b = (_centred(one[shared].astype(np.float32)[None])[0] for one in (first, moved))
     kind = _kind(warp, trial.turn, side)
     return Match(trial.first, trial.second, kind, float(1 - a @ b)) if kind else None
+
+
+def _refined(first: NDArray[np.uint8], second: NDArray[np.uint8], warp: Warp, motion: int) -> tuple[float, Warp]:
+    """The correlation at the best map, and the map."""
+    stop = (cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, 12, 1e-4)
+    score, found = cv2.findTransformECC(first, second, warp.copy(), motion, stop, None, 1)
+    return float(score), np.asarray(found)
+
+
+def _halved(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    return np.asarray(cv2.resize(image, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA))
+
+
+def _scaled(warp: Warp, factor: float) -> Warp:
+    """The same map between images whose side is multiplied; places are those of the middle of pixels."""
+    offset = (factor - 1) / 2
+    scaled = warp.copy()
+    scaled[:, 2] = factor * warp[:, 2] + offset * (1 - warp[:, :2].sum(1))
+    return scaled
+
+
+def _equally_sharp(
+    first: NDArray[np.uint8], second: NDArray[np.uint8], warp: Warp
+) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """Both images with equal detail: the one that shows a part of the other shows it larger, and is blurred."""
+    scale = float(np.sqrt(abs(np.linalg.det(warp[:, :2]))))
+    larger = max(scale, 1 / max(scale, 1e-6))
+    if not 1 + SAME_SCALE / 2 < larger < 2:
+        return first, second
+    sigma = SMOOTHING * float(np.sqrt(larger**2 - 1))
+    blurred = cv2.GaussianBlur(first if scale < 1 else second, (0, 0), sigma, borderType=cv2.BORDER_REPLICATE)
+    return (np.asarray(blurred), second) if scale < 1 else (first, np.asarray(blurred))
 
 
 def _kind(warp: Warp, turn: int, side: int) -> str:

@@ -26,6 +26,9 @@ from clearsight.errors import ImageError
 
 SUFFIXES = (".dcm", ".dicom")
 
+SIGNED, SIGNATURE = 128, b"DICM"
+"""Bytes before the signature, and the signature [PS3.10 7.1]."""
+
 RULE = "DICOM: each file's own window is applied (--value-range LOW,HIGH sets one for all), MONOCHROME1 is inverted"
 
 RATIO = 2_000
@@ -42,7 +45,9 @@ def matches(content: bytes, name: str) -> bool:
     Returns:
         True for DICOM.
     """
-    return content[128:132] == b"DICM" or (name.lower().endswith(SUFFIXES) and content[:2] in (b"\x08\0", b"\x02\0"))
+    return content.startswith(SIGNATURE, SIGNED) or (
+        name.lower().endswith(SUFFIXES) and content[:2] in (b"\x08\0", b"\x02\0")
+    )
 
 
 def header(content: bytes, name: str) -> Header:
@@ -106,7 +111,7 @@ def _read(content: bytes, name: str) -> Any:
         raise ImageError(f"{name} is a DICOM file, which needs pydicom", found="no pydicom", fix=EXTRA) from error
     try:
         with config.disable_value_validation():
-            data = dcmread(io.BytesIO(content), force=content[128:132] != b"DICM")
+            data = dcmread(io.BytesIO(content), force=not content.startswith(SIGNATURE, SIGNED))
             if "PixelData" not in data:
                 raise ImageError(f"{name} contains no image", found="a DICOM file without pixel data")
             frames, height, width = int(data.get("NumberOfFrames") or 1), int(data.Rows), int(data.Columns)

@@ -11,6 +11,7 @@ import io
 import logging
 import re
 import struct
+import sys
 import threading
 import warnings
 from collections.abc import Iterator
@@ -235,8 +236,8 @@ _PILLOW = threading.Lock()
 
 @contextlib.contextmanager
 def quiet_pillow() -> Iterator[None]:
-    """Within it, remarks of Pillow, pydicom and tifffile on damaged metadata and large images are not printed, nor
-    SciPy's on chunks of WAV files that hold no sound.
+    """Within it, remarks of Pillow, pydicom, tifffile and OpenCV on damaged metadata and large images are not printed,
+    nor SciPy's on chunks of WAV files that hold no sound.
 
     For the main thread around a whole pass: warning filters and loggers are the process's, so threads must not change
     them.
@@ -247,9 +248,13 @@ def quiet_pillow() -> Iterator[None]:
         warnings.filterwarnings("ignore", module=r"PIL\.|pydicom|clearsight\.data\.sound$")
         for logger in loggers:
             logger.setLevel(logging.CRITICAL)
+        opencv: Any = getattr(sys.modules.get("cv2"), "utils", None)  # where the program has imported it
+        before = opencv.logging.setLogLevel(opencv.logging.LOG_LEVEL_SILENT) if opencv else None
         try:
             yield
         finally:
+            if opencv:
+                opencv.logging.setLogLevel(before)
             for logger, level in zip(loggers, levels, strict=True):
                 logger.setLevel(level)
 

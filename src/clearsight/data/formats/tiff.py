@@ -4,6 +4,8 @@ tiles are decoded one by one. Read with tifffile.
     RGB with a fourth sample that no tag calls alpha, gray with more than one   channels
     several pages that OME or ImageJ metadata call channels                     channels
     several pages that tifffile wrote from one array                            an error: frames or channels
+    smaller versions of the first page (pyramids of slides and satellites)      the smallest that is large enough, where
+                                                                                the image is decoded at a reduced scale
 """
 
 from __future__ import annotations
@@ -35,6 +37,12 @@ UNSIGNED = 1
 
 RATIO = 2_000
 """Bytes of pixels that a byte of a compressed file makes, at most."""
+
+SAME_SHAPE = 0.05
+"""Relative difference of the proportions of two versions of an image: their sides are rounded."""
+
+SLIDES = frozenset({"bif", "ndpi", "philips", "scn", "svs"})
+"""Formats of slide scanners, as tifffile calls them, in which smaller versions are recognised by their place."""
 
 COARSE = 16
 """Side of the blocks in which the range of the values of large images is looked for."""
@@ -138,7 +146,8 @@ def decode(content: bytes, name: str, form: PixelFormat, geometry: Geometry) -> 
     with _Image(content, name) as image:
         height, width, channels = image.shape
         check_size(name, width, height, form.max_pixels)
-        array = with_levels(image.read(reduction(width, height, geometry, channels)), form, name)
+        side = image.reduced(reduction(width, height, geometry, channels))
+        array = with_levels(image.read(side), form, name)
         if image.inverted:
             array = np.iinfo(array.dtype).max - array
         array = TURN[image.orientation](array)
@@ -207,6 +216,44 @@ class _Image:
             fix="if the pages are channels, write `tifffile.imwrite(path, pixels, photometric='minisblack', "
             "planarconfig='separate')`; if they are images, save each in its own file",
         )
+
+    def reduced(self, side: int) -> int:
+        """Go on with the smallest version of the image in the file whose pixels are blocks of at most so many.
+
+        Args:
+            side: the side of the blocks that the image is averaged over.
+
+        Returns:
+            The side of the blocks that this version is averaged over.
+        """
+        if side == 1 or self.pages is not None:
+            return side
+        best = side, self.page, self.shape
+        try:
+            for page in self._versions():
+                height, width = int(page.imagelength), int(page.imagewidth)
+                scale = max(self.shape[0] / height, self.shape[1] / width)
+                left = int(side / scale + SAME_SHAPE)
+                alike = abs(self.shape[0] / height - self.shape[1] / width) <= SAME_SHAPE * scale
+                same = (page.dtype, page.axes, page.samplesperpixel, page.photometric) == (
+                    self.page.dtype, self.page.axes, self.page.samplesperpixel, self.page.photometric,
+                )  # fmt: skip
+                if alike and same and scale > 1 and 1 <= left < best[0]:
+                    best = left, page, (height, width, self.shape[2])
+        except Exception:  # of damaged versions: the first page is the image
+            return side
+        left, self.page, self.shape = best
+        return left
+
+    def _versions(self) -> Iterator[Any]:
+        """Pages that the file calls reduced versions of the first one."""
+        yield from self.page.pages or ()
+        if self.file.flags & SLIDES:
+            for level in self.file.series[0].levels[1:]:
+                yield level.pages[0]
+        for page in self.file.pages[1:]:
+            if page.is_reduced:
+                yield page
 
     def read(self, side: int) -> NDArray[Any]:
         """Values (H, W, C), for a side above 1 the means of blocks."""

@@ -23,7 +23,7 @@ import numpy as np
 
 from clearsight.data.dataset import Files, Listing, natural_key, printable
 from clearsight.data.decode import EXTENSIONS
-from clearsight.data.files import files_below, left_aside
+from clearsight.data.files import files_below, left_aside, named_as_image
 from clearsight.data.sources.idx import is_idx_folder, read_idx_folder
 from clearsight.data.sources.imagenet import is_imagenet, read_imagenet
 from clearsight.data.targets import Stated, class_name
@@ -259,7 +259,7 @@ def list_classes(root: Path) -> ClassFolders:
     for folder in _folders(root):
         files = list(files_below(folder, onerror=_raise))
         images = [p for p in files if _is_image(p)]
-        others = [p for p in files if p.suffix.lower() not in EXTENSIONS]
+        others = [p for p in files if not named_as_image(p)]
         if images:  # names that differ in their Unicode form alone are one class
             name = class_name(printable(folder.name))
             found.classes[name] = sorted([*found.classes.get(name, ()), *images], key=_by_name)
@@ -301,7 +301,7 @@ def _shows(path: Path) -> bool:
 
 def _is_image(path: Path) -> bool:
     """Whether a path is named as an image and is a file, or a link that leads nowhere: that one is to be reported."""
-    return path.suffix.lower() in EXTENSIONS and (path.is_file() or (path.is_symlink() and not path.exists()))
+    return named_as_image(path) and (path.is_file() or (path.is_symlink() and not path.exists()))
 
 
 def _visible(root: Path) -> list[Path]:

@@ -9,7 +9,7 @@ import heapq
 import json
 import os
 import tempfile
-from collections.abc import Callable, Container, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
@@ -32,7 +32,7 @@ class Survey:
     others: list[str] = field(default_factory=list)
 
 
-def survey(folder: Path, endings: Container[str], other: Callable[[str], bool]) -> Survey:
+def survey(folder: Path, wanted: Callable[[str], bool], other: Callable[[str], bool]) -> Survey:
     """Count the images in a folder, and list other files; DataError where the folder cannot be listed."""
     found = Survey()
     pending, seen = [str(folder)], _above(folder)
@@ -46,7 +46,7 @@ def survey(folder: Path, endings: Container[str], other: Callable[[str], bool]) 
                     continue
                 if entry.is_dir():
                     pending.append(entry.path)
-                elif _suffix(entry.name) in endings:
+                elif wanted(entry.path):
                     found.images += 1
                 elif other(entry.name):
                     found.others.append(entry.path)
@@ -57,7 +57,7 @@ def survey(folder: Path, endings: Container[str], other: Callable[[str], bool]) 
     return found
 
 
-def walked(folder: str, endings: Container[str], seen: set[Folder] | None = None) -> Iterator[tuple[str, str]]:
+def walked(folder: str, wanted: Callable[[str], bool], seen: set[Folder] | None = None) -> Iterator[tuple[str, str]]:
     """Paths of the image files in a folder and below, sorted as text, each with ""; and folders that cannot be listed,
     with the reason. Links to folders are followed, each folder once.
     """
@@ -65,24 +65,24 @@ def walked(folder: str, endings: Container[str], seen: set[Folder] | None = None
     try:
         if not _first_time(folder, seen):
             return
-        names = _sorted(folder, endings)
+        names = _sorted(folder, wanted)
     except OSError as error:
         yield folder, error.strerror or str(error)
         return
     for name in names:
         if name.endswith("/"):
-            yield from walked(os.path.join(folder, name[:-1]), endings, seen)  # noqa: PTH118
+            yield from walked(os.path.join(folder, name[:-1]), wanted, seen)  # noqa: PTH118
         else:
             yield os.path.join(folder, name), ""  # noqa: PTH118
 
 
-def _sorted(folder: str, endings: Container[str]) -> Iterator[str]:
+def _sorted(folder: str, wanted: Callable[[str], bool]) -> Iterator[str]:
     """Names in a folder, with a slash after those of folders, so that paths are sorted as text."""
     runs: list[IO[str]] = []
     names: list[str] = []
     with os.scandir(folder) as entries:
         for entry in entries:
-            if left_aside(entry.name) or not (entry.is_dir() or _suffix(entry.name) in endings):
+            if left_aside(entry.name) or not (entry.is_dir() or wanted(entry.path)):
                 continue
             names.append(f"{entry.name}/" if entry.is_dir() else entry.name)
             if len(names) == RUN:
@@ -101,10 +101,6 @@ def _spilled(names: Sequence[str]) -> IO[str]:
 def _lines(stream: IO[str]) -> Iterator[str]:
     with stream:
         yield from map(json.loads, stream)
-
-
-def _suffix(name: str) -> str:
-    return os.path.splitext(name)[1].lower()  # noqa: PTH122 - a Path for each of a million files is slow
 
 
 def _above(folder: Path) -> set[Folder]:

@@ -20,8 +20,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from clearsight.data.dataset import Files, Listing
-from clearsight.data.decode import EXTENSIONS
-from clearsight.data.files import files_below, left_aside
+from clearsight.data.files import files_below, left_aside, named_as_image
 from clearsight.data.sources.delimited import csv_frame, jsonl_frame
 from clearsight.data.sources.remote import file_path, is_url
 from clearsight.data.sources.selection import Selection
@@ -47,7 +46,7 @@ DEPTH = 2
 
 def has_images(folder: Path) -> bool:
     """Whether an image lies in a folder or below it."""
-    return any(file.suffix.lower() in EXTENSIONS for file in files_below(folder))
+    return any(named_as_image(file) for file in files_below(folder))
 
 
 def tables_beside(folder: Path) -> tuple[list[Path], bool]:
@@ -243,7 +242,7 @@ def _unlisted(folder: Path, listing: Listing) -> tuple[str, ...]:
     if not isinstance(listing.source, Files):
         return ()
     listed = {os.path.realpath(path) for path in listing.source.paths}
-    images = [path for path in files_below(folder) if path.suffix.lower() in EXTENSIONS]
+    images = [path for path in files_below(folder) if named_as_image(path)]
     left = [path for path in images if os.path.realpath(path) not in listed]
     if not left:
         return ()

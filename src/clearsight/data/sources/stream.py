@@ -28,7 +28,7 @@ from urllib.parse import urlsplit
 
 from clearsight.data.dataset import printable
 from clearsight.data.decode import EXTENSIONS
-from clearsight.data.files import left_aside
+from clearsight.data.files import left_aside, named_as_image
 from clearsight.data.sources.archive import Info, is_archive, readable, refuse_unread
 from clearsight.data.sources.builtin import BUILTIN
 from clearsight.data.sources.contained import images_in
@@ -136,7 +136,7 @@ def _whole(data: str) -> ImageStream:
 
 def _folder(path: Path, place: str, origin: str, selection: Selection) -> ImageStream:
     """The images in a folder and below; where there are none, its shards."""
-    found = survey(path, EXTENSIONS, lambda name: is_archive(name) or name.lower().endswith(PARQUET))
+    found = survey(path, named_as_image, lambda name: is_archive(name) or name.lower().endswith(PARQUET))
     if not found.images and not found.others:
         raise DataError(f"{printable(place)} contains no images", expected="files ending in .jpg, .png or similar")
     if not found.images:
@@ -151,13 +151,13 @@ def _folder(path: Path, place: str, origin: str, selection: Selection) -> ImageS
 
 
 def _walk(path: Path) -> Items:
-    for name, error in walked(str(path), EXTENSIONS):
+    for name, error in walked(str(path), named_as_image):
         yield UnreadItem(printable(name), error) if error else FileItem(printable(name), name)
 
 
 def _file(path: Path, place: str, origin: str, selection: Selection, data: str) -> ImageStream:
     suffix = path.suffix.lower()
-    if suffix in EXTENSIONS:
+    if named_as_image(path):
         return ImageStream(origin, lambda: iter([FileItem(printable(place), str(path))]), 1)
     if is_archive(path) or suffix in PARQUET:
         return _shards([path], [place], origin, selection)

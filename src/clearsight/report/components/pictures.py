@@ -43,9 +43,9 @@ def picture(prepared: Prepared, index: int, side: int, alt: str, *, pixels: NDAr
 def data_thumbnail(prepared: Prepared, index: int, side: int, *, pixels: NDArray[Any] | None = None) -> Thumbnail:
     """Image `index` of the data set with no side above `side` pixels; a squashed one gets its own proportions back.
 
-    pixels: a changed version of it (C, H, W), of the same type, to show instead.
+    pixels: the displayed channels of a changed version of it (C, H, W), of the same type, to show instead.
     """
-    own = prepared.pixels.array[index]
+    own = displayed(prepared.pixels.array[index], prepared.form.shown)
     header = prepared.scan.headers[index] if prepared.geometry.resize_mode == "squash" else None
     return thumbnail(eight_bits(own if pixels is None else pixels, like=own), side, header)
 
@@ -76,9 +76,10 @@ def encoded(image: Thumbnail, alt: str) -> Picture:
 
 
 def eight_bits(pixels: NDArray[Any], like: NDArray[Any] | None = None) -> NDArray[np.uint8]:
-    """(C, H, W) as (H, W) or (H, W, 3) uint8. 16-bit images are stretched between their darkest and brightest permille:
-    divided by 257, the 12 bits that many microscopes use would be almost black. like: an image whose own darkest and
-    brightest count instead, so that a change of light is seen."""
+    """Displayed channels (C, H, W) as (H, W) or (H, W, 3) uint8. 16-bit images are stretched between their darkest and
+    brightest permille: divided by 257, the 12 bits that many microscopes use would be almost black. like: an image
+    whose own darkest and brightest count instead, so that a change of light is seen.
+    """
     pixels = displayed(pixels)
     if pixels.dtype != np.uint8:
         low, high = np.percentile(pixels if like is None else displayed(like), (0.1, 99.9))

@@ -13,6 +13,7 @@ import torch
 from markupsafe import Markup, escape
 from numpy.typing import NDArray
 
+from clearsight.data.displayed import displayed
 from clearsight.data.loader import to_float
 from clearsight.models.base import ModelNetwork
 from clearsight.report.components.charts import (
@@ -83,19 +84,22 @@ class PieceFilters:
 
 def run_thumbnail(fitted: Fitted, card: Card) -> Thumbnail:
     """The image of a card among those of a training."""
-    pixels = fitted.prepared.pixels.array[card.index]
-    mapped = under_map(fitted.bundle.network, pixels) if card.mapped else None
-    return data_thumbnail(fitted.prepared, card.index, SIDE, pixels=mapped)
+    prepared = fitted.prepared
+    pixels = prepared.pixels.array[card.index]
+    mapped = under_map(fitted.bundle.network, pixels, prepared.form.shown) if card.mapped else None
+    return data_thumbnail(prepared, card.index, SIDE, pixels=mapped)
 
 
-def under_map(network: ModelNetwork, pixels: NDArray[Any]) -> NDArray[np.uint8] | None:
-    """An image (C, H, W) under the model's anomaly map; None for a model without one."""
+def under_map(network: ModelNetwork, pixels: NDArray[Any], shown: Sequence[int]) -> NDArray[np.uint8] | None:
+    """The channels `shown` of an image (C, H, W) under the model's anomaly map (3, H, W); None for a model
+    without one.
+    """
     if not network.localises:
         return None
     image = to_float(pixels[None])
     with torch.inference_mode():
         heat = network.cpu().anomaly_map(image)[0].numpy()
-    drawn = overlay(image[0].numpy(), heat)
+    drawn = overlay(displayed(image[0].numpy(), shown), heat)
     return np.asarray(np.rint(255 * np.clip(drawn, 0, 1)).transpose(2, 0, 1), np.uint8)
 
 
