@@ -11,9 +11,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from clearsight.data.audit import Finding
 from clearsight.data.cached_pixels import CachedPixels
 from clearsight.data.displayed import displayed
+from clearsight.data.findings import Finding, placed
 from clearsight.data.prepare import Prepared
 from clearsight.data.scan import Scan
 
@@ -91,7 +91,7 @@ def _shown(finding: Finding, place: dict[str, int], scan: Scan, pixels: CachedPi
         images = [place.get(name, place.get(name.partition(": ")[2])) for name in names]
         if not any(i is None or i in pixels.failed or scan.headers[i] is None for i in images):
             tiles = [_tile(pixels, scan, i) for i in images if i is not None]
-            yield Shown(_side_by_side(tiles), " | ".join(names), words)
+            yield Shown(_side_by_side(tiles), ", ".join(map(placed, names)), words)
 
 
 def _tile(pixels: CachedPixels, scan: Scan, i: int) -> Picture:

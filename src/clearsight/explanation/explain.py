@@ -27,6 +27,7 @@ from clearsight.explanation import gradients, perturbation
 from clearsight.explanation.faithfulness import Faithfulness, FaithfulnessEvaluator, blur, randomisation
 from clearsight.models.base import ModelNetwork, forward_hooks
 from clearsight.predictor import Images, Predictor
+from clearsight.tasks.registry import task_named
 from clearsight.wording import percent
 
 Floats = NDArray[np.float32]
@@ -129,7 +130,8 @@ class Explanation:
         if self.faithfulness:
             f = self.faithfulness
             heading.append(
-                f"faithfulness {f.score:+.2f}, {self.verdict} (deletion {f.deletion:.2f}, insertion {f.insertion:.2f})"
+                f"faithfulness {f.score:+.2f}, {self.verdict} (mean {task_named(self.task).words_used.evidence}: "
+                f"deletion {f.deletion:.2f}, insertion {f.insertion:.2f})"
             )
         elif not self.faithfulness_measurable:
             heading.append("faithfulness cannot be measured, because blurring itself affects the prediction")

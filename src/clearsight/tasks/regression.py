@@ -45,7 +45,7 @@ from clearsight.tasks.task import (
     Training,
     Words,
 )
-from clearsight.wording import count
+from clearsight.wording import count, percent
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -97,6 +97,7 @@ class Regression(Task):
         data="numeric columns",
         names=("numeric target", "numeric targets"),
         group="range",
+        evidence="prediction in standard deviations",
         score_curve=("Variance explained", "the second curve is the share of variance explained by the predictions"),
     )
     training: ClassVar[Training] = Training(
@@ -305,6 +306,24 @@ class Regression(Task):
         values, widths = self.decode(outputs), self.widths(outputs, options.coverage)
         within = self.low, self.high
         return numbers_predictions(values, widths, self.names, self.kind, self.unit, within, images, facts)
+
+    def notes_on(self, predictions: Sequence[Any], options: PredictOptions) -> tuple[str, ...]:
+        """The coverage of the intervals, and for which numbers they reach beyond the training images."""
+        coverage = percent(options.coverage, 0)
+        notes = [f"each range in brackets contains the true value with a probability of {coverage}"]
+        if self.kind == "direction":
+            notes = [f"the true direction is within the stated angle with a probability of {coverage}"]
+        for k, name in enumerate(self.names if self.kind == "number" and self.ends else ()):
+            least, most = max(self.ends[k][0], self.low), min(self.ends[k][1], self.high)
+            spans = [one.intervals[name] for one in predictions if one.intervals]
+            beyond = sum(low < least or high > most for low, high in spans)
+            if beyond and not (math.isfinite(self.low) or math.isfinite(self.high)):
+                notes.append(
+                    f"{count(beyond, 'range')} of {name} {'extends' if beyond == 1 else 'extend'} beyond the values of "
+                    f"the training images, {least:.4g} to {most:.4g}; if values beyond a limit are impossible, train "
+                    f"with --within LOW,HIGH"
+                )
+        return tuple(notes)
 
     def evaluate(
         self,

@@ -66,7 +66,7 @@ def ridge_head(context: TrainContext) -> TrainResult:
     context.note("head", chosen.words(), why)
     learned = targets[np.concatenate([val_rows for _, val_rows in folds])]
     errors = ((outputs[best] - learned) ** 2).mean(1) / float(np.mean((learned - learned.mean(0)) ** 2))
-    context.note_folds("folds agree", validation_indices, 1 - errors, "explained variance")
+    context.note_folds("scores of the folds", validation_indices, 1 - errors, "explained variance")
     why = "for this task the head is fitted in closed form, and the network's weights are frozen"
     say_idle(context, why)
     if context.config.run.budget is not None:

@@ -26,7 +26,7 @@ from clearsight.train.features import Averaged, extract
 from clearsight.train.head_search import MIXED, Candidate, ProbeResult, Targets, at_edge, choose_head
 from clearsight.train.hidden_head import with_hidden_layers
 from clearsight.train.recipe import Recipe
-from clearsight.wording import percent
+from clearsight.wording import count, percent
 
 MIRRORED: tuple[tuple[str, ...], ...] = (tuple(VIEWS)[:2], tuple(VIEWS))
 """Views worth averaging features over, beside the image alone: left and right exchanged; up and down too."""
@@ -139,7 +139,10 @@ def frozen_head(context: TrainContext, features: str | None = None, reuse: bool 
     probe.set_head(result.head_spec, result.head, result.chosen.parts)
     validation_indices = rows[result.validation_indices]
     context.note_folds(
-        "folds agree", validation_indices, result.logits.argmax(1) == data.labels[validation_indices], "accuracy"
+        "scores of the folds",
+        validation_indices,
+        result.logits.argmax(1) == data.labels[validation_indices],
+        "accuracy",
     )
     trained = TrainResult(
         network=probe,
@@ -167,7 +170,11 @@ def _say_head(context: TrainContext, result: ProbeResult) -> None:
     chosen = max(alone, key=lambda c: (c.accuracy, -c.log_loss))
     equals = sum(c.accuracy == chosen.accuracy for c in alone)
     tie = f"; lowest log loss of the {equals} with this accuracy" if equals > 1 else ""
-    more = f" with a single view ({len(more_views)} more with several views)" if more_views else ""
+    more = (
+        f" computed from unchanged images (with averages over mirror images: {count(len(more_views), 'more', 'more')})"
+        if more_views
+        else ""
+    )
     words = f"highest validation accuracy of {len(alone)} candidates{more}: {percent(chosen.accuracy)}{tie}"
     if any(c.features == LAST_FEATURES for c in alone):
         last = best_of(result, LAST_FEATURES).accuracy
@@ -191,9 +198,10 @@ def _say_head(context: TrainContext, result: ProbeResult) -> None:
     if len(same) == 1:
         return
     scores = ", ".join(f"{len(c.views)}: {c.log_loss:.3f} ({percent(c.accuracy)})" for c in same)
+    chosen_views = result.chosen.views
     context.note(
         "views",
-        ", ".join(result.chosen.views),
+        "unchanged images only" if chosen_views == AS_IT_IS else f"average over views: {', '.join(chosen_views)}",
         f"features are averaged over mirror images if that lowers the validation log loss by more than one standard "
         f"error; prediction then takes longer; log loss and accuracy by number of views: {scores}",
     )
