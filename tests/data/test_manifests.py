@@ -118,7 +118,7 @@ def test_the_separators_that_spreadsheets_write(tmp_path, separator):
             "image_path,label\na.png,x\nb.png,\n",
             "labels are missing for 1 of 2 images .*; found an empty label at row 3",
         ),
-        ("image_path,label\n,x\nb.png,y\n", "contains 1 row without an image path; found an empty label at row 2"),
+        ("image_path,label\n,x\nb.png,y\n", "contains 1 row without an image path; found the first at row 2"),
         (
             "image_path,kind\na.png,x\n",
             "has no label or target column; found image_path, kind; expected a column label or class",

@@ -9,7 +9,6 @@ Labels are learned as -1 and 1; calibration on validation images follows.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -17,7 +16,7 @@ from numpy.typing import NDArray
 from scipy.linalg import cho_factor, cho_solve
 
 from clearsight.train.context import TrainContext, TrainResult
-from clearsight.train.features import extract
+from clearsight.train.features import Timed, extract
 from clearsight.train.head_search import KERNEL_LIMIT, Candidate, FittedHead, Fold, Rows, StandardFeatures
 from clearsight.train.strategies.probe import feature_sets, new_probe, say_idle
 from clearsight.wording import percent
@@ -36,10 +35,9 @@ def ridge_head(context: TrainContext) -> TrainResult:
     data, split, task = context.data, context.data.split, context.task
     encoded = task.encode(data.dataset)
     assert encoded is not None
-    probe, began = new_probe(context.recipe, context.data), time.perf_counter()
+    probe, timed = new_probe(context.recipe, context.data), Timed(context.console.stage("features"))
     rows = np.sort(np.concatenate([split.train, split.val]))
-    parts = extract(probe, data.pixels, rows, device=context.device, progress=context.console.stage("features"))
-    speed = len(rows) / (time.perf_counter() - began)
+    parts = extract(probe, data.pixels, rows, device=context.device, progress=timed)
     targets = task.head_targets(encoded[rows])
     folds = [(np.searchsorted(rows, a), np.searchsorted(rows, b)) for a, b in split.folds]
     everything = np.searchsorted(rows, split.development)
@@ -74,7 +72,7 @@ def ridge_head(context: TrainContext) -> TrainResult:
     return TrainResult(
         network=probe, task=task.calibrated(outputs[best], truth), validation_indices=validation_indices,
         logits=outputs[best], history=(),
-        candidates=tuple(found), images_per_second=speed,
+        candidates=tuple(found), images_per_second=timed.rate,
     )  # fmt: skip
 
 

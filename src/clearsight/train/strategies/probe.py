@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -22,7 +21,7 @@ from clearsight.train.allowance import searches
 from clearsight.train.class_weight import weights_of
 from clearsight.train.config import TrainConfig
 from clearsight.train.context import TrainContext, TrainResult
-from clearsight.train.features import Averaged, extract
+from clearsight.train.features import Averaged, Timed, extract
 from clearsight.train.head_search import MIXED, Candidate, ProbeResult, Targets, at_edge, choose_head
 from clearsight.train.hidden_head import with_hidden_layers
 from clearsight.train.recipe import Recipe
@@ -85,9 +84,8 @@ def frozen_head(context: TrainContext, features: str | None = None, reuse: bool 
     data, split = context.data, context.data.split
     probe = new_probe(context.recipe, context.data)
     rows = np.sort(np.concatenate([split.train, split.val]))
-    began = time.perf_counter()
-    parts = extract(probe, data.pixels, rows, device=context.device, progress=context.console.stage("features"))
-    speed = len(rows) / (time.perf_counter() - began)
+    timed = Timed(context.console.stage("features"))
+    parts = extract(probe, data.pixels, rows, device=context.device, progress=timed)
 
     def seen_from(views: tuple[str, ...]) -> list[Averaged]:
         of_each = [parts]
@@ -151,7 +149,7 @@ def frozen_head(context: TrainContext, features: str | None = None, reuse: bool 
         logits=result.logits,
         history=(),
         candidates=result.candidates,
-        images_per_second=speed,
+        images_per_second=timed.rate,
     )
     return Frozen(probe, result, parts, rows, trained)
 
