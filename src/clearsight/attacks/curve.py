@@ -165,10 +165,7 @@ def attack(
     goal = state.truth if target is None else torch.full_like(state.truth, target)
     advance = console.stage(f"attacking {count(len(x), 'image')}", "gradients")
     points = [state.point(0.0)]
-    with torch.inference_mode():
-        own = network(x[:batch].to(predictor.device)).cpu().numpy()
-    difference = float(np.abs(own - predictor.logits(x[:batch].numpy())).max())
-    taken = 0
+    difference, taken = _engine_difference(predictor, x[:batch]), 0
     with frozen(network):
         for number, epsilon in enumerate(chosen):
             withstood = state.withstood()
@@ -195,6 +192,13 @@ def attack(
         method, norm, steps if method == "pgd" else 1, None if target is None else predictor.classes[target], len(x),
         tuple(points), tuple(state.examples), difference,
     )  # fmt: skip
+
+
+def _engine_difference(predictor: Predictor, x: torch.Tensor) -> float:
+    """The largest between the logits of the network that gradients are taken of and of the engine that answers."""
+    with torch.inference_mode():
+        own = predictor.differentiable(x.to(predictor.device)).cpu().numpy()
+    return float(np.abs(own - predictor.logits(x.numpy())).max())
 
 
 def _so_far(advance: Advance, before: int, total: int) -> Advance:

@@ -127,8 +127,7 @@ class Explanation:
                 f"the sum of the map differs from the difference of the logits by "
                 f"{percent(self.facts['completeness'], 0)}: use more samples"
             )
-        if self.faithfulness:
-            f = self.faithfulness
+        if f := self.faithfulness:
             heading.append(
                 f"faithfulness {f.score:+.2f}, {self.verdict} (mean {task_named(self.task).words_used.evidence}: "
                 f"deletion {f.deletion:.2f}, insertion {f.insertion:.2f})"

@@ -87,10 +87,8 @@ class Check:
             what, condition = "with so few images, the expected range is too wide for a decision", ""
             number = None if self.needed is None else f"{self.needed:,} calibration and {self.needed:,} test images"
         else:
-            what, condition = (
-                f"the 95 % interval of the {self.what} is too wide for a decision",
-                ", if the value stays the same",
-            )
+            what = f"the 95 % interval of the {self.what} is too wide for a decision"
+            condition = ", if the value stays the same"
             number = None if self.needed is None else f"{self.needed:,} images"
             if self.needed is None and self._on_bound:
                 return f"the {self.what} is too close to the bound for a decision, even with many more images"
@@ -101,7 +99,7 @@ class Check:
         """Whether the value is so near to a bound that no reasonable number of images would decide."""
         if self.value is None or self.interval is None:
             return False
-        reach = max(self.interval[1] - self.value, self.value - self.interval[0])
+        reach = max(abs(end - self.value) for end in self.interval)
         return min(abs(self.value - self.low), abs(self.value - self.high)) ** 2 * MOST_TIMES < reach**2
 
     @property

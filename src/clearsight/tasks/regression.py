@@ -33,6 +33,7 @@ from clearsight.tasks.losses import LEAST, gaussian_nll, huber, mean_squared_err
 from clearsight.tasks.predictions import ANGLES, NumbersPrediction, half_widths, numbers_predictions
 from clearsight.tasks.registry import register_task
 from clearsight.tasks.regression_evaluation import NumbersEvaluation, evaluate_numbers
+from clearsight.tasks.set_notes import beyond_training, interval_notes
 from clearsight.tasks.strata import constant_finding, constant_names
 from clearsight.tasks.task import (
     Explained,
@@ -45,7 +46,7 @@ from clearsight.tasks.task import (
     Training,
     Words,
 )
-from clearsight.wording import count, percent
+from clearsight.wording import count
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -309,21 +310,13 @@ class Regression(Task):
 
     def notes_on(self, predictions: Sequence[Any], options: PredictOptions) -> tuple[str, ...]:
         """The coverage of the intervals, and for which numbers they reach beyond the training images."""
-        coverage = percent(options.coverage, 0)
-        notes = [f"each range in brackets contains the true value with a probability of {coverage}"]
-        if self.kind == "direction":
-            notes = [f"the true direction is within the stated angle with a probability of {coverage}"]
-        for k, name in enumerate(self.names if self.kind == "number" and self.ends else ()):
-            least, most = max(self.ends[k][0], self.low), min(self.ends[k][1], self.high)
-            spans = [one.intervals[name] for one in predictions if one.intervals]
-            beyond = sum(low < least or high > most for low, high in spans)
-            if beyond and not (math.isfinite(self.low) or math.isfinite(self.high)):
-                notes.append(
-                    f"{count(beyond, 'range')} of {name} {'extends' if beyond == 1 else 'extend'} beyond the values of "
-                    f"the training images, {least:.4g} to {most:.4g}; if values beyond a limit are impossible, train "
-                    f"with --within LOW,HIGH"
-                )
-        return tuple(notes)
+        about = interval_notes(options.coverage, direction=self.kind == "direction")
+        limited = self.kind != "number" or math.isfinite(self.low) or math.isfinite(self.high)
+        return (
+            about
+            if limited
+            else (*about, *beyond_training(predictions, dict(zip(self.names, self.ends, strict=False))))
+        )
 
     def evaluate(
         self,

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from clearsight.data.files import EXTENSIONS
+from clearsight.data.decode import EXTENSIONS
 from clearsight.data.sources.selection import Selection
 from clearsight.data.targets import is_finite_number, is_number
 from clearsight.errors import DataError, nearest
