@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 import clearsight as cs
-from clearsight.arguments import NOT_NEEDED, OTHER_NETWORK_ARGUMENTS, OTHER_OPTIONS
+from clearsight.arguments import NOT_NEEDED, OTHER_NETWORK_ARGUMENTS, OTHER_OPTIONS, flag, other_option
+from clearsight.cli.main import main
 from clearsight.errors import ConfigError
 from clearsight.train.config import TrainConfig, options_by_name
 
@@ -79,3 +80,18 @@ def test_arguments_of_methods_that_do_not_exist(verb, digits_run):
 def test_every_verb_is_tested_here():
     classes = {"ClearsightError", "ImageClassifier", "Model", "Run"}
     assert {*VERBS, "fit", "compare", "audit", "build_model"} | classes == set(cs.__all__)
+
+
+@pytest.mark.parametrize("name", sorted(OTHER_OPTIONS))
+def test_options_of_the_command_line_that_others_name_differently(name):
+    """Every name that the Python API knows from other libraries is recognised as an option too."""
+    known = [flag(option) for option in options_by_name()]
+    assert other_option("--" + name.replace("_", "-"), known) == f"did you mean {flag(OTHER_OPTIONS[name])}?"
+    assert other_option("--" + name.replace("_", "-"), ["--json"]) is None
+
+
+def test_the_command_line_answers_names_of_others(capsys):
+    assert main(["train", "digits", "--optimizer", "adam"]) == 2
+    assert "train has no option --optimizer. Did you mean --opt?" in capsys.readouterr().err
+    assert main(["train", "digits", "--num-workers", "2"]) == 2
+    assert "Images are decoded once, using all cores" in capsys.readouterr().err

@@ -260,7 +260,7 @@ def test_photos_use_frozen_features(tmp_path):
     assert run.metrics["test"]["per_number"]["value"]["explained"] > 0.7
     head = next(d for d in run.metrics["recipe"] if d["what"] == "head")
     assert "ridge" in head["choice"]
-    agree = next(d for d in run.metrics["recipe"] if d["what"] == "folds agree")
+    agree = next(d for d in run.metrics["recipe"] if d["what"] == "scores of the folds")
     assert "explained variance of 5 fits" in agree["why"]
     run = cs.fit(images, green, img_size=64, loss="gaussian-nll", out=tmp_path / "no variances")
     assert run.metrics["test"]["per_number"]["value"]["explained"] > 0.7

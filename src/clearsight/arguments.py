@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import inspect
+import shlex
+import shutil
+import sys
 from collections.abc import Callable, Iterable, Mapping
 from functools import wraps
+from pathlib import Path
 from typing import Any, TypeVar
 
 from clearsight.errors import ConfigError, nearest
@@ -12,17 +16,37 @@ from clearsight.errors import ConfigError, nearest
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 OTHER_OPTIONS = {
-    **dict.fromkeys(("imgsz", "image_size", "imagesize", "input_size", "target_size", "size"), "img_size"),
-    **dict.fromkeys(("optimizer", "optimiser", "optim", "opt_func"), "opt"),
-    **dict.fromkeys(("learning_rate", "lr0", "lr_max", "max_lr", "base_lr"), "lr"),
-    **dict.fromkeys(("num_epochs", "n_epochs", "max_epochs", "n_epoch"), "epochs"),
-    **dict.fromkeys(("bs", "batch"), "batch_size"),
-    **dict.fromkeys(("scheduler", "lr_scheduler", "schedule"), "sched"),
+    **dict.fromkeys(
+        ("imgsz", "image_size", "imagesize", "input_size", "target_size", "size", "img", "resolution"), "img_size"
+    ),
+    **dict.fromkeys(("optimizer", "optimiser", "optim", "opt_func", "solver"), "opt"),
+    **dict.fromkeys(("learning_rate", "lr0", "lr_max", "max_lr", "base_lr", "learning_rate_init"), "lr"),
+    **dict.fromkeys(("num_epochs", "n_epochs", "max_epochs", "n_epoch", "num_train_epochs", "max_iter"), "epochs"),
+    **dict.fromkeys(("bs", "batch", "train_batch_size"), "batch_size"),
+    **dict.fromkeys(
+        ("scheduler", "lr_scheduler", "schedule", "lr_schedule", "learning_rate_schedule", "lr_scheduler_type"), "sched"
+    ),
     **dict.fromkeys(("arch", "architecture", "backbone", "model_name", "network"), "model"),
-    **dict.fromkeys(("augmentation", "augmentations", "transform", "transforms"), "augment"),
+    **dict.fromkeys(
+        (
+            "augmentation",
+            "augmentations",
+            "transform",
+            "transforms",
+            "aug",
+            "auto_augment",
+            "batch_tfms",
+            "aug_transforms",
+        ),
+        "augment",
+    ),
     **dict.fromkeys(("random_state", "random_seed", "manual_seed"), "seed"),
-    **dict.fromkeys(("output_dir", "out_dir", "save_dir", "project"), "out"),
+    **dict.fromkeys(("output_dir", "out_dir", "save_dir", "project", "output", "default_root_dir"), "out"),
     **dict.fromkeys(("test_size", "test_split"), "test_fraction"),
+    **dict.fromkeys(("cv", "n_splits", "n_folds", "kfold", "k_fold"), "folds"),
+    **dict.fromkeys(("smoothing", "labelsmoothing"), "label_smoothing"),
+    **dict.fromkeys(("warmup", "warmup_epochs", "warmup_ratio", "warmup_steps"), "warm_up"),
+    **dict.fromkeys(("model_ema", "ema_decay", "use_ema"), "ema"),
     **dict.fromkeys(("criterion", "loss_func", "loss_fn"), "loss"),
     **dict.fromkeys(("wd", "weight_decay_rate"), "weight_decay"),
     **dict.fromkeys(("early_stopping", "early_stopping_patience"), "patience"),
@@ -31,8 +55,10 @@ OTHER_OPTIONS = {
     **dict.fromkeys(("pretrain",), "pretrained"),
     **dict.fromkeys(("resize", "fit", "fit_mode"), "resize_mode"),
     **dict.fromkeys(("from_", "init_from", "base_run", "resume_from"), "from_run"),
-    **dict.fromkeys(("gradient_clip_val", "max_grad_norm", "grad_clip"), "clip"),
-    **dict.fromkeys(("accumulate_grad_batches", "gradient_accumulation_steps"), "accumulate"),
+    **dict.fromkeys(
+        ("gradient_clip_val", "max_grad_norm", "grad_clip", "clip_grad", "clipnorm", "global_clipnorm"), "clip"
+    ),
+    **dict.fromkeys(("accumulate_grad_batches", "gradient_accumulation_steps", "grad_accum_steps"), "accumulate"),
 }
 """Options of training as Ultralytics, fastai, Keras, timm, Lightning and scikit-learn call them, and as they are called
 here.
@@ -66,6 +92,16 @@ def flag(name: str) -> str:
     return "--" + TYPED_OTHERWISE.get(name, name).replace("_", "-")
 
 
+def program() -> str:
+    """How the command line was started, for commands to be typed again: `clearsight`, the path of that script where the
+    shell does not find it, or `python -m clearsight`.
+    """
+    started = Path(sys.argv[0] if sys.argv else "")
+    if started.parts[-2:] == ("clearsight", "__main__.py"):
+        return "python -m clearsight"
+    return shlex.quote(sys.argv[0]) if started.name == "clearsight" and not shutil.which("clearsight") else "clearsight"
+
+
 def at_least(least: int, **options: int | None) -> None:
     """Raise ConfigError for the first option below `least`; None stands for a default."""
     for name, value in options.items():
@@ -81,6 +117,26 @@ def unknown_option(name: str, known: Iterable[str]) -> str:
     if name in NOT_NEEDED:
         return f"unknown option {name!r}: {NOT_NEEDED[name]}"
     return f"unknown option {name!r} ({nearest(name, names)})"
+
+
+def other_option(name: str, known: Iterable[str]) -> str | None:
+    """A hint for an option of the command line as other libraries call it; None for any other.
+
+    Args:
+        name: as it was typed, such as `--optimizer`.
+        known: options of the command, as they are typed.
+
+    Returns:
+        Text for the `fix` of an error, or None.
+
+    Example:
+        >>> other_option("--learning-rate", ["--lr", "--epochs"])
+        'did you mean --lr?'
+    """
+    word = name.lstrip("-").replace("-", "_").lower()
+    if word in OTHER_OPTIONS and flag(OTHER_OPTIONS[word]) in set(known):
+        return f"did you mean {flag(OTHER_OPTIONS[word])}?"
+    return NOT_NEEDED.get(word)
 
 
 def names_of_others(others: Mapping[str, str]) -> Callable[[Function], Function]:

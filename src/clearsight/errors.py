@@ -48,6 +48,10 @@ class DataError(ClearsightError, ValueError):
     """The images or labels are invalid."""
 
 
+class TargetsError(DataError):
+    """The targets are of another kind than expected: class names in place of numbers, or numbers in place of names."""
+
+
 class ImageError(DataError):
     """One image cannot be read; collections set such an image aside, `predict` raises."""
 
@@ -80,12 +84,13 @@ class OutputError(ClearsightError, OSError):
     """A file or folder cannot be written: no permission, no space."""
 
 
-def nearest(name: str, known: Iterable[str]) -> str:
+def nearest(name: str, known: Iterable[str], what: str = "known") -> str:
     """A hint naming the known names closest to `name`, or all of them when they are few.
 
     Args:
         name: the unknown name.
         known: the names that exist.
+        what: what to call them.
 
     Returns:
         Text for the `fix` of an error.
@@ -95,7 +100,7 @@ def nearest(name: str, known: Iterable[str]) -> str:
         True
     """
     known = sorted(known)
-    return did_you_mean(name, known) or "known: " + ", ".join(known[:20]) + (", ..." if len(known) > 20 else "")
+    return did_you_mean(name, known) or f"{what}: " + ", ".join(known[:20]) + (", ..." if len(known) > 20 else "")
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str | None:

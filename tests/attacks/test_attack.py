@@ -9,7 +9,9 @@ from PIL import Image
 
 import clearsight as cs
 from clearsight.attacks import attack, attack_one, fool
+from clearsight.attacks import curve as curves
 from clearsight.cli.main import main
+from clearsight.console import Silent
 from clearsight.errors import ConfigError, ModelError
 from clearsight.runs.load import load_predictor
 
@@ -159,3 +161,39 @@ def test_one_picture_from_the_command_line(digits_run, digits_arrays, tmp_path, 
     assert f"is already predicted as {own.label}" in capsys.readouterr().err
     assert main(command) == 0
     assert f"epsilon 0.3     {expected.after.label} " in capsys.readouterr().out
+
+
+class Recorded(Silent):
+    """A console that keeps what stages report."""
+
+    def __init__(self):
+        self.reports = []
+
+    def stage(self, title, unit="images"):
+        return lambda done, total: self.reports.append((done, total))
+
+
+def test_progress_counts_gradients_of_images_that_still_withstand(predictor, some):
+    """A report after every step of every batch; the total shrinks with the images that are still attacked."""
+    console = Recorded()
+    found = attack(predictor, *some, epsilons=(0.05, 0.3), steps=3, batch=20, console=console)
+    taken = 3 * sum(round(p.accuracy * found.images) for p in found.points[:-1])
+    assert [done for done, _ in console.reports] == sorted(done for done, _ in console.reports)
+    assert len(console.reports) >= 2 * 3
+    assert console.reports[-1] == (taken, taken)
+    assert all(total >= taken for _, total in console.reports)
+
+
+def test_smaller_epsilons_where_the_smallest_fools_all(predictor, some, monkeypatch):
+    monkeypatch.setitem(curves.EPSILONS, "linf", (0.6, 0.8))
+    monkeypatch.setitem(curves.FINER, "linf", (0.01,))
+    assert [p.epsilon for p in attack(predictor, *some, steps=10).points] == [0, 0.01, 0.6, 0.8]
+    assert [p.epsilon for p in attack(predictor, *some, steps=10, epsilons=(0.6, 0.8)).points] == [0, 0.6, 0.8]
+
+
+@pytest.mark.parametrize("verb", [cs.attack, cs.robustness])
+def test_an_unsuited_model_is_refused_before_images_are_read(verb, labels_run):
+    console = Recorded()
+    with pytest.raises(ModelError, match="one class per image"):
+        verb(labels_run, console=console)
+    assert not console.reports

@@ -13,8 +13,11 @@ from functools import partial
 import pytest
 from PIL import Image
 
-from clearsight.cli.main import main
-from clearsight.errors import ClearsightError
+from clearsight.arguments import flag
+from clearsight.cli.main import COMMANDS, _parsed, command_parser, main
+from clearsight.errors import ClearsightError, ConfigError
+from clearsight.train.config import options_by_name
+from clearsight.train.option_field import fault
 
 
 def files(root):
@@ -166,7 +169,10 @@ def test_a_loss_that_is_not_a_number(tmp_path, capsys, digit_folders):
         (("--budget", "soon"), "--budget is not a valid duration; found 'soon'"),
         (("--model", "resnet21"), "unknown network 'resnet21'. Did you mean resnet"),
         (("--model", "timm/resnet19"), "timm has no network 'resnet19'. Did you mean"),
-        (("--test-fraction", "2", "--folds", "1"), "--test-fraction must lie in (0, 1), not 2.0; --folds must be"),
+        (
+            ("--test-fraction", "2", "--folds", "1"),
+            "--test-fraction must be above 0 and below 1, not 2; write 0.02 for 2 %; --",
+        ),
         (("--img-size", "2"), "images are too small for resnet8; found 2x2 pixels"),
         (("--model", "lenet5", "--freeze", "all"), "lenet5 starts from random weights"),
         (("--model", "lenet5", "--pretrained"), "no weights are published for lenet5"),
@@ -249,3 +255,43 @@ def test_every_error_is_a_clearsight_error():
 
     kinds = [v for v in vars(errors).values() if isinstance(v, type) and issubclass(v, Exception)]
     assert all(issubclass(k, ClearsightError) for k in kinds)
+
+
+NUMBERS = [
+    (name, action.option_strings[0], action.type)
+    for name in COMMANDS
+    for action in command_parser(name)._actions
+    if action.type in (int, float)
+]
+
+
+@pytest.mark.parametrize(("command", "option", "kind"), NUMBERS)
+def test_every_option_that_is_a_number_says_so(command, option, kind):
+    """In plain words, not in those of argparse."""
+    with pytest.raises(ConfigError, match=f"^{option} must be a {'whole ' * (kind is int)}number, not 'abc'"):
+        _parsed(command_parser(command), [command, option, "abc"])
+
+
+SHARES = [(name, f) for name, f in options_by_name().items() if f.metadata["within"] in ("(0, 1)", "(0, 1]", "[0, 1)")]
+
+
+@pytest.mark.parametrize(("name", "field"), SHARES)
+def test_every_share_explains_how_to_write_a_percentage(name, field):
+    found = fault(field, 25.0, float)
+    assert found.startswith(f"{flag(name)} must be ")
+    assert found.endswith(", not 25; write 0.25 for 25 %")
+
+
+def test_models_that_are_not_there(tmp_path, capsys, monkeypatch, digits_run):
+    """What is there instead, and which runs there are."""
+    monkeypatch.chdir(tmp_path)
+    picture = tmp_path / "photos" / "cat" / "1.png"
+    picture.parent.mkdir(parents=True)
+    Image.new("L", (8, 8)).save(picture)
+    assert "photos contains images, not a model" in fails(capsys, "predict", "photos", "x.png")
+    assert "1.png is a file, not the folder of a model" in fails(capsys, "predict", str(picture), "x.png")
+    (tmp_path / "runs").mkdir()
+    (tmp_path / "runs" / "digits").symlink_to(digits_run)
+    assert "Did you mean runs/digits?" in fails(capsys, "predict", "runs/digit", "x.png")
+    assert "Existing runs: runs/digits" in fails(capsys, "predict", "nothing", "x.png")
+    assert "x.png does not exist" in fails(capsys, "predict", "runs/digits", "x.png")

@@ -114,15 +114,20 @@ def test_the_separators_that_spreadsheets_write(tmp_path, separator):
         ),
         ("image_path,label\n" + "z" * 5000 + ",y\n", "1 of 1 image listed in"),
         ("image_path,label\n~no-such-user/z.png,y\n", "1 of 1 image listed in .* found .*~no-such-user/z.png"),
-        ("image_path,label\na.png,x\nb.png,\n", "labels are missing for 1 of 2 images in .*; found the first at row 3"),
+        (
+            "image_path,label\na.png,x\nb.png,\n",
+            "labels are missing for 1 of 2 images .*; found an empty label at row 3",
+        ),
         ("image_path,label\n,x\nb.png,y\n", "contains 1 row without an image path; found the first at row 2"),
         (
             "image_path,kind\na.png,x\n",
-            "has no image column, or no label or target column; found image_path, kind; expected one of image_path",
+            "has no label or target column; found image_path, kind; expected a column label or class",
         ),
-        ("image_path/label\na.png/x\n", "has no image column, or no label or target column; found image_path/label"),
+        ("image_path/label\na.png/x\n", "has no image column; found image_path/label; expected a column image_path or"),
+        ("a.png,x\nb.png,y\n", "the first row of .* looks like data.*Add a first line with the names of the columns"),
         ("image_path,label\n", "lists no images; found 0 rows"),
-        ("", "has no image column, or no label or target column; found no columns"),
+        ("", "is empty; expected a line with the names of the columns"),
+        (" \n\n", "is empty; expected a line with the names of the columns"),
         (
             "image_path,label,split\na.png,x,monday\n",
             "contains unknown split names; found monday; expected train, val, test",
@@ -252,10 +257,10 @@ def test_jsonl(root):
         ('["a.png", "x"]\n', "cannot be read as JSON Lines; found no JSON object in line 1"),
         (
             '{"image_path": "a.png", "label": null}\n',
-            "labels are missing for 1 of 1 image in .*; found the first at line 1",
+            "labels are missing for 1 of 1 image in .*; found an empty label at line 1",
         ),
-        ('{"image_path": "a.png"}\n', "has no image column, or no label or target column"),
-        ("", "has no image column, or no label or target column"),
+        ('{"image_path": "a.png"}\n', "has no label or target column"),
+        ("", "is empty; expected a JSON object in each line"),
         ("[" * 100_000, "cannot be read as JSON Lines|is not valid JSON"),
     ],
 )
@@ -270,7 +275,9 @@ def test_frame(root):
     assert found.classes == ("3", "20")
     assert [found.source.name(i) for i in range(2)] == [str(root / "a.png"), str(root / "b.png")]
     frame["label"] = [3, None]
-    with pytest.raises(DataError, match="labels are missing for 1 of 2 images in a DataFrame; found the first at row"):
+    with pytest.raises(
+        DataError, match="labels are missing for 1 of 2 images in a DataFrame; found an empty label at "
+    ):
         read(frame)
     with pytest.raises(DataError, match="a DataFrame lists no images"):
         read(frame.iloc[:0])

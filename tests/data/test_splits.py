@@ -249,4 +249,4 @@ def test_groups_that_take_a_class_away_are_refused():
 def test_the_reason_for_another_share_names_only_what_is_there(options, reason):
     labels = np.repeat([0, 1], 24 if "groups" in options else 12)
     rule = split(labels, test_fraction=0.04, folds=2, **options)
-    assert f"(target 4 %; {reason}" in rule.rule
+    assert f"(seed 0; the target is 4 %, but {reason})" in rule.rule

@@ -295,9 +295,8 @@ def test_one_unreadable_image_does_not_end_the_rest(digits_run, tmp_path, capsys
 def test_long_captions_are_wrapped_not_cut():
     pen = ImageDraw.Draw(Image.new("RGB", (1, 1)))
     font = ImageFont.load_default(12)
-    text = (
-        "faithfulness -0.23, worse than chance: misleading (deletion 0.92, insertion 0.68); correlation with the map "
-    )
+    text = "faithfulness -0.23, worse than chance: misleading (mean probability: deletion 0.92, insertion 0.68); "
+    text += "correlation with the map "
     text += "for shuffled weights: 0.95, so the map depends on the image, not on the model"
     lines = wrapped(pen, text, 600, font)
     assert len(lines) == 2

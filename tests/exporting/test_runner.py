@@ -87,7 +87,7 @@ def test_its_complaints_are_one_line(exported, tmp_path, capsys):
     (tmp_path / "broken.png").write_bytes(b"no image")
     for words, text in (
         ([str(tmp_path / "broken.png")], "is not an image; found text"),
-        ([str(tmp_path / "absent.png")], "cannot be read; found No such file"),
+        ([str(tmp_path / "absent.png")], "absent.png does not exist"),
         ([str(tmp_path / "absent.onnx"), "a.png"], "absent.onnx does not exist"),
         ([], "usage: python run.py"),
     ):

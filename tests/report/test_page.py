@@ -355,7 +355,7 @@ EVALUATIONS = {
     ),
 }
 CARDS = {
-    "multilabel": r"(missing|not there) [ab]",
+    "multilabel": r"(missing|predicted but absent) [ab]",
     "regression": r"predicted \S+, \S+ true [01], [01]",
     "anomaly": "missed",
 }

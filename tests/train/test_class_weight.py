@@ -52,7 +52,7 @@ def test_a_mapping_and_words():
         ("{cat", "not valid JSON"),
         ('{"cat": [1]}', "must be a finite number"),
         ("balance", "balance cannot be read; found No such file"),
-        (3, "--class-weight must be of type str, not 3"),
+        (3, "--class-weight must be text, not 3"),
     ],
 )
 def test_values_that_are_refused(value, message):

@@ -65,7 +65,7 @@ def test_photographs_get_a_head_on_pretrained_features(photos):
     assert {c.head for c in fitted.candidates} == {"softmax", "kernel SVM", MIXED}
     chosen = next(d for d in fitted.decisions if d.what == "head")
     assert re.search(r"of 2\d candidates", chosen.why)  # a grid of 21, and some beyond its edge
-    agree = next(d for d in fitted.decisions if d.what == "folds agree")
+    agree = next(d for d in fitted.decisions if d.what == "scores of the folds")
     right = fitted.val_logits.argmax(1) == fitted.prepared.labels[fitted.validation_indices]
     means = [right[np.isin(fitted.validation_indices, val_rows)].mean() for _, val_rows in fitted.prepared.split.folds]
     assert len(means) == 5
@@ -138,7 +138,7 @@ def test_fine_tuning_is_kept_only_if_validation_agrees(tmp_path, few_photos):
     assert history[0].endswith(",fold")
     assert [line.split(",")[-1] for line in history[1:]] == ["1", "2"]
     assert {"val_loss", "fold-2/val_loss", "fold-2/lr"} <= set(scalars(run.folder))
-    scores = decisions["networks of the folds agree"]
+    scores = decisions["scores of the networks of the folds"]
     low, high = (float(word) for word in scores["choice"].replace("%", "").split(",")[0].split(" to "))
     assert 0 <= low <= high <= 100
     assert "accuracy of 2 fits" in scores["why"]

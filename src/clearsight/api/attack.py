@@ -65,6 +65,7 @@ def attack(
     """
     from clearsight.attacks import attack as attacked
     from clearsight.attacks import fool as fooled
+    from clearsight.attacks.curve import check
 
     if out is not None:
         refuse_existing(out, ("attack.html", "attack.json"))
@@ -77,8 +78,9 @@ def attack(
         )  # fmt: skip
         fooling = fooled(predictor_of(model), seed=seed, batch=batch, console=console) if fool else None
         return saved(AttackReport(found, fooling, single), out)
-    held = evaluation_images(model, data, images, seed, console, data_dir)
-    held.predictor.classifies("an attack")
+    held = evaluation_images(
+        model, data, images, seed, console, data_dir, check=lambda predictor: check(predictor, method, norm)
+    )
     goal = None if target is None else held.predictor.bundle.task.index_of(target)
     found = attacked(
         held.predictor, held.images, held.labels, names=held.names, method=method,

@@ -56,8 +56,10 @@ def compare_models(
     """
     console = console or usual_console()
     functions = tta_functions(tta) if tta is not None else []
-    held = held_out(model, data, include_training=include_training, console=console, data_dir=data_dir)
-    held.predictor.classifies("model comparison")
+    held = held_out(
+        model, data, include_training=include_training, console=console, data_dir=data_dir,
+        check=lambda one: one.classifies("model comparison"),
+    )  # fmt: skip
     predictors = {_short(model): held.predictor}
     for other in others:
         name = _short(other)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
 from clearsight.arguments import at_least
 from clearsight.console import Console
+from clearsight.predictor import Predictor
 from clearsight.result import Result
 from clearsight.runs.images import HeldOut, held_out
 from clearsight.runs.load import ModelSource, folder_of, predictor_of
@@ -28,12 +30,18 @@ def model_name(model: ModelSource) -> str:
 
 
 def evaluation_images(
-    model: ModelSource, data: Any, images: int, seed: int, console: Console, data_dir: str | None
+    model: ModelSource,
+    data: Any,
+    images: int,
+    seed: int,
+    console: Console,
+    data_dir: str | None,
+    check: Callable[[Predictor], None],
 ) -> HeldOut:
-    """At most `images` images to evaluate a model on."""
+    """At most `images` images to evaluate a model on. check: of the model, before any image is read."""
     at_least(1, images=images)
     at_least(0, seed=seed)
-    return held_out(model, data, console=console, data_dir=data_dir).sample(images, seed)
+    return held_out(model, data, console=console, data_dir=data_dir, check=check).sample(images, seed)
 
 
 def result_folder(model: ModelSource, name: str, out: str | Path | None) -> Path:

@@ -55,9 +55,10 @@ def robustness(
     if out is not None:
         refuse_existing(out, ("robustness.html", "robustness.json"))
     console = console or usual_console()
-    held = evaluation_images(model, data, images, seed, console, data_dir)
+    held = evaluation_images(
+        model, data, images, seed, console, data_dir, check=lambda one: one.classifies("the robustness report")
+    )
     predictor = held.predictor
-    predictor.classifies("the robustness report")
     turned = [
         (predictor.bundle.task.index_of(a), degrees, predictor.bundle.task.index_of(b)) for a, degrees, b in turns
     ]

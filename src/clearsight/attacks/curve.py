@@ -17,15 +17,19 @@ from numpy.typing import NDArray
 from clearsight.arguments import at_least
 from clearsight.attacks import gradient
 from clearsight.attacks.gradient import Norm
-from clearsight.console import Console, Silent
+from clearsight.console import Advance, Console, Silent
 from clearsight.errors import ConfigError, ModelError
 from clearsight.metrics import wilson_interval
 from clearsight.models.network import frozen
 from clearsight.predictor import Images, Predictor
+from clearsight.wording import count
 
 Floats = NDArray[np.float32]
 
 EPSILONS = {"linf": (0.005, 0.01, 0.02, 0.05, 0.1, 0.2), "l2": (0.1, 0.2, 0.5, 1.0, 2.0, 4.0)}
+FINER = {"linf": (0.0005, 0.001, 0.002), "l2": (0.01, 0.02, 0.05)}
+"""Tried first where every attack succeeds at the smallest of `EPSILONS`, which then says nothing about the model."""
+
 EXAMPLES = 6
 
 
@@ -137,7 +141,8 @@ def attack(
         names: names of the images; None takes those of the images.
         method: "fgsm", one step, or "pgd", many.
         norm: "linf", the largest change of a pixel, or "l2", the Euclidean length of all changes.
-        epsilons: values of epsilon, ascending; None takes the usual ones of the norm.
+        epsilons: values of epsilon, ascending; None takes the usual ones of the norm, and smaller ones too where every
+            attack succeeds at the smallest of these.
         steps: number of steps, at least 1.
         target: a class to reach instead of leaving the true one; images of that class are left out.
         seed: random seed.
@@ -160,25 +165,47 @@ def attack(
     state = _before(predictor, images, labels, names, target)
     x, network = state.pixels, predictor.differentiable
     goal = state.truth if target is None else torch.full_like(state.truth, target)
-    advance = console.stage("attacking", "images")
+    advance = console.stage(f"attacking {count(len(x), 'image')}", "gradients")
     points = [state.point(0.0)]
-    with torch.inference_mode():
-        own = network(x[:batch].to(predictor.device)).cpu().numpy()
-    difference = float(np.abs(own - predictor.logits(x[:batch].numpy())).max())
-    step = gradient.attacker(method, norm=norm, targeted=target is not None, steps=steps, seed=seed, batch=batch)
+    difference, taken = _engine_difference(predictor, x[:batch]), 0
     with frozen(network):
         for number, epsilon in enumerate(chosen):
             withstood = state.withstood()
+            each = (steps if method == "pgd" else 1) * len(withstood)
+            total = taken + each * (len(chosen) - number)  # images that give way are not attacked again
+            step = gradient.attacker(
+                method, norm=norm, targeted=target is not None, steps=steps, seed=seed, batch=batch,
+                progress=_so_far(advance, taken, total),
+            )  # fmt: skip
+            taken += each
             if len(withstood):
                 rows = torch.from_numpy(withstood)
                 given, goals = x[rows].to(predictor.device), goal[rows].to(predictor.device)
                 state.note(withstood, step(network, given, goals, epsilon).cpu(), epsilon)
             points.append(state.point(epsilon))
-            advance((number + 1) * len(x), len(chosen) * len(x))
+            if epsilons is None and not number and each and not len(state.withstood()):
+                finer = (*FINER[norm], *EPSILONS[norm])
+                return attack(
+                    predictor, images, labels, names=names, method=method, norm=norm, epsilons=finer, steps=steps,
+                    target=target, seed=seed, batch=batch, console=console,
+                )  # fmt: skip
+        advance(taken, taken)
     return AttackCurve(
         method, norm, steps if method == "pgd" else 1, None if target is None else predictor.classes[target], len(x),
         tuple(points), tuple(state.examples), difference, predictor.bundle.form.shown,
     )  # fmt: skip
+
+
+def _engine_difference(predictor: Predictor, x: torch.Tensor) -> float:
+    """The largest between the logits of the network that gradients are taken of and of the engine that answers."""
+    with torch.inference_mode():
+        own = predictor.differentiable(x.to(predictor.device)).cpu().numpy()
+    return float(np.abs(own - predictor.logits(x.numpy())).max())
+
+
+def _so_far(advance: Advance, before: int, total: int) -> Advance:
+    """Progress of one epsilon as progress of all: the gradients before it, and about how many there are in all."""
+    return lambda done, _: advance(before + done, total)
 
 
 @dataclass(frozen=True, eq=False)

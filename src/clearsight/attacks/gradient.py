@@ -84,7 +84,7 @@ def pgd(
         seed: of a random start within epsilon; None starts at x.
         start: where to begin instead, as x.
         batch: batch size, in images.
-        progress: called with the number of images done and of all.
+        progress: called after each step with the number of gradients done and of all; one is of one image and step.
 
     Returns:
         Adversarial images, same shape as `x`, in [0, 1].
@@ -100,19 +100,28 @@ def pgd(
         start = x if seed is None else random_start(x, epsilon, norm, seed)
     found = []
     parts = zip(torch.split(x, batch), torch.split(labels, batch), torch.split(start, batch), strict=True)
+    done = 0
     for part, goal, begun in parts:
         moved = begun
         for _ in range(steps):
             moved = moved + length * _direction(_gradient(network, moved, goal, targeted), norm)
             moved = project(moved.clamp(0, 1), part, epsilon, norm)
+            done += len(part)
+            if progress:
+                progress(done, steps * len(x))
         found.append(moved)
-        if progress:
-            progress(sum(map(len, found)), len(x))
     return torch.cat(found)
 
 
 def attacker(
-    method: str, *, norm: Norm, targeted: bool, steps: int, seed: int, batch: int = 64
+    method: str,
+    *,
+    norm: Norm,
+    targeted: bool,
+    steps: int,
+    seed: int,
+    batch: int = 64,
+    progress: Progress | None = None,
 ) -> Callable[[nn.Module, torch.Tensor, torch.Tensor, float], torch.Tensor]:
     """`fgsm` or `pgd` with these options, of network, x, labels and epsilon; steps and seed are of pgd.
 
@@ -123,13 +132,14 @@ def attacker(
         steps: number of steps, at least 1.
         seed: random seed.
         batch: batch size, in images.
+        progress: as for `pgd`; `fgsm` takes a single step and does not call it.
 
     Returns:
         Function of network, images, labels and epsilon that returns adversarial images.
     """
     if method == "fgsm":
         return partial(fgsm, norm=norm, targeted=targeted, batch=batch)
-    return partial(pgd, norm=norm, targeted=targeted, steps=steps, seed=seed, batch=batch)
+    return partial(pgd, norm=norm, targeted=targeted, steps=steps, seed=seed, batch=batch, progress=progress)
 
 
 def random_start(x: torch.Tensor, epsilon: float, norm: Norm, seed: int) -> torch.Tensor:

@@ -75,12 +75,7 @@ class Description(Described):
         place = "model/" if (folder / "model").is_dir() else ""
         card_name, weights_name = f"{place}card.json", f"{place}weights.safetensors"
         if not (folder / card_name).is_file() or not (folder / weights_name).is_file():
-            raise BundleError(
-                f"{folder} contains no model",
-                found="no such folder" if not folder.exists() else "no model/card.json and model/weights.safetensors",
-                expected="a folder written by `clearsight train`",
-                fix=going_on(folder) or ("train again" if folder.exists() else None),
-            )
+            raise _no_model(folder)
         with damage_reported(folder):
             return cls._read(folder, place)
 
@@ -132,6 +127,27 @@ def _card(folder: Path, name: str) -> dict[str, Any]:
         )
     content: dict[str, Any] = card
     return content
+
+
+def _no_model(folder: Path) -> BundleError:
+    """The error for a place without a model, by what is there."""
+    from clearsight.data.sources.metadata import has_images
+
+    expected = "a folder written by `clearsight train`"
+    if folder.is_file():
+        return BundleError(f"{folder} is a file, not the folder of a model", expected=expected)
+    if (interrupted := going_on(folder)) is None and folder.is_dir() and has_images(folder):
+        return BundleError(
+            f"{folder} contains images, not a model", expected=expected,
+            fix=f"pass the folder of a run first; `clearsight train {shlex.quote(str(folder))}` trains a model on the "
+            "images",
+        )  # fmt: skip
+    return BundleError(
+        f"{folder} contains no model",
+        found="no model/card.json and model/weights.safetensors" if folder.exists() else "no such folder",
+        expected=expected,
+        fix=interrupted or ("train again" if folder.exists() else None),
+    )
 
 
 def going_on(folder: Path) -> str | None:

@@ -32,7 +32,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--epsilon",
         metavar="X,...",
         help="maximum perturbations to test, for pixel values from 0 to 1 (default: "
-        "0.005,0.01,0.02,0.05,0.1,0.2; for l2: 0.1,0.2,0.5,1,2,4)",
+        "0.005,0.01,0.02,0.05,0.1,0.2; for l2: 0.1,0.2,0.5,1,2,4; smaller ones are added if all attacks succeed at the "
+        "smallest)",
     )
     parser.add_argument("--steps", type=int, default=20, metavar="N", help="number of PGD steps (default: 20)")
     parser.add_argument("--target", metavar="CLASS", help="target class (default: any wrong class)")

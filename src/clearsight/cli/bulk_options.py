@@ -26,7 +26,7 @@ def add_bulk(parser: argparse.ArgumentParser, what: str) -> None:
     group.add_argument("--format", choices=("parquet", "jsonl", "csv"), help="format of the files (default: parquet)")
     group.add_argument(
         "--resume", action="store_true",
-        help="go on with the results in --out; starts from the beginning if there are none (default: no)",
+        help="continue with the results in --out; starts from the beginning if there are none (default: no)",
     )  # fmt: skip
     group.add_argument(
         "--part-size", type=int, metavar="N", default=PART, help=f"images per file (default: {PART})"
@@ -54,7 +54,7 @@ def check_bulk(arguments: argparse.Namespace) -> bool:
         "--engine ray": arguments.engine == "ray",
     }  # fmt: skip
     if idle := [name for name, value in given.items() if value]:
-        raise ConfigError(f"{', '.join(idle)} has no effect without --out", fix="add --out DIR")
+        raise ConfigError(f"{', '.join(idle)} has no effect without --out", fix="add --out FOLDER")
     return False
 
 

@@ -93,7 +93,8 @@ def _saved(folder: Path) -> Diagnosis:
             fix=going_on(folder)
             or "a diagnosis is stored only for networks that were trained end to end with one class per image, "
             "not for models trained on frozen features (as with --freeze lower), multi-label models or regression "
-            "models. Pass the data instead of the run to diagnose it",
+            "models. With one class per image, pass the data instead of the run to diagnose a short training; for any "
+            "task, `doctor DATA --check-gradients` checks the gradients",
         )
     from clearsight.diagnosis import Diagnosis
 

@@ -25,7 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     if not check_bulk(arguments):
-        raise ConfigError("embed writes files, and needs a folder for them", fix="add --out DIR")
+        raise ConfigError("embed writes files, and needs a folder for them", fix="add --out FOLDER")
     with terminal() as console:
         from clearsight.runs.load import load_predictor
         from clearsight.scale.bulk import embed

@@ -8,7 +8,9 @@ evaluated against one another. The index is written to RUN/index, or to --out.
 from __future__ import annotations
 
 import argparse
+import shlex
 
+from clearsight.arguments import program
 from clearsight.cli.options import print_json
 from clearsight.console import terminal
 
@@ -51,4 +53,4 @@ def run(arguments: argparse.Namespace) -> None:
         print_json(found.to_dict())
         return
     print(found.text())
-    print(f"next: clearsight search {arguments.run} IMAGE")
+    print(f"next: {program()} search {shlex.quote(arguments.run)} IMAGE")

@@ -101,7 +101,8 @@ def _answered(argv: list[str]) -> int:
         return code
     except Preempted:
         print(
-            "clearsight: ended by the scheduler. Finished results are kept. Repeat the command with --resume to go on.",
+            "clearsight: ended by the scheduler. Finished results are kept. Repeat the command with --resume to "
+            "continue.",
             file=sys.stderr,
         )
         return REQUEUE
@@ -188,6 +189,7 @@ def _parsed(parser: argparse.ArgumentParser, argv: list[str]) -> argparse.Namesp
     import argparse
     import re
 
+    from clearsight.arguments import other_option
     from clearsight.cli.renamed import renamed_option
     from clearsight.errors import ConfigError, did_you_mean
 
@@ -201,7 +203,7 @@ def _parsed(parser: argparse.ArgumentParser, argv: list[str]) -> argparse.Namesp
     try:
         arguments, unknown = parser.parse_known_args(argv[1:])
     except argparse.ArgumentError as error:
-        raise ConfigError(str(error).removeprefix("argument "), fix=help_hint) from None
+        raise ConfigError(_plain(error), fix=help_hint) from None
     if unknown:
         word = next((w for w in unknown if w.startswith("-")), None)
         if word is None:
@@ -209,9 +211,24 @@ def _parsed(parser: argparse.ArgumentParser, argv: list[str]) -> argparse.Namesp
                 f"unexpected argument {unknown[0]!r}", expected=" ".join(_positional(parser)), fix=help_hint
             )
         name = word.partition("=")[0]
-        hint = renamed_option(name) or did_you_mean(name, parser._option_string_actions)
+        options = parser._option_string_actions
+        hint = renamed_option(name) or other_option(name, options) or did_you_mean(name, options)
         raise ConfigError(f"{argv[0]} has no option {name}", fix=hint or help_hint)
     return arguments
+
+
+def _plain(error: argparse.ArgumentError) -> str:
+    """What is wrong with an argument, without the words of argparse."""
+    import re
+
+    name, message = error.argument_name or "", error.message
+    if match := re.fullmatch(r"invalid (int|float) value: (.*)", message, re.DOTALL):
+        return f"{name} must be {'a whole number' if match[1] == 'int' else 'a number'}, not {match[2]}"
+    if match := re.fullmatch(r"invalid choice: (.*) \(choose from (.*)\)", message, re.DOTALL):
+        return f"{name} {match[1]} is not one of {match[2].replace(chr(39), '')}"
+    if message == "expected one argument":
+        return f"{name} needs a value"
+    return f"{name}: {message}" if name else message
 
 
 def _filled(text: str) -> str:

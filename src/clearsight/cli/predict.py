@@ -113,6 +113,8 @@ def run(arguments: argparse.Namespace) -> int:
                     failed[name] = str(error)
         for note in task.set_notes(PredictOptions(**options)) if sets_asked else ():
             console.say(f"prediction sets: {note}")
+        for note in task.notes_on(predictions, PredictOptions(**options)):
+            console.say(f"note: {note}")
     if arguments.json:
         print_json({"predictions": [asdict(a) for a in predictions], "failed": failed})
     else:

@@ -60,7 +60,8 @@ def run(arguments: argparse.Namespace) -> None:
             print_json({"url": address.url, "run": arguments.run, "token": address.token})
         else:
             print(
-                f"serving {arguments.run} at {address.url}, documentation at {address.url}/docs. Press Ctrl-C to stop"
+                f"serving {arguments.run} at {address.url}, documentation at {address.url}/docs. Press Ctrl-C to stop\n"
+                "loading the model; requests are answered after the line `ready` below"
             )
             if address.made:
                 print(f"token: {address.token}")

@@ -18,17 +18,15 @@ from __future__ import annotations
 import argparse
 import os
 import shlex
-import shutil
-import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from clearsight.arguments import program
 from clearsight.cli.options import add_config, chosen, listed, print_json
 from clearsight.console import terminal
 from clearsight.errors import ConfigError
 from clearsight.train.config import TrainConfig
-from clearsight.wording import percent
 
 if TYPE_CHECKING:
     from clearsight.api.run import Run
@@ -92,7 +90,7 @@ def run(arguments: argparse.Namespace) -> None:
         f"{_more_time(finished, data)}"
         f"\n  report   {os.path.relpath(finished.report)}\n"
         f"  model    {folder}\n"
-        f"  next     {_program()} {'locate' if 'detection' in bundle.data else 'predict'} {shlex.quote(folder)} "
+        f"  next     {program()} {'locate' if 'detection' in bundle.data else 'predict'} {shlex.quote(folder)} "
         f"{thing.upper()}"
     )
 
@@ -116,7 +114,8 @@ def _label_issues(run: Run, thing: str) -> str:
         n, file = len(run.label_issues.found), os.path.relpath(run.folder / "label_issues.csv")
         words = run.predictor.bundle.task.words_used.issues.format(n=n, thing=thing, s="s" * (n > 1))
         share = run.label_issues.expected_false_share
-        text += f"{words}" + (f" ({percent(share)} of them expected to be correct)" if share else "") + f": {file}\n"
+        wrong = "" if share is None else f"; about {round((1 - share) * n):,} of these labels are expected to be wrong"
+        text += f"{words}{wrong}. Inspect the {thing}s listed in {file}, and correct the labels that are wrong.\n"
     return text
 
 
@@ -125,10 +124,5 @@ def _more_time(finished: Run, data: object) -> str:
     advice = next((d for d in finished.metrics.get("recipe", []) if d["what"] == "more time"), None)
     if advice is None:
         return ""
-    command = f"{_program()} train {shlex.quote(str(getattr(data, 'origin', data)))} {advice['choice']}"
+    command = f"{program()} train {shlex.quote(str(getattr(data, 'origin', data)))} {advice['choice']}"
     return f"more time: {advice['why']}\n  {command}\n"
-
-
-def _program() -> str:
-    """How to call us again: by name where the shell finds it, else by path."""
-    return "clearsight" if shutil.which("clearsight") else os.path.relpath(sys.argv[0])

@@ -78,21 +78,31 @@ class Audit(Result):
         lines = [f"{self.name}: {self.usable} of {self.images} images usable, {held}"]
         for part, counts in self.counts.items():
             if total := sum(counts.values()):
-                detail = ", ".join(f"{name} {n}" for name, n in list(counts.items())[:12])
+                detail = ", ".join(f"{name}: {n}" for name, n in list(counts.items())[:12])
                 detail += ", ..." if len(counts) > 12 else ""
                 lines.append(f"  {part:<6} {total:6d}" + (f"  ({detail})" if part != "test" else ""))
         lines.append(f"  splits: {self.split_rule}")
         for name, why in list(self.set_aside.items())[:20]:
-            lines.append(f"  set aside: {why if name in why else f'{name}: {why}'}")
+            lines.append(f"  set aside: {_about(name, why)}")
         for f in self.findings:
             lines.append(f"  {f.severity}: {f.message}" + (f"\n           {f.fix}" if f.fix else ""))
-            files = f.files()
+            files = [] if f.code == "unreadable" else f.files()  # which are named above
             lines += [f"             {line}" for line in files[:FILES_SHOWN]]
             if len(files) > FILES_SHOWN:
-                lines.append(f"             ... {len(files) - FILES_SHOWN:,} more in audit.json (--out DIR)")
+                lines.append(
+                    f"             ... {len(files) - FILES_SHOWN:,} more in audit.json, which --out FOLDER writes"
+                )
         totals = [count(n, what) for n, what in ((self.errors, "error"), (self.warnings, "warning")) if n]
         lines.append(", ".join(totals) or "no warnings")
         return "\n".join(lines)
+
+
+def _about(name: str, why: str) -> str:
+    """Why a file was set aside, under its name in the data set, which may stand at the end of a path."""
+    before, found, after = why.partition(name)
+    if not found:
+        return f"{name}: {why}"
+    return name + after if not before or before.endswith(("/", "\\")) else why
 
 
 def _without_pictures(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -11,8 +11,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from clearsight.data.audit import Finding
 from clearsight.data.displayed import displayed
+from clearsight.data.findings import Finding, placed
 from clearsight.data.prepare import Prepared
 
 SIDE = 120
@@ -89,7 +89,7 @@ def _shown(finding: Finding, place: dict[str, int], prepared: Prepared) -> Itera
         images = [place.get(name, place.get(name.partition(": ")[2])) for name in names]
         if not any(i is None or i in prepared.pixels.failed or prepared.scan.headers[i] is None for i in images):
             tiles = [_tile(prepared, i) for i in images if i is not None]
-            yield Shown(_side_by_side(tiles), " | ".join(names), words)
+            yield Shown(_side_by_side(tiles), ", ".join(map(placed, names)), words)
 
 
 def _tile(prepared: Prepared, i: int) -> Picture:

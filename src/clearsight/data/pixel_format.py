@@ -247,6 +247,10 @@ def read_bytes(path: str | Path) -> bytes:
     except ImageError:
         raise
     except (OSError, ValueError) as error:  # ValueError: a null byte
+        if isinstance(error, FileNotFoundError):
+            raise ImageError(f"{path} does not exist") from error
+        if isinstance(error, IsADirectoryError):
+            raise ImageError(f"{path} is a folder", expected="an image file") from error
         found = getattr(error, "strerror", None) or str(error)
         raise ImageError(f"{path} cannot be read", found=found) from error
     if not content:

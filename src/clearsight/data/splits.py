@@ -148,7 +148,8 @@ def assign(
         require_classes_in_train(labels, np.setdiff1d(rest, test), rest, classes)
         rest = np.setdiff1d(rest, test)
         share = len(test) / (len(test) + len(rest))
-        rules.append(_sampling_rule(share, test_fraction, _why_not_exactly(rest, groups, duplicates), groups, seed))
+        why = _why_not_exactly(rest, groups, duplicates, "range or group" if strata else "class")
+        rules.append(_sampling_rule(share, test_fraction, why, groups, seed))
     if len(val):
         pairs: tuple[tuple[Indices, Indices], ...] = ((rest, val),)
         return Split(rest, val, test, pairs, False, "; ".join(rules) or "the splits are given in the data")
@@ -164,22 +165,22 @@ def assign(
 
 def _sampling_rule(share: float, target: float, why: str, groups: Indices | None, seed: int) -> str:
     """How the test split was carved, and why its share is not the target where it is a percent off or more."""
-    meant = "" if abs(share - target) < 0.01 else f" (target {percent(target, 0)}; {why})"
+    meant = "" if abs(share - target) < 0.01 else f"; the target is {percent(target, 0)}, but {why}"
     whole = ", in whole groups" if groups is not None else ""
     return (
-        f"the test split is a stratified random sample of {percent(share, 0)} of the images{meant}{whole} (seed {seed})"
+        f"the test split is a stratified random sample of {percent(share, 0)} of the images{whole} (seed {seed}{meant})"
     )
 
 
-def _why_not_exactly(among: Indices, groups: Indices | None, duplicates: Indices | None) -> str:
+def _why_not_exactly(among: Indices, groups: Indices | None, duplicates: Indices | None, stratum: str) -> str:
     """Why a part of the images is not as large as it was meant to be: what may not be separated, if anything is there
-    that may not.
+    that may not. stratum: what images are spread evenly over.
     """
     whole = {"groups": groups, "copies": duplicates}
     there = [name for name, of in whole.items() if of is not None and len(np.unique(of[among])) < len(among)]
     if there:
         return f"{' and '.join(there)} are kept together"
-    return "each class contributes a whole number of images, at least one"
+    return f"each {stratum} contributes a whole number of images, at least one"
 
 
 def _joined(units: Units, among: Indices, classes: int, needed: int) -> Indices:

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from clearsight.errors import ConfigError, DataError, nearest
+from clearsight.errors import ConfigError, DataError, TargetsError, nearest
 from clearsight.wording import count
 
 IN_MEMORY = "arrays in memory"
@@ -77,13 +77,16 @@ class Stated:
     def names(self) -> list[str]:
         """One name for each image; DataError where there is no label, or an image has none."""
         if self.cells is None:
-            raise DataError(
+            raise TargetsError(
                 f"{self.origin} has no class column", found=", ".join(self.columns), expected="a column `label`"
             )
         if blank := [i for i, cell in enumerate(self.cells) if not cell]:
             raise DataError(
                 f"labels are missing for {len(blank)} of {count(len(self.cells), 'image')} in {self.origin}",
-                found=f"the first at {self.place(blank[0])}",
+                found=f"an empty label at {self.place(blank[0])}",
+                expected="one class for each image",
+                fix="fill in the missing labels, or remove these images; where images have several labels separated by "
+                "|, or 0/1 columns, an image may have none",
             )
         return list(self.cells)
 
@@ -103,16 +106,14 @@ class Stated:
             return self.columns, self.numbers
         cells = self.cells or ()
         if cells and not any(map(is_number, cells)):
-            raise DataError(
+            raise TargetsError(
                 f"labels in {self.origin} are names, not numbers",
                 found=f"{cells[0]!r} at {self.place(0)}",
                 expected="a number for every image",
-                fix="leave out --task",
+                fix="pass images with numbers; to train a classifier on these classes, leave out --task",
             )
-        found = np.empty((len(cells), 1))
-        for i, text in enumerate(cells):
-            found[i, 0] = number_in(text, self.column, self.origin, self.place(i))
-        return (self.column,), found
+        places = [self.place(i) for i in range(len(cells))]
+        return (self.column,), np.array([numbers_in(cells, self.column, self.origin, places)]).T
 
 
 def is_number(text: str) -> bool:
@@ -129,17 +130,60 @@ def is_finite_number(text: str) -> bool:
     return is_number(text) and math.isfinite(float(text))
 
 
-def number_in(text: str, column: str, origin: str, place: str) -> float:
-    """A cell as a number; DataError names one that is none."""
-    try:
-        return float(text)
-    except ValueError:
+FEW_WRONG = 0.1
+"""Share of cells without a number up to which a column is one of numbers with mistakes."""
+
+
+def numbers_in(cells: Sequence[str], column: str, origin: str, places: Sequence[str]) -> list[float]:
+    """The cells of a column as numbers; DataError names the first that is none. places: what to call their rows."""
+    wrong = [i for i, text in enumerate(cells) if not is_number(text)]
+    if not wrong:
+        return list(map(float, cells))
+    first = wrong[0]
+    found = f"{cells[first]!r} in {places[first]}" if cells[first] else f"an empty cell in {places[first]}"
+    if len(wrong) > max(1, FEW_WRONG * len(cells)):
         raise DataError(
             f"column {column!r} of {origin} mixes numbers and other values",
-            found=f"{text!r} in {place}" if text else f"nothing in {place}",
+            found=f"{found}, and {count(len(wrong) - 1, 'more such cell')}",
             expected="a number for every image",
             fix="put class names in a column `label`, and remove columns that are not targets",
-        ) from None
+        )
+    more = f", the first of {len(wrong):,} such cells" if len(wrong) > 1 else ""
+    raise DataError(
+        f"column {column!r} of {origin} lacks a number for {count(len(wrong), 'image')}",
+        found=found + more,
+        expected="a number for every image",
+        fix=f"correct or delete {places[first] if len(wrong) == 1 else 'these rows'}",
+    )
+
+
+def refuse_spaces(stated: Stated, alternative: str) -> None:
+    """DataError for cells that look like several labels separated by spaces, which would be read as one name.
+
+    stated: what the source states. alternative: what to do if they are single names.
+    """
+    if stated.cells is None or stated.listed or not _spaced(stated.cells):
+        return
+    example = next(cell for cell in stated.cells if " " in cell)
+    joined = "|".join(example.split())
+    raise DataError(
+        f"the column {stated.column!r} of {stated.origin} looks like several labels separated by spaces",
+        found=f"{example!r} at {stated.place(stated.cells.index(example))}, and its words in other combinations",
+        expected="labels separated by | or ;",
+        fix=f"if these are several labels, write {joined!r}; {alternative}",
+    )
+
+
+def _spaced(cells: Sequence[str]) -> bool:
+    """Whether words of cells are combined freely, alone too: more different cells than different words by a half."""
+    different = {tuple(sorted(set(cell.split()))) for cell in cells if cell}
+    words = {word for cell in different for word in cell}
+    return (
+        any(len(cell) == 1 for cell in different)
+        and any(len(cell) > 1 for cell in different)
+        and len(different) >= 1.5 * len(words)
+        and not any(mark in cell for cell in cells for mark in "|;,")
+    )
 
 
 def one_hot(rows: NDArray[Any]) -> bool:
@@ -223,4 +267,4 @@ def class_index(target: Any, names: Sequence[str], words: tuple[str, str] = ("cl
             f"unknown {word} {class_name(text)}",
             found=f"{count(len(names), word, many)}, with indices 0 to {len(names) - 1}",
         )
-    raise ConfigError(f"unknown {word} {class_name(text)!r}", fix=nearest(class_name(text), names))
+    raise ConfigError(f"unknown {word} {class_name(text)!r}", fix=nearest(class_name(text), names, many))

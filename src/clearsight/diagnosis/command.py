@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from clearsight.arguments import flag
+from clearsight.arguments import flag, program
 from clearsight.data.sources.builtin import BUILTIN
 
 
@@ -19,7 +19,7 @@ def train_command(origin: str, options: Mapping[str, Any]) -> str:
     if origin not in BUILTIN and not Path(origin).is_absolute():
         words = "".join(f", {name}={value!r}" for name, value in options.items())
         return f"clearsight.fit(DATA{words})  # DATA: {origin}"
-    return shlex.join(["clearsight", "train", origin, *option_flags(options)])
+    return f"{program()} {shlex.join(['train', origin, *option_flags(options)])}"
 
 
 def option_flags(options: Mapping[str, Any]) -> list[str]:

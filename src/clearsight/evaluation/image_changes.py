@@ -29,6 +29,11 @@ class Change:
     function: Function
     none: float = 0.0
 
+    @property
+    def quantity(self) -> str:
+        """What an amount is, in few words: `words` without what follows a comma or stands in brackets."""
+        return self.words.partition(" (")[0].partition(",")[0]
+
 
 def scale(images: torch.Tensor, amount: float, generator: torch.Generator) -> torch.Tensor:
     """The image at `amount` times its size, its border going on around it; above 1 it is cut."""

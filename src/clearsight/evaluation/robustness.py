@@ -123,11 +123,19 @@ class RobustnessReport(Result):
                 if worst and worst[2] > 2
                 else ""
             )
-            amount = "" if fails is None or "+" in name else f" ({steps[fails - 1].amount:g})"
-            verdict = "never" if fails is None else f"step {fails}{amount}{text}"
+            verdict = "never" if fails is None else f"step {fails}{self._circumstances(name, steps[fails - 1])}{text}"
             lines.append(f"  {name:<{width}} {shares}  {verdict}")
+        if self.sensitivity:
+            lines.append("\n  share of images whose prediction changes when the object is changed (higher is better):")
         lines += [f"  {s.edit}: {percent(s.changed)} of {count(s.images, 'image')}" for s in self.sensitivity]
         return "\n".join(lines)
+
+    def _circumstances(self, name: str, step: ChangeResult) -> str:
+        """The amount of a change at a step, and whether so few images may give such an accuracy by chance."""
+        parts = [f"{CHANGES[name].quantity}: {step.amount:g}"] if name in CHANGES else []
+        if step.interval[1] >= self.interval[0]:
+            parts.append(f"within the sampling error of {count(self.images, 'image')}")
+        return f" ({'; '.join(parts)})" if parts else ""
 
 
 def measure_robustness(

@@ -27,6 +27,7 @@ from clearsight.explanation import gradients, perturbation
 from clearsight.explanation.faithfulness import Faithfulness, FaithfulnessEvaluator, blur, randomisation
 from clearsight.models.base import ModelNetwork, forward_hooks
 from clearsight.predictor import Images, Predictor
+from clearsight.tasks.registry import task_named
 from clearsight.wording import percent
 
 Floats = NDArray[np.float32]
@@ -127,10 +128,10 @@ class Explanation:
                 f"the sum of the map differs from the difference of the logits by "
                 f"{percent(self.facts['completeness'], 0)}: use more samples"
             )
-        if self.faithfulness:
-            f = self.faithfulness
+        if f := self.faithfulness:
             heading.append(
-                f"faithfulness {f.score:+.2f}, {self.verdict} (deletion {f.deletion:.2f}, insertion {f.insertion:.2f})"
+                f"faithfulness {f.score:+.2f}, {self.verdict} (mean {task_named(self.task).words_used.evidence}: "
+                f"deletion {f.deletion:.2f}, insertion {f.insertion:.2f})"
             )
         elif not self.faithfulness_measurable:
             heading.append("faithfulness cannot be measured, because blurring itself affects the prediction")

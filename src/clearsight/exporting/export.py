@@ -84,6 +84,7 @@ class Export(Result):
         if self.own_size:
             lines.append(f"with images resized by the exported file: {self.own_size.words()}")
         lines += self.int8.lines() if self.int8 else []
+        lines.append("the exported file does not detect out-of-distribution images, as `clearsight predict` does")
         return "\n".join([*lines, f"\n  file     {os.path.relpath(self.path)}  ({self.bytes / 1e6:.1f} MB)"])
 
 

@@ -208,7 +208,8 @@ def predict_files(folder: Path, arguments: Sequence[str]) -> int:
     model = Path(words.pop(0)) if words and Path(words[0]).suffix in (".onnx", ".xml", ".pt2") else None
     if not words or words[0] in ("-h", "--help") or (model is None and not beside):
         print(
-            "usage: python run.py [MODEL] IMAGE...   (default MODEL: the first model file next to run.py)",
+            "usage: python run.py [MODEL] IMAGE...   (default MODEL: the first model file next to run.py). "
+            "Out-of-distribution images are not detected; `clearsight predict` does so.",
             file=sys.stderr,
         )
         return 2

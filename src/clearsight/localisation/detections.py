@@ -98,7 +98,7 @@ class Located:
         if label not in self.labels:
             raise ConfigError(
                 f"{label!r} is not one of the classes searched for in {self.image}",
-                fix=nearest(label, self.labels) if self.labels else "pass it as the target",
+                fix=nearest(label, self.labels, "labels") if self.labels else "pass it as the target",
             )
         return np.asarray(self.heat[self.labels.index(label)])
 

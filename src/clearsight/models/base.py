@@ -278,7 +278,7 @@ def _kind(spec: Any, place: str) -> type[ModelNetwork]:
         invalid(place, spec, "an object with the key kind")
     kind = spec["kind"]
     if not isinstance(kind, str) or kind not in _KINDS:
-        raise ModelError(f"unknown kind of network {str(kind)[:60]!r}", fix=nearest(str(kind)[:60], _KINDS))
+        raise ModelError(f"unknown kind of network {str(kind)[:60]!r}", fix=nearest(str(kind)[:60], _KINDS, "kinds"))
     return _KINDS[kind]
 
 

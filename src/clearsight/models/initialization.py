@@ -207,7 +207,7 @@ def _method(name: str) -> Callable[[torch.Tensor], None]:
     """The method of a name, its gain included: he, or he:0.1."""
     plain, colon, word = name.partition(":")
     if plain not in METHODS:
-        raise ModelError(f"unknown initialisation {plain!r}", fix=nearest(plain, METHODS))
+        raise ModelError(f"unknown initialisation {plain!r}", fix=nearest(plain, METHODS, "initialisations"))
     if not colon:
         return METHODS[plain]
     gain = _number(word)

@@ -33,7 +33,7 @@ def layer_name(network: nn.Module, layer: str) -> str:
         if prefix + layer in names:
             return prefix + layer
     short = [short_name(name) for name in names]
-    raise ModelError(f"unknown layer {layer!r} in this model", fix=nearest(layer, short))
+    raise ModelError(f"unknown layer {layer!r} in this model", fix=nearest(layer, short, "layers"))
 
 
 PREFIXES = tuple(outer + inner for outer in ("", "members.0.", "trunk.") for inner in ("", "body.", "backbone."))

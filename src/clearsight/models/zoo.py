@@ -58,7 +58,8 @@ def entry(name: str) -> Entry:
         raise ModelError(f"{name!r} is a descriptor and needs a classifier", fix=f"add a classifier, as in {name}+svm")
     raise ModelError(
         f"unknown network {name!r}",
-        fix=nearest(name, ENTRIES) + " `clearsight models` lists all networks; timm/NAME selects any network in timm",
+        fix=nearest(name, ENTRIES, "networks")
+        + " `clearsight models` lists all networks; timm/NAME selects any network in timm",
     )
 
 

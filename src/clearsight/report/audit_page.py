@@ -30,6 +30,8 @@ from clearsight.wording import count, sentence
 CLASSES = 60
 """Classes with a row at most."""
 
+UNSEEN = "Images of the test split are not counted by class, because the audit does not read their labels."
+
 FILES = 200
 """Files of a finding that the page lists at most; audit.json has all."""
 
@@ -44,7 +46,7 @@ class AuditRenderer(SectionsRenderer[Audit]):
         self.drawn: list[Thumbnail] = []
 
     def values(self) -> dict[str, Any]:
-        return {**super().values(), "title": f"Audit of {self.result.name}"}
+        return {**super().values(), "title": f"Audit of {self.result.name}", "caveats_title": "Findings to act on"}
 
     def tiles(self) -> Sequence[Tile]:
         found = self.result
@@ -74,7 +76,7 @@ class AuditRenderer(SectionsRenderer[Audit]):
         pictures: AuditPictures | None = found.pictures
         parts = [part for part in found.counts if part != "test"]
         rows = [(name, *(f"{found.counts[part].get(name, 0):,}" for part in parts)) for name in found.classes[:CLASSES]]
-        pieces: list[Piece] = [Table(("Class", *parts), tuple(rows)), Text(sentence(found.split_rule))]
+        pieces: list[Piece] = [Table(("Class", *parts), tuple(rows)), Text(f"{sentence(found.split_rule)} {UNSEEN}")]
         yield Section("images", "Images by class and split", tuple(pieces))
         for k, finding in enumerate(found.findings):
             shown = pictures.found.get(k, ()) if pictures else ()
@@ -98,7 +100,7 @@ class AuditRenderer(SectionsRenderer[Audit]):
             pieces.append(self._cards(shown))
         rows = tuple((str(number), Cell(line)) for number, line in enumerate(files[:FILES], 1))
         more = f"The first {FILES} of {len(files):,}; audit.json lists all." if len(files) > FILES else ""
-        table = Table(("", Column("Images", "words")), rows, more, sortable=False)
+        table = Table(("", Column("Image", "words")), rows, more, sortable=False)
         pieces.append(Folded(count(len(files), "entry", "entries"), (table,)))
         return Section(f"finding-{k}", sentence(finding.code.replace("-", " ")).rstrip("."), tuple(pieces))
 

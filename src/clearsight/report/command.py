@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 from pathlib import Path
 
+from clearsight.arguments import program
 from clearsight.train.config import options_by_name
 
 
@@ -13,8 +14,8 @@ def run_commands(run: Path) -> dict[str, str]:
     folder = shlex.quote(str(run))
     python = f'import clearsight\n\nmodel = clearsight.load({str(run)!r})\nmodel.predict(["IMAGE"])'
     return {
-        "Make a prediction for a new image": f"clearsight predict {folder} IMAGE",
-        "Evaluate the model again, optionally on different data": f"clearsight evaluate {folder} [DATA]",
+        "Make a prediction for a new image": f"{program()} predict {folder} IMAGE",
+        "Evaluate the model again, optionally on different data": f"{program()} evaluate {folder} [DATA]",
         "Use the model in Python": python,
     }
 

@@ -160,7 +160,8 @@ def _speed(fitted: Fitted) -> Iterator[tuple[str, str]]:
     works = {"classical": "computing descriptors", "scratch": "training", "probe": "computing features"}
     work = "training" if fitted.tuned else works[fitted.recipe.kind]
     yield "Training time", duration(fitted.whole_seconds)
-    yield "Throughput", f"{fitted.images_per_second:,.0f} images per second ({work})"
+    rate = f"{fitted.images_per_second:,.0f} images per second ({work})"
+    yield "Throughput", rate if fitted.images_per_second else "not measured: the features were in the cache"
     if fitted.recipe.kind == "classical":
         numbers = sum(t.numel() for t in fitted.bundle.network.state_dict().values())
         yield "Model size", f"{large(numbers)} stored values"

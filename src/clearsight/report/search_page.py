@@ -6,6 +6,7 @@ import shlex
 from pathlib import Path
 from typing import Any
 
+from clearsight.arguments import program
 from clearsight.diagnosis.command import option_flags
 from clearsight.report.components.charts import share_bar
 from clearsight.report.render import write_page
@@ -16,7 +17,7 @@ from clearsight.wording import count, percent, points
 def best_command(search: Search, origin: str) -> str:
     """`clearsight train DATA ...` with what all trials shared, the best trial's own options, and its network."""
     options = {**search.base, **_rounded(search.best.options), **search.network}
-    return shlex.join(["clearsight", "train", origin, *option_flags(options)])
+    return f"{program()} {shlex.join(['train', origin, *option_flags(options)])}"
 
 
 def scores_words(trial: Trial) -> tuple[str, str]:

@@ -6,7 +6,7 @@ order: images that the model was trained or validated on are never scored unless
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -25,12 +25,13 @@ from clearsight.data.sources.builtin import BUILTIN
 from clearsight.data.sources.read import PREFIX, recorded_place
 from clearsight.data.split_record import SplitRecord, target_digest
 from clearsight.data.unreadable import unreadable_by_class, unreadable_words
-from clearsight.errors import BundleError, DataError
+from clearsight.errors import BundleError, DataError, TargetsError
 from clearsight.predictor import Predictor
 from clearsight.runs.folder import recorded_data_dir, run_options
 from clearsight.runs.load import ModelSource, folder_of, predictor_of
 from clearsight.tasks import TaskOptions, list_images, read, task_named
 from clearsight.tasks.image_counts import ImageCounts
+from clearsight.wording import listed as listed_words
 
 Indices = NDArray[np.int64]
 Mask = NDArray[np.bool_]
@@ -110,12 +111,17 @@ def held_out(
     include_training: bool = False,
     console: Console | None = None,
     data_dir: str | None = None,
+    check: Callable[[Predictor], None] | None = None,
 ) -> HeldOut:
     """The images to evaluate a model on; see `evaluate` for which. DataError where none is left, BundleError where the
     images of the model's own test split are gone or not recorded.
+
+    check: raises an error for a model that the images are not needed for, before they are read.
     """
     console = console or Silent()
     predictor = predictor_of(model)
+    if check is not None:
+        check(predictor)
     bundle = predictor.bundle
     known = known_images(bundle, model, data, console=console, data_dir=data_dir)
     dataset, part = known.dataset, known.part
@@ -310,7 +316,18 @@ def as_learned(
     listing = data if isinstance(data, Dataset) else listed(bundle, data, data_dir, added_to)
     if added_to and not isinstance(listing, Dataset):
         listing, _ = latest(listing, contents_of(bundle, listing, console))
-    read_as = read(listing, task=bundle.task.name, options=bundle.task.read_options())
+    try:
+        read_as = read(listing, task=bundle.task.name, options=bundle.task.read_options())
+    except TargetsError as error:
+        one, several = bundle.task.words_used.names
+        names = bundle.task.names
+        raise DataError(
+            f"the targets of {listing.name} are of another kind than those of the model",
+            found=error.found,
+            expected=f"the {one if len(names) == 1 else several} {listed_words(list(map(repr, names)), 5)}, which the "
+            "model predicts",
+            fix=f"pass data with {several}, or a model that was trained on such data",
+        ) from error
     return replace(read_as, pixels=bundle.form.options)
 
 

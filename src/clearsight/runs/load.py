@@ -11,7 +11,9 @@ from clearsight.data.geometry import Geometry
 from clearsight.data.pixels import PixelFormat
 from clearsight.errors import BundleError, did_you_mean
 from clearsight.predictor import Predictor
+from clearsight.spelling import close_names
 from clearsight.tasks import Classification
+from clearsight.wording import listed
 
 
 @runtime_checkable
@@ -69,6 +71,19 @@ def load_predictor(folder: str | os.PathLike[str], *, engine: str = "auto", devi
         hint = f"no weights are published for {name}; train it first" if name in model_names() else ""
         raise BundleError(
             f"{name} does not exist", expected="a trained model's folder",
-            fix=hint or did_you_mean(name, [known for known in model_names() if published(known)]),
+            fix=hint or _runs_near(name) or did_you_mean(name, [known for known in model_names() if published(known)]),
         )  # fmt: skip
     return Predictor(Bundle.load(folder), engine=engine, device=device)
+
+
+RUNS = 10
+"""Runs that an error names at most."""
+
+
+def _runs_near(name: str) -> str | None:
+    """A hint for the path of a run that does not exist: runs of a similar name, or all that lie in the same folder."""
+    beside = (Path(name).expanduser().parent, Path("runs"))
+    runs = {str(card.parents[1]) for folder in beside for card in folder.glob("*/model/card.json")}
+    if close := close_names(Path(name).name, [Path(run).name for run in runs]):
+        return f"did you mean {' or '.join(run for run in sorted(runs) if Path(run).name in close)}?"
+    return f"existing runs: {listed(sorted(runs), RUNS)}" if runs else None

@@ -168,7 +168,7 @@ class Record:
             if not resume and any(self.folder.iterdir()):
                 raise OutputError(
                     f"{self.folder} is not empty", found="results of an earlier run" if began else "other files",
-                    fix="add --resume to go on with them, or choose another --out" if began else "choose another --out",
+                    fix="add --resume to continue, or choose another --out" if began else "choose another --out",
                 )  # fmt: skip
             if not began and list(self.folder.glob("part-*")):
                 raise OutputError(

@@ -370,7 +370,7 @@ def normal_classes(dataset: Dataset, options: TaskOptions) -> tuple[str, ...]:
         raise DataError(
             f"unknown normal class {unknown[0]!r}",
             found=", ".join(dataset.classes[:8]) + (", ..." if len(dataset.classes) > 8 else ""),
-            fix=nearest(unknown[0], dataset.classes),
+            fix=nearest(unknown[0], dataset.classes, "classes"),
         )
     return (*names, NORMAL) if options.evaluating else names
 

@@ -141,8 +141,9 @@ def _scores(test: ClassEvaluation, validation: ClassEvaluation | None) -> Table:
     return Table(
         ("Score", *("Test", "Validation")[: len(both)], Column("Meaning", "words")),
         tuple((name, *(of(e) for e in both), words) for name, of, words in rows),
-        "Report the test scores. Validation images were used to choose and calibrate the model, so their scores "
-        "are slightly optimistic. In cross-validation, each image is scored by a model that was not fitted on it.",
+        "The test scores are the ones to report. Validation images were used to choose and calibrate the model, so "
+        "their scores are slightly optimistic. In cross-validation, each image is scored by a model that was not "
+        "fitted on it.",
         sortable=False,
     )
 

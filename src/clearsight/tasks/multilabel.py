@@ -21,7 +21,7 @@ from clearsight.calibration.binary import BinaryCalibration
 from clearsight.calibration.operating_points import Wishes, label_thresholds
 from clearsight.data.audit import Finding
 from clearsight.data.dataset import Dataset, Listing
-from clearsight.data.targets import Stated, one_hot, require_finite
+from clearsight.data.targets import Stated, one_hot, refuse_spaces, require_finite
 from clearsight.errors import ConfigError, DataError
 from clearsight.schema import listed, number, record, text
 from clearsight.tasks.evaluation import Evaluation
@@ -103,6 +103,7 @@ class Multilabel(Task):
         stated = listing.stated
         if stated.cells is not None:
             separator = SEPARATORS[0] if stated.listed else _separator(stated.cells)
+            refuse_spaces(stated, "if each is one label, write every cell as a list, such as ['red car']")
             parts = [_parts(cell, separator) for cell in stated.cells]
             names = tuple(sorted({name for part in parts for name in part}))
             if not names:

@@ -112,7 +112,7 @@ class LabelsEvaluation(Evaluation):
         return (
             f"mean average precision {summary['mean_average_precision']:.3f} on {count(summary['n'], thing)}{new}\n"
             f"macro F1 {summary['macro_f1']:.3f} with one threshold per label, {summary['macro_f1_at_half']:.3f} with "
-            f"1/2 for all labels; all labels correct for {percent(summary['exact'])} of the {thing}s"
+            f"a threshold of 0.5 for every label; all labels correct for {percent(summary['exact'])} of the {thing}s"
         )
 
     def details(self, thing: str) -> list[str]:
@@ -144,7 +144,7 @@ class LabelsEvaluation(Evaluation):
             Tile(
                 "Macro F1",
                 f"{self.macro_f1:.3f}",
-                "F1 averaged over labels; with a threshold of 1/2 for all labels, it would be "
+                "F1 averaged over labels; with a threshold of 0.5 for every label, it would be "
                 f"{self.macro_f1_at_half:.3f}",
             ),
             Tile(
@@ -185,7 +185,7 @@ class LabelsEvaluation(Evaluation):
                     "Recall",
                     "Precision",
                     "F1",
-                    "F1 at 1/2",
+                    "F1 at threshold 0.5",
                 ),
                 rows,
                 "Each label is an independent binary prediction; probabilities do not sum to 1. A label is predicted "
@@ -196,7 +196,7 @@ class LabelsEvaluation(Evaluation):
 
 
 def _card(mistake: LabelMistake) -> Card:
-    lines = [("missing", mistake.missing), ("not there", mistake.wrong)]
+    lines = [("missing", mistake.missing), ("predicted but absent", mistake.wrong)]
     words = tuple((word, listed(list(names))) for word, names in lines if names)
     return Card(mistake.index, mistake.image, words, explained=True)
 

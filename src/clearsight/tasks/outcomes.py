@@ -227,7 +227,7 @@ def _differences(present: NDArray[np.bool_], given: NDArray[np.bool_], names: tu
     """Which labels are missing and which are too many."""
     missing = [n for n, p, g in zip(names, present, given, strict=True) if p and not g]
     extra = [n for n, p, g in zip(names, present, given, strict=True) if g and not p]
-    words = [f"{word} {listed(some)}" for word, some in (("missing", missing), ("not there", extra)) if some]
+    words = [f"{word} {listed(some)}" for word, some in (("missing", missing), ("predicted but absent", extra)) if some]
     return "; ".join(words) or "all labels correct"
 
 

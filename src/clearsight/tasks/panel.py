@@ -50,6 +50,9 @@ MORE_IMAGES = "test on more images: `clearsight evaluate RUN DATA`, or train wit
 MOST_NEEDED = 1e6
 """Images from which the value is too close to the bound for a number to be named."""
 
+MOST_TIMES = 100
+"""Times as many images as there are from which the value is too close to the bound as well."""
+
 WIDEST = 0.1
 """Largest distance of an informative band from the stated coverage or false alarm rate."""
 
@@ -84,12 +87,20 @@ class Check:
             what, condition = "with so few images, the expected range is too wide for a decision", ""
             number = None if self.needed is None else f"{self.needed:,} calibration and {self.needed:,} test images"
         else:
-            what, condition = (
-                f"the 95 % interval of the {self.what} is too wide for a decision",
-                ", if the value stays the same",
-            )
+            what = f"the 95 % interval of the {self.what} is too wide for a decision"
+            condition = ", if the value stays the same"
             number = None if self.needed is None else f"{self.needed:,} images"
+            if self.needed is None and self._on_bound:
+                return f"the {self.what} is too close to the bound for a decision, even with many more images"
         return what if number is None else f"{what}: about {number} would be needed{condition}"
+
+    @property
+    def _on_bound(self) -> bool:
+        """Whether the value is so near to a bound that no reasonable number of images would decide."""
+        if self.value is None or self.interval is None:
+            return False
+        reach = max(abs(end - self.value) for end in self.interval)
+        return min(abs(self.value - self.low), abs(self.value - self.high)) ** 2 * MOST_TIMES < reach**2
 
     @property
     def status(self) -> Status:
@@ -209,15 +220,15 @@ class TrustPanel:
         return words
 
     def lines(self) -> list[str]:
-        """A line for each entry; of those that are not kept also what is required, and what to do."""
+        """For each entry its numbers and what is required; of those that are not kept also what to do."""
         if not self.entries:
             return []
         titles, statuses = max(len(e.title) for e in self.entries), max(len(e.status) for e in self.entries)
         found = []
         for e in self.entries:
             found.append(f"  {e.title:<{titles}}  {e.status:<{statuses}}  {e.words}")
+            found.append(f"      required: {e.required}")
             if e.action:
-                found.append(f"      required: {e.required}")
                 found += [f"      {e.why}"] if e.why else []
                 found += [f"      -> {e.action.replace('`', '')}"]
         return found
@@ -271,7 +282,7 @@ def accuracy_entry(
     return PanelEntry(
         "accuracy",
         (Check(what, value, interval, low=commonest, high=1.0, beyond=True, needed=needed),),
-        f"{what} {percent(value)} ({_span(interval)}){without}",
+        f"{'' if what == TITLES['accuracy'].lower() else f'{what} '}{percent(value)} ({_span(interval)}){without}",
         f"above {percent(commonest)}, the share of the most common class, ‘{name}’",
         "collect more images of every class and train again; `clearsight doctor RUN` shows whether training went well",
     )
@@ -292,7 +303,7 @@ def chance_entry(
     needed = None
     if value is not None and interval is not None:
         needed = deciding_images(value, interval, chance, images)
-    words = f"{what} {value:.3f} ({_plain(interval)})" if value is not None and interval is not None else "not measured"
+    words = f"{value:.3f} ({_plain(interval)})" if value is not None and interval is not None else "not measured"
     return PanelEntry(
         "accuracy", (Check(what, value if known else None, interval, chance, 1.0, True, needed=needed),), words,
         f"above {chance:g}, {meaning}", "collect more images and train again", heading=what,
@@ -352,6 +363,7 @@ def coverage_entry(
         f"{percent(low)} to {percent(high)}, expected for {calibrated_on:,} calibration and {n:,} test images{excess}",
         f"collect more images; the {what} are calibrated on validation images, which must come from the same source "
         "as new images",
+        heading="" if what == "prediction sets" else f"Coverage of {what}",
     )  # fmt: skip
 
 
@@ -440,7 +452,8 @@ def robustness_entry(right_before: int, right_after: float, changes: int) -> Pan
 
 def deciding_images(value: float, interval: tuple[float, float], bound: float, images: int | None) -> int | None:
     """About how many images would give an interval that does not reach across a bound, if the value stays the same: its
-    width shrinks with the square root of their number. None where it does not reach there, or the value lies on it.
+    width shrinks with the square root of their number. None where it does not reach there, or the value is so
+    near that many times as many images would not be enough.
 
     Example:
         >>> deciding_images(0.6, (0.4, 0.8), 0.5, 25)  # half as wide with four times as many
@@ -450,7 +463,7 @@ def deciding_images(value: float, interval: tuple[float, float], bound: float, i
         return None
     side = interval[0] if bound < value else interval[1]
     needed = ((value - side) / (value - bound)) ** 2 * images
-    return _two_digits(needed) if needed < MOST_NEEDED else None
+    return _two_digits(needed) if needed < min(MOST_NEEDED, MOST_TIMES * images) else None
 
 
 @cache

@@ -100,7 +100,7 @@ class LabelsPrediction:
         """
         words = "  ".join(f"{name} {probability(p)}" for name, p in list(self.probabilities.items())[:top])
         line = f"{', '.join(self.labels) or 'no label'}  ({words}; uncertainty {self.uncertainty:.2f})"
-        return line + _beside(self.ood_percentile, self.is_ood, thing)
+        return _led(line, self.ood_percentile, self.is_ood, thing)
 
 
 @dataclass(frozen=True)
@@ -122,7 +122,7 @@ class NumbersPrediction:
 
         Args:
             top: not used: all numbers are listed.
-            coverage: coverage of the intervals, 0 to 1; None for 0.9.
+            coverage: not used: a note on all predictions states it.
             thing: what the numbers were predicted for, "image" or "sound".
 
         Returns:
@@ -134,8 +134,7 @@ class NumbersPrediction:
             for name, value in self.values.items()
         )
         within = f"  within {self.within:.3g} degrees" if self.within is not None else ""
-        line = f"{words}{within}  (coverage {percent(0.9 if coverage is None else coverage, 0)})"
-        return line + _beside(self.ood_percentile, self.is_ood, thing)
+        return _led(f"{words}{within}", self.ood_percentile, self.is_ood, thing)
 
 
 @dataclass(frozen=True)
@@ -193,7 +192,7 @@ class OutputsPrediction:
             f"{output}: {', '.join(f'{name} {value:.4g}' for name, value in values.items())}"
             for output, values in self.outputs.items()
         )
-        return line + _beside(self.ood_percentile, self.is_ood, thing)
+        return _led(line, self.ood_percentile, self.is_ood, thing)
 
 
 def class_predictions(
@@ -387,5 +386,6 @@ def unlike_words(percentile: float, thing: str = "image") -> str:
     return f"OOD score higher than for {'all' if percentile > 0.995 else f'{percent(percentile, 0)} of'} known {thing}s"
 
 
-def _beside(percentile: float | None, flagged: bool | None, thing: str) -> str:
-    return f"  (out of distribution: {unlike_words(percentile or 0.0, thing)})" if flagged else ""
+def _led(line: str, percentile: float | None, flagged: bool | None, thing: str) -> str:
+    """A prediction in words, after the warning that it cannot be relied on where the image is out of distribution."""
+    return f"unknown: {unlike_words(percentile or 0.0, thing)}; prediction {line}" if flagged else line

@@ -9,7 +9,7 @@ from typing import Any
 from clearsight.data.dataset import Dataset, Listing
 from clearsight.data.sources.folder import AnyClasses
 from clearsight.data.sources.read import find
-from clearsight.data.targets import Stated
+from clearsight.data.targets import Stated, refuse_spaces
 from clearsight.errors import DataError
 from clearsight.tasks.classification import Classification
 from clearsight.tasks.registry import registered_tasks, task_named
@@ -52,6 +52,8 @@ def read(
             )  # fmt: skip
         return data
     listing = data if isinstance(data, Listing) else list_images(data, data_dir=data_dir, task=task)
+    if asked is None:
+        refuse_spaces(listing.stated, "if each is the name of a class, add --task classification")
     dataset = (asked or claimed(listing.stated)).read(listing, options)
     return replace(
         dataset,

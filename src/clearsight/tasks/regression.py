@@ -33,6 +33,7 @@ from clearsight.tasks.losses import LEAST, gaussian_nll, huber, mean_squared_err
 from clearsight.tasks.predictions import ANGLES, NumbersPrediction, half_widths, numbers_predictions
 from clearsight.tasks.registry import register_task
 from clearsight.tasks.regression_evaluation import NumbersEvaluation, evaluate_numbers
+from clearsight.tasks.set_notes import beyond_training, interval_notes
 from clearsight.tasks.strata import constant_finding, constant_names
 from clearsight.tasks.task import (
     Explained,
@@ -97,6 +98,7 @@ class Regression(Task):
         data="numeric columns",
         names=("numeric target", "numeric targets"),
         group="range",
+        evidence="prediction in standard deviations",
         score_curve=("Variance explained", "the second curve is the share of variance explained by the predictions"),
     )
     training: ClassVar[Training] = Training(
@@ -305,6 +307,16 @@ class Regression(Task):
         values, widths = self.decode(outputs), self.widths(outputs, options.coverage)
         within = self.low, self.high
         return numbers_predictions(values, widths, self.names, self.kind, self.unit, within, images, facts)
+
+    def notes_on(self, predictions: Sequence[Any], options: PredictOptions) -> tuple[str, ...]:
+        """The coverage of the intervals, and for which numbers they reach beyond the training images."""
+        about = interval_notes(options.coverage, direction=self.kind == "direction")
+        limited = self.kind != "number" or math.isfinite(self.low) or math.isfinite(self.high)
+        return (
+            about
+            if limited
+            else (*about, *beyond_training(predictions, dict(zip(self.names, self.ends, strict=False))))
+        )
 
     def evaluate(
         self,

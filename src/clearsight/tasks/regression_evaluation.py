@@ -106,7 +106,7 @@ class NumbersEvaluation(Evaluation):
         unit = f" {summary['unit']}" if summary["unit"] else ""
         lines = [
             f"{name}: median error {s['median_error']:.3g}{unit} on {count(summary['n'], thing)}{new} "
-            f"({s['usual_error']:.3g}{unit} for a constant prediction)"
+            f"(always predicting the mean: {s['usual_error']:.3g}{unit})"
             for name, s in summary["per_number"].items()
         ]
         return "\n".join(

@@ -1,15 +1,16 @@
-"""Notes on prediction sets that are large because calibration images are few."""
+"""Notes on prediction sets that are large because calibration images are few, and on intervals."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
 from clearsight.calibration.prediction_sets import ConformalScores
 from clearsight.tasks.predict_options import PredictOptions
-from clearsight.wording import count, listed
+from clearsight.wording import count, listed, percent
 
 
 def needed_images(coverage: float) -> int:
@@ -47,3 +48,23 @@ def few_calibration_images(scores: ConformalScores, names: Sequence[str], option
         f"{count(len(few), 'class', 'classes')} ({listed(few)}) {verbs[0]} fewer calibration images{among} {enough}, "
         f"so {verbs[1]} in every set",
     )
+
+
+def interval_notes(coverage: float, *, direction: bool = False) -> tuple[str, ...]:
+    """What the intervals of predicted numbers mean. direction: they are angles to either side of a direction."""
+    what = "the stated angle contains the true direction" if direction else "each range contains the true value"
+    return (f"{what} with a probability of {percent(coverage, 0)}",)
+
+
+def beyond_training(predictions: Sequence[Any], ends: Mapping[str, tuple[float, float]]) -> tuple[str, ...]:
+    """For which numbers intervals reach beyond the values (least, largest) of the training images."""
+    notes = []
+    for name, (least, most) in ends.items():
+        spans = [one.intervals[name] for one in predictions if one.intervals]
+        if beyond := sum(low < least or high > most for low, high in spans):
+            notes.append(
+                f"{count(beyond, 'range')} of {name} {'extends' if beyond == 1 else 'extend'} beyond the values of the "
+                f"training images, {least:.4g} to {most:.4g}; if values beyond a limit are impossible, train with "
+                "--within LOW,HIGH"
+            )
+    return tuple(notes)

@@ -309,6 +309,18 @@ class Task(TargetReader, ExportParity, Decoding):
         """
         return ()
 
+    def notes_on(self, predictions: Sequence[Any], options: PredictOptions) -> tuple[str, ...]:
+        """What holds for all predictions of a command, and is therefore stated once below them.
+
+        Args:
+            predictions: of the task's own kind.
+            options: the coverage.
+
+        Returns:
+            Lines of text; none by default.
+        """
+        return ()
+
     def evaluate(
         self,
         outputs: Outputs,

@@ -13,7 +13,7 @@ class Words:
     score_curve: title of the second learning curve, and its meaning. head_scores: titles of the two scores of heads.
     head_choice: how the best head was chosen. issues: the text on label issues, with {n} of them, {thing} and
     plural {s}; issues_meaning: what they are. recipe: how a model comes about, with {model} and {size} of the images,
-    where that is not by training a network or a head.
+    where that is not by training a network or a head. evidence: what faithfulness curves show.
     """
 
     data: str
@@ -27,5 +27,6 @@ class Words:
         "contradict even confident predictions, whereas correct labels of difficult images do so only as often as "
         "the predicted probabilities imply. The labels were used unchanged in training."
     )
+    evidence: str = "probability"
     head_choice: str = "The combination with the lowest squared error, which explains the most variance, was chosen."
     recipe: str = ""

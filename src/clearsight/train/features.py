@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import hashlib
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
@@ -23,6 +24,33 @@ from clearsight.models.execution import BATCH, engine_for, engine_name
 from clearsight.models.network import AS_IT_IS, VIEWS, Backbone, Probe
 from clearsight.ood.pixel_statistics import pixel_statistics
 from clearsight.predictor import ModelOutput, Predictor
+
+
+class Timed:
+    """Progress that also measures images per second, of those that were computed and not found in the store.
+
+    Example:
+        >>> timed = Timed(lambda done, total: None)
+        >>> timed.rate  # all were in the store
+        0.0
+        >>> timed(64, 100)
+        >>> timed.rate > 0
+        True
+    """
+
+    def __init__(self, progress: Progress) -> None:
+        self.progress, self.began = progress, time.perf_counter()
+        self.ended, self.images, self.last = self.began, 0, 0
+
+    def __call__(self, done: int, total: int) -> None:
+        self.images += done - self.last if done > self.last else done  # or the first of another network
+        self.last, self.ended = done, time.perf_counter()
+        self.progress(done, total)
+
+    @property
+    def rate(self) -> float:
+        """Images per second; 0 if none was computed."""
+        return self.images / max(1e-9, self.ended - self.began) if self.images else 0.0
 
 
 def extract(

@@ -80,9 +80,9 @@ class Fitted:
     validation_indices (M,): positions of the validation images; val_logits (M, K): their logits by weights that had not
     seen them. history is empty where no network was trained by gradient descent. tuned: a pretrained network was
     trained further and kept. seconds: of training; ood_seconds: of fitting the OOD detector and finding label issues.
-    images_per_second: of training or of features. training: the resolved config, where a network was trained by
-    gradient descent. label_issues: labels that are probably wrong. trials: networks, sizes and ways of training that
-    were compared. range_test: the last one of --lr-find.
+    images_per_second: of training or of features, 0 if these were in the cache. training: the resolved config, where a
+    network was trained by gradient descent. label_issues: labels that are probably wrong. trials: networks, sizes and
+    ways of training that were compared. range_test: the last one of --lr-find.
     """
 
     bundle: Bundle

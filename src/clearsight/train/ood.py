@@ -155,8 +155,8 @@ def fit_ood_detector(
         context.note(
             "OOD detection",
             "all scores combined",
-            f"AUROC for separating left-out classes from known ones: {left_out.auroc['combined']:.3f}; "
-            "individual scores: "
+            "left-out classes are only one kind of unknown image, so the score is not chosen by them; AUROC for "
+            f"separating left-out classes from known ones: {left_out.auroc['combined']:.3f}; individual scores: "
             + ", ".join(f"{name} {value:.3f}" for name, value in left_out.auroc.items() if name != "combined"),
         )
     bank = material.bank(material.remembered)

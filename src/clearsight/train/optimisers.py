@@ -326,5 +326,5 @@ class Armijo(optim.Optimizer):
 
 def _known(name: str) -> str:
     if name not in OPTIMISERS:
-        raise ConfigError(f"unknown optimiser {name!r}", fix=nearest(name, OPTIMISERS))
+        raise ConfigError(f"unknown optimiser {name!r}", fix=nearest(name, OPTIMISERS, "optimisers"))
     return name

@@ -22,6 +22,10 @@ else:
 """None: training decides. Type checkers take it for Any, since a resolved config holds the value itself."""
 
 
+TYPE_WORDS = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
+"""What a value of a type is called in messages."""
+
+
 def option(
     default: Any,
     help: str,
@@ -114,7 +118,7 @@ def fault(f: dataclasses.Field[Any], value: Any, annotation: Any) -> str | None:
         return None
     good = isinstance(value, kind) and (kind is bool or not isinstance(value, bool))
     if not good and not (kind is float and isinstance(value, int) and not isinstance(value, bool)):
-        return f"{flag(f.name)} must be of type {kind.__name__}, not {value!r}"
+        return f"{flag(f.name)} must be {TYPE_WORDS.get(kind, f'of type {kind.__name__}')}, not {value!r}"
     choices, within = choices_of(f), f.metadata["within"]
     if choices:
         words = [value]
@@ -133,8 +137,14 @@ def fault(f: dataclasses.Field[Any], value: Any, annotation: Any) -> str | None:
     if within and math.isinf(value):
         return f"{flag(f.name)} must be a finite number, not {value}"
     if within and not _in_interval(value, within):
-        return f"{flag(f.name)} must {_range_words(within)}, not {value}"
+        return f"{flag(f.name)} must {_range_words(within)}, not {value:g}" + _as_share(value, within)
     return None
+
+
+def _as_share(value: float, within: str) -> str:
+    """How to write a percentage as a share, where a share is expected; "" elsewhere."""
+    percentage = 1 < value <= 100 and _in_interval(value / 100, within) and within[1:-1].split(",")[1].strip() == "1"
+    return f"; write {value / 100:g} for {value:g} %" if percentage else ""
 
 
 def _above_zero(text: str) -> bool:
@@ -146,11 +156,15 @@ def _above_zero(text: str) -> bool:
 
 
 def _range_words(interval: str) -> str:
-    """ "[1, inf)" is "be 1 or more", "(0, inf)" is "be above 0", "(0, 1)" is "lie in (0, 1)"."""
-    low, high = interval[1:-1].split(",")
-    if high.strip() != "inf":
-        return f"lie in {interval}"
-    return f"be {low} or more" if interval[0] == "[" else f"be above {low}"
+    """ "[1, inf)" is "be 1 or more", "(0, inf)" is "be above 0", "(0, 1]" is "be above 0 and at most 1"."""
+    low, high = (end.strip() for end in interval[1:-1].split(","))
+    if high == "inf":
+        return f"be {low} or more" if interval[0] == "[" else f"be above {low}"
+    ends = (
+        f"at least {low}" if interval[0] == "[" else f"above {low}",
+        f"at most {high}" if interval[-1] == "]" else f"below {high}",
+    )
+    return f"be {' and '.join(ends)}"
 
 
 def _in_interval(value: float, interval: str) -> bool:

@@ -9,7 +9,6 @@ Labels are learned as -1 and 1; calibration on validation images follows.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -17,7 +16,7 @@ from numpy.typing import NDArray
 from scipy.linalg import cho_factor, cho_solve
 
 from clearsight.train.context import TrainContext, TrainResult
-from clearsight.train.features import extract
+from clearsight.train.features import Timed, extract
 from clearsight.train.head_search import KERNEL_LIMIT, Candidate, FittedHead, Fold, Rows, StandardFeatures
 from clearsight.train.linear_trial import STRENGTHS
 from clearsight.train.strategies.probe import feature_sets, new_probe, say_idle
@@ -34,10 +33,9 @@ def ridge_head(context: TrainContext) -> TrainResult:
     data, split, task = context.data, context.data.split, context.task
     encoded = task.encode(data.dataset)
     assert encoded is not None
-    probe, began = new_probe(context.recipe, context.data), time.perf_counter()
+    probe, timed = new_probe(context.recipe, context.data), Timed(context.console.stage("features"))
     rows = np.sort(np.concatenate([split.train, split.val]))
-    parts = extract(probe, data.pixels, rows, device=context.device, progress=context.console.stage("features"))
-    speed = len(rows) / (time.perf_counter() - began)
+    parts = extract(probe, data.pixels, rows, device=context.device, progress=timed)
     targets = task.head_targets(encoded[rows])
     folds = [(np.searchsorted(rows, a), np.searchsorted(rows, b)) for a, b in split.folds]
     everything = np.searchsorted(rows, split.development)
@@ -64,7 +62,7 @@ def ridge_head(context: TrainContext) -> TrainResult:
     context.note("head", chosen.words(), why)
     learned = targets[np.concatenate([val_rows for _, val_rows in folds])]
     errors = ((outputs[best] - learned) ** 2).mean(1) / float(np.mean((learned - learned.mean(0)) ** 2))
-    context.note_folds("folds agree", validation_indices, 1 - errors, "explained variance")
+    context.note_folds("scores of the folds", validation_indices, 1 - errors, "explained variance")
     why = "for this task the head is fitted in closed form, and the network's weights are frozen"
     say_idle(context, why)
     if context.config.run.budget is not None:
@@ -72,7 +70,7 @@ def ridge_head(context: TrainContext) -> TrainResult:
     return TrainResult(
         network=probe, task=task.calibrated(outputs[best], truth), validation_indices=validation_indices,
         logits=outputs[best], history=(),
-        candidates=tuple(found), images_per_second=speed,
+        candidates=tuple(found), images_per_second=timed.rate,
     )  # fmt: skip
 
 

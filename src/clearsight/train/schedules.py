@@ -79,7 +79,7 @@ def rate_factor(
         ConfigError: no schedule has that name.
     """
     if name not in SCHEDULES:
-        raise ConfigError(f"unknown schedule {name!r}", fix=nearest(name, SCHEDULES))
+        raise ConfigError(f"unknown schedule {name!r}", fix=nearest(name, SCHEDULES, "schedules"))
     if name == "one-cycle":
         return one_cycle(progress, warm_up=warm_up) if warm_up else one_cycle(progress)
     if progress < warm_up:

@@ -11,12 +11,10 @@ from numpy.typing import NDArray
 
 from clearsight.data.checks.copies import Copy
 from clearsight.data.dataset import Dataset
-from clearsight.data.findings import Finding
+from clearsight.data.findings import PART_NAMES, Finding
 from clearsight.data.scan import Scan
 from clearsight.data.splits import Split
 from clearsight.wording import count, listed
-
-PART_NAMES = {"train": "training", "val": "validation", "test": "test"}
 
 TURNED = ("mirrored", "rotated")
 """Words of copies whose label may differ for a reason: a 6 turned around is a 9."""
@@ -64,13 +62,11 @@ def exact_duplicates(dataset: Dataset, scan: Scan, split: Split) -> list[Finding
     within = [group for group in groups if group not in crossing]
     found = []
     if crossing:
-        message = (
-            f"{count(len(crossing), 'image')} with identical copies in several splits; such leakage inflates the scores"
-        )
+        message = f"{_groups(crossing)} in several splits; such leakage inflates the scores"
         fix = "keep the copies of an image in one split only"
         found.append(Finding("duplicates-across-splits", "warning", message, fix, named(crossing)))
     if contradicting:
-        message = f"{count(len(contradicting), 'image')} with identical copies that have different labels"
+        message = f"{_groups(contradicting)} with different labels"
         found.append(
             Finding(
                 "duplicates-with-two-labels", "warning", message, "correct the wrong labels",
@@ -78,9 +74,23 @@ def exact_duplicates(dataset: Dataset, scan: Scan, split: Split) -> list[Finding
             )
         )  # fmt: skip
     if within:
-        message = f"{count(len(within), 'image')} with identical copies, which are kept in the same split"
+        message = f"{_groups(within)}, each kept in one split"
         found.append(Finding("duplicates", "note", message, "", named(within)))
     return found
+
+
+def _groups(groups: Sequence[Sequence[int]]) -> str:
+    """Groups of copies in words: pairs, or groups and how many images are in them.
+
+    Example:
+        >>> _groups([[0, 1], [2, 3]]), _groups([[0, 1, 2]])
+        ('2 pairs of identical images', '1 group of 3 identical images')
+    """
+    if all(len(group) == 2 for group in groups):
+        return f"{count(len(groups), 'pair')} of identical images"
+    if len(groups) == 1:
+        return f"1 group of {len(groups[0]):,} identical images"
+    return f"{len(groups):,} groups of identical images ({sum(map(len, groups)):,} images)"
 
 
 def near_duplicates(dataset: Dataset, scan: Scan, split: Split, copies: Sequence[Copy]) -> list[Finding]:
@@ -133,8 +143,8 @@ def _across(dataset: Dataset, part: NDArray[np.str_], pairs: Sequence[Copy]) -> 
             "warning",
             f"{count(len(images), f'{PART_NAMES[new]} image')} nearly identical to, or changed copies of, "
             f"{PART_NAMES[known]} images ({_kinds(some)}); such leakage inflates the scores",
-            "inspect the pairs in audit.html (--out DIR), and keep the copies of an image in one split: give them the "
-            "same value in a `group` column",
+            "inspect the pairs with `clearsight audit DATA --out FOLDER`, and keep the copies of an image in one "
+            "split: give them the same value in a `group` column",
             {"pairs": _pairs(dataset, ordered), "images": images, "splits": [known, new]},
         )
 

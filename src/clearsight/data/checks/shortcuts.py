@@ -211,8 +211,8 @@ def _values(
 def _advice(name: str, thing: str) -> str:
     if name in ("colour", "brightness"):
         return (
-            f"this is no fault if the {name} belongs to the {thing} itself; if it comes from the camera, the light or "
-            "the processing, remove the difference, or train with --augment strong"
+            f"no change is needed if the {name} is a property of the {thing} itself; if it comes from the camera, the "
+            "light or the processing, remove the difference, or train with --augment strong"
         )
     return (
         f"check whether the {name} also differs in the images that the model will be used on; if it does not, make it "

@@ -6,9 +6,8 @@ from itertools import combinations
 
 import numpy as np
 
-from clearsight.data.checks.duplicates import PART_NAMES
 from clearsight.data.dataset import Dataset
-from clearsight.data.findings import Finding
+from clearsight.data.findings import PART_NAMES, Finding
 from clearsight.data.splits import Split
 from clearsight.wording import count, listed
 

@@ -51,6 +51,11 @@ def csv_frame(path: Path) -> tuple[pd.DataFrame, tuple[str, ...]]:
     import pandas as pd
 
     text, notes = _decoded(path)
+    if not text.strip():
+        raise DataError(
+            f"{path} is empty",
+            expected="a line with the names of the columns, such as image_path,label, and a line for each image",
+        )  # fmt: skip
     stated = re.match(r"\ufeff?\"?sep=(.)\"?\r?\n", text)
     start = text[stated.end() :] if stated else text
     first = start.partition("\n")[0]
@@ -169,6 +174,8 @@ def jsonl_frame(path: Path) -> pd.DataFrame:
         raise DataError(f"line {number} of {path} is not valid JSON", found=str(error)) from error
     except (ValueError, RecursionError, OSError) as error:
         raise DataError(f"{path} cannot be read as JSON Lines", found=str(error)[:160]) from error
+    if not rows:
+        raise DataError(f"{path} is empty", expected="a JSON object in each line, with the keys image_path and label")
     import pandas as pd
 
     return pd.DataFrame(rows, index=numbers, dtype=object)

@@ -220,7 +220,7 @@ def _missing(place: str, path: Path) -> DataError:
     close = [f"`{path.parent / name}`" for name in get_close_matches(path.name, siblings, n=3, cutoff=0.6)]
     return DataError(
         f"{place or 'a data set with an empty name'} does not exist",
-        fix=f"did you mean {' or '.join(close)}?" if close else nearest(path.name, BUILTIN),
+        fix=f"did you mean {' or '.join(close)}?" if close else nearest(path.name, BUILTIN, "built-in data sets"),
     )
 
 

@@ -104,7 +104,7 @@ def selected(data: str) -> tuple[str, Selection]:
         if name not in known or not equals or not value or name in found:
             advice = "in a name, write `&` as `%26`"
             if equals:
-                advice = "" if name in known else nearest(name, known)
+                advice = "" if name in known else nearest(name, known, "selections")
             raise DataError(
                 f"the selection after # in {data} cannot be read", found=repr(one),
                 expected=f"{', '.join(f'{name}=...' for name in known)}, separated by &", fix=advice,
@@ -113,7 +113,7 @@ def selected(data: str) -> tuple[str, Selection]:
     if found.get("format", "") not in ("", *FORMATS):
         raise DataError(
             f"unknown format {found['format']!r} in {data}", expected=", ".join(FORMATS),
-            fix=nearest(found["format"], FORMATS),
+            fix=nearest(found["format"], FORMATS, "formats"),
         )  # fmt: skip
     return place, Selection(**found)
 

@@ -32,7 +32,7 @@ from clearsight.data.sources.table_columns import (
     unused_words,
 )
 from clearsight.data.sources.table_paths import Located, located
-from clearsight.data.targets import Stated, boolean_name, class_name, number_in
+from clearsight.data.targets import Stated, boolean_name, class_name, numbers_in
 from clearsight.errors import DataError
 from clearsight.wording import count
 
@@ -185,8 +185,7 @@ def _stated(
         return Stated(origin, cells, listed=True, column=column, where=tuple(where)), []
     numbers = np.empty((len(frame), len(others)))
     for k, i in enumerate(others):
-        for row, text in enumerate(texts(frame, i)):
-            numbers[row, k] = number_in(text, str(frame.columns[i]), origin, where[row])
+        numbers[:, k] = numbers_in(texts(frame, i), str(frame.columns[i]), origin, where)
     names = tuple(str(frame.columns[i]).strip() for i in others)
     return Stated(origin, columns=names, numbers=numbers, where=tuple(where)), []
 

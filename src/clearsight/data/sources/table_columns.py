@@ -7,10 +7,12 @@ by `TABLE#label=COLUMN&image=COLUMN`. Where several columns may hold the labels 
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from clearsight.data.decode import EXTENSIONS
 from clearsight.data.sources.selection import Selection
 from clearsight.data.targets import is_finite_number, is_number
 from clearsight.errors import DataError, nearest
@@ -111,19 +113,30 @@ def no_columns(
         for word, i in columns.items()
         if i != image and word not in (*ABOUT, *IMAGE) and not _INDEX.fullmatch(word)
     ]
+    named = ", ".join(map(str, frame.columns)) or "no columns"
+    if any(Path(str(name)).suffix.lower() in EXTENSIONS or is_number(str(name)) for name in frame.columns):
+        return ColumnsError(
+            f"the first row of {origin} looks like data, not like the names of columns", found=named,
+            fix="add a first line with the names of the columns, such as image_path,label",
+        )  # fmt: skip
+    if image is None:
+        return ColumnsError(
+            f"{origin} has no image column", found=named, expected=f"a column {' or '.join(IMAGE[:4])}",
+            fix="rename the column of the paths to `image_path`"
+            + ("" if origin == "a DataFrame" else f", or select it, as in {selection.command(origin, image='COLUMN')}"),
+        )  # fmt: skip
     return ColumnsError(
-        f"{origin} has no image column, or no label or target column",
-        found=", ".join(map(str, frame.columns)) or "no columns",
-        expected=f"one of {', '.join(IMAGE)} and one of {', '.join(LABEL)}, or numeric columns to predict",
-        fix=choices(origin, free, selection) if free and image is not None else None,
-    )
+        f"{origin} has no label or target column", found=named,
+        expected=f"a column {' or '.join(LABEL[:4])}, or numeric columns to predict",
+        fix=choices(origin, free, selection) if free else "add a column `label`",
+    )  # fmt: skip
 
 
 def _asked(frame: pd.DataFrame, columns: dict[str, int], name: str, origin: str) -> int:
     if name.strip().lower() not in columns:
         raise DataError(
             f"{origin} has no column {name!r}", found=", ".join(map(str, frame.columns)) or "no columns",
-            fix=nearest(name, [str(column).strip() for column in frame.columns]),
+            fix=nearest(name, [str(column).strip() for column in frame.columns], "columns"),
         )  # fmt: skip
     return columns[name.strip().lower()]
 

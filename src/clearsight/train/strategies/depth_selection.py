@@ -166,9 +166,11 @@ def _say_more(context: TrainContext, result: TrainResult) -> None:
     limit = context.work.limit / SPEED
     minutes = math.ceil((2 if context.budget is None else 3) * limit / 60)
     longer = "layers are trained for longer, on more folds" if result.tuned else "layers are trained too"
+    crossed = len(result.validation_indices) > len(context.data.split.val)
+    by = "predicted in cross-validation" if crossed else "of the validation split"
     context.note(
         "more time",
         f"--budget {minutes}m",
-        f"{longer}, and kept if they validate better; so far {wrong:,} of {len(result.logits):,} validation images are "
+        f"{longer}, and kept if they validate better; so far {wrong:,} of {len(result.logits):,} images {by} are "
         "classified incorrectly",
     )

@@ -409,7 +409,7 @@ def _jointly(
         f"each network was trained without one fold and validated on it; {percent(right.mean())} of {len(right):,} "
         "validation images are classified correctly",
     )
-    context.note_folds(f"{FOLDS} agree", fitted.validation_indices, right, "accuracy")
+    context.note_folds(f"scores of the {FOLDS}", fitted.validation_indices, right, "accuracy")
     joint = np.log(np.maximum(np.mean([softmax(z) for z in of_unseen], axis=0), 1e-30))
     return replace(
         fitted, network=Ensemble.of(members, [1.0] * len(members)),

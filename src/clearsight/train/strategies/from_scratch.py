@@ -22,7 +22,7 @@ from clearsight.train.config import TrainConfig
 from clearsight.train.context import TrainContext, TrainResult
 from clearsight.train.flip_symmetry import TOO_MUCH, mirror_trial
 from clearsight.train.recipe import MANY_SMALL, Recipe
-from clearsight.wording import count, percent
+from clearsight.wording import count, large, percent
 
 WORK = 4e12
 """Operations that training from scratch may cost before epochs are cut, about two minutes on two cores."""
@@ -104,9 +104,7 @@ def _epochs(
     cost = (
         3 * operations(network, context.data.pixels.array.shape[1:]) * images
     )  # backward costs twice as much as forward
-    return int(
-        np.clip(WORK // cost, 8, 40)
-    ), f"one pass over {images:,} images costs {cost / 1e9:,.0f} billion operations"
+    return int(np.clip(WORK // cost, 8, 40)), f"one pass over {images:,} images costs {large(cost)} operations"
 
 
 def _with_mirror_image(context: TrainContext, network: Network, logits: NDArray[np.float64]) -> NDArray[np.float64]:

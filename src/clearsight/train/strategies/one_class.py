@@ -10,7 +10,6 @@ scores; what was fitted with them is fitted again without.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -19,6 +18,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from clearsight.data.cache import Progress
 from clearsight.data.cached_pixels import CachedPixels
 from clearsight.data.loader import to_float
 from clearsight.errors import ModelError
@@ -31,7 +31,7 @@ from clearsight.tasks import Anomaly, Classification
 from clearsight.train.choices import ANOMALIES
 from clearsight.train.context import TrainContext, TrainResult
 from clearsight.train.cutpaste import pasted
-from clearsight.train.features import outputs
+from clearsight.train.features import Timed, outputs
 from clearsight.train.label_issues import LabelIssue, LabelIssues
 from clearsight.train.one_class_heads import FAR, distances, far_out, fit_head, usual
 from clearsight.train.strategies.from_scratch import from_scratch
@@ -73,12 +73,12 @@ def train_one_class(context: TrainContext) -> TrainResult:
     """Choose a method, fit it to the normal images, and say what its scores mean."""
     task = context.task
     assert isinstance(task, Anomaly)
-    trunk, began = _trunk(context, task), time.perf_counter()
+    trunk = _trunk(context, task)
     rows, folds = _rows(context, trunk)
     methods = _methods(context, task, trunk)
     bodies = {patches: _body(context, trunk, patches) for patches in sorted({m in PATCHES for m in methods})}
-    maps = {k: _maps(context, body, context.data.pixels, rows, "features") for k, body in bodies.items()}
-    speed = len(rows) / max(1e-9, time.perf_counter() - began)
+    timed = Timed(context.console.stage("features"))
+    maps = {k: _maps(context, body, context.data.pixels, rows, timed) for k, body in bodies.items()}
     method = _chosen(context, methods, bodies, maps, rows, folds[0]) if len(methods) > 1 else methods[0]
     patches = method in PATCHES
     kept, away, level, spread = _held_out(context, method, maps[patches], folds)
@@ -102,7 +102,7 @@ def train_one_class(context: TrainContext) -> TrainResult:
     return TrainResult(
         network=detector, task=fitted, validation_indices=rows[validation_indices[normal]], logits=scores[normal],
         history=result.history if result else (), candidates=(),
-        images_per_second=speed, training=result.training if result else None,
+        images_per_second=timed.rate, training=result.training if result else None,
         label_issues=LabelIssues(rows[validation_indices], "detectors that were fitted without them", found),
     )  # fmt: skip
 
@@ -208,10 +208,10 @@ def _body(context: TrainContext, trunk: _Trunk, patches: bool) -> AnomalyModel:
     return body.eval()
 
 
-def _maps(context: TrainContext, body: AnomalyModel, pixels: CachedPixels, rows: Rows, title: str) -> Floats:
+def _maps(context: TrainContext, body: AnomalyModel, pixels: CachedPixels, rows: Rows, progress: Progress) -> Floats:
     """Features (N, D, h, w) of some images, memory-mapped."""
     about = f"{body.spec['taps']} {body.spec['grid']}"
-    return outputs(Backbone(body), about, pixels, rows, device=context.device, progress=context.console.stage(title))[0]
+    return outputs(Backbone(body), about, pixels, rows, device=context.device, progress=progress)[0]
 
 
 def _chosen(
@@ -228,7 +228,8 @@ def _chosen(
     val_rows = val_rows[:MADE_UP]
     made = CachedPixels(pasted(context.data.pixels.array[rows[val_rows]], seed), {}, "")
     new = {
-        k: _maps(context, body, made, np.arange(len(val_rows)), "artificial anomalies") for k, body in bodies.items()
+        k: _maps(context, body, made, np.arange(len(val_rows)), context.console.stage("artificial anomalies"))
+        for k, body in bodies.items()
     }
     found = {}
     for method in methods:

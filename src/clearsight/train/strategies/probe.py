@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -22,11 +21,11 @@ from clearsight.train.allowance import searches
 from clearsight.train.class_weight import weights_of
 from clearsight.train.config import TrainConfig
 from clearsight.train.context import TrainContext, TrainResult
-from clearsight.train.features import Averaged, extract
+from clearsight.train.features import Averaged, Timed, extract
 from clearsight.train.head_search import MIXED, Candidate, ProbeResult, Targets, at_edge, choose_head
 from clearsight.train.hidden_head import with_hidden_layers
 from clearsight.train.recipe import Recipe
-from clearsight.wording import percent
+from clearsight.wording import count, percent
 
 MIRRORED: tuple[tuple[str, ...], ...] = (tuple(VIEWS)[:2], tuple(VIEWS))
 """Views worth averaging features over, beside the image alone: left and right exchanged; up and down too."""
@@ -85,9 +84,8 @@ def frozen_head(context: TrainContext, features: str | None = None, reuse: bool 
     data, split = context.data, context.data.split
     probe = new_probe(context.recipe, context.data)
     rows = np.sort(np.concatenate([split.train, split.val]))
-    began = time.perf_counter()
-    parts = extract(probe, data.pixels, rows, device=context.device, progress=context.console.stage("features"))
-    speed = len(rows) / (time.perf_counter() - began)
+    timed = Timed(context.console.stage("features"))
+    parts = extract(probe, data.pixels, rows, device=context.device, progress=timed)
 
     def seen_from(views: tuple[str, ...]) -> list[Averaged]:
         of_each = [parts]
@@ -139,7 +137,10 @@ def frozen_head(context: TrainContext, features: str | None = None, reuse: bool 
     probe.set_head(result.head_spec, result.head, result.chosen.parts)
     validation_indices = rows[result.validation_indices]
     context.note_folds(
-        "folds agree", validation_indices, result.logits.argmax(1) == data.labels[validation_indices], "accuracy"
+        "scores of the folds",
+        validation_indices,
+        result.logits.argmax(1) == data.labels[validation_indices],
+        "accuracy",
     )
     trained = TrainResult(
         network=probe,
@@ -148,7 +149,7 @@ def frozen_head(context: TrainContext, features: str | None = None, reuse: bool 
         logits=result.logits,
         history=(),
         candidates=result.candidates,
-        images_per_second=speed,
+        images_per_second=timed.rate,
     )
     return Frozen(probe, result, parts, rows, trained)
 
@@ -167,7 +168,11 @@ def _say_head(context: TrainContext, result: ProbeResult) -> None:
     chosen = max(alone, key=lambda c: (c.accuracy, -c.log_loss))
     equals = sum(c.accuracy == chosen.accuracy for c in alone)
     tie = f"; lowest log loss of the {equals} with this accuracy" if equals > 1 else ""
-    more = f" with a single view ({len(more_views)} more with several views)" if more_views else ""
+    more = (
+        f" computed from unchanged images (with averages over mirror images: {count(len(more_views), 'more', 'more')})"
+        if more_views
+        else ""
+    )
     words = f"highest validation accuracy of {len(alone)} candidates{more}: {percent(chosen.accuracy)}{tie}"
     if any(c.features == LAST_FEATURES for c in alone):
         last = best_of(result, LAST_FEATURES).accuracy
@@ -191,9 +196,10 @@ def _say_head(context: TrainContext, result: ProbeResult) -> None:
     if len(same) == 1:
         return
     scores = ", ".join(f"{len(c.views)}: {c.log_loss:.3f} ({percent(c.accuracy)})" for c in same)
+    chosen_views = result.chosen.views
     context.note(
         "views",
-        ", ".join(result.chosen.views),
+        "unchanged images only" if chosen_views == AS_IT_IS else f"average over views: {', '.join(chosen_views)}",
         f"features are averaged over mirror images if that lowers the validation log loss by more than one standard "
         f"error; prediction then takes longer; log loss and accuracy by number of views: {scores}",
     )

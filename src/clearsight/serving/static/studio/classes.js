@@ -42,7 +42,7 @@ export const classes = {
         put(members, answer.set?.length
           ? answer.set.map((label) => h("span", { class: "chip" }, label))
           : h("span", { class: "soft" }, "empty: no class is probable enough"));
-        words.show(`Coverage ${percent(coverage, 0)}: the true class is in the set for ${Math.round(100 * coverage)} of 100 images.`);
+        words.show(`Coverage ${percent(coverage, 0)}: the true class is in the set for about ${Math.round(100 * coverage)} of 100 images.`);
       },
       settled: (answer) => `Prediction set: ${answer.set.length ? answer.set.join(", ") : "empty"}`,
     };

@@ -50,7 +50,8 @@ export function heatmapView() {
     const slow = SLOW.includes(method);
     if (!stage.querySelector(".over")) busy(stage, "Computing the map");
     stage.classList.add("old");
-    busy(quality, slow ? "Computing the map; this takes a few seconds" : "Computing the map");
+    if (slow) busy(quality, "This method takes a few seconds");
+    else quality.replaceChildren();
     const options = { method, target, apart: true, picture: false, faithfulness: slow && !unmeasured };
     try {
       const found = await once(async (signal) => {

@@ -21,6 +21,7 @@ export function intake() {
     put(at("hint"), h("strong", {}, "Drop a sound here"), h("span", {}, "a WAV file"));
     at("sample").textContent = "hum.wav";
   }
+  if (touch && !sounds) put(at("hint"), h("strong", {}, "Choose an image or take a photo"));
   if (drawn) at("hint").append(h("span", {}, "or draw one"));
   at("stage").style.setProperty("--ratio", `${width} / ${height}`);
   dropped();

@@ -35,7 +35,7 @@ export const numbers = {
         put(scales, ...drawn(card, answer));
         words.show(open(answer)
           ? `Too few validation images for a coverage of ${percent(coverage, 0)}.`
-          : `Coverage ${percent(coverage, 0)}: the true value is in the interval for ${Math.round(100 * coverage)} of 100 images.`);
+          : `Coverage ${percent(coverage, 0)}: the true value is in the interval for about ${Math.round(100 * coverage)} of 100 images.`);
       },
       settled: (answer) => summary(answer),
     };
