@@ -135,7 +135,7 @@ def _work(context: TrainContext, frozen: Frozen, place: int) -> tuple[float, flo
 def _promising(trial: Trial, alone: Trial) -> bool:
     """Whether a short training comes close enough to the head alone for more epochs to surpass it."""
     lost = alone.right.astype(float) - trial.right
-    return float(lost.mean()) <= PROMISING * float(lost.std()) / len(lost) ** 0.5
+    return bool(lost.mean() <= PROMISING * lost.std() / len(lost) ** 0.5)
 
 
 def _fully(context: TrainContext, frozen: Frozen, place: int, trial: Trial) -> TrainResult:
