@@ -114,7 +114,7 @@ def test_one_image_alone(digits_run, digits_arrays, tmp_path):
         (np.full((2, 1, 8, 8), 3.0), DataError, r"found values from 3 to 3; expected \[0, 1\]"),
         (np.full((2, 1, 8, 8), np.nan), DataError, "NaN or infinite values in 2 of 2 images"),
         (np.zeros((2, 5, 8, 8), np.uint8), DataError, "is not an image"),
-        (["nosuch.png"], ImageError, "nosuch.png cannot be read"),
+        (["nosuch.png"], ImageError, "nosuch.png does not exist"),
     ],
 )
 def test_bad_images(digits_run, images, error, text):

@@ -85,10 +85,10 @@ def test_evaluate_repeats_the_test(labelled, turned, capsys, scenes):
 def test_predict_says_the_number_and_its_interval(turned, capsys):
     run, folder = turned
     assert main(["predict", str(run.folder), str(folder / "0.png"), "--coverage", "0.8"]) == 0
-    line = capsys.readouterr().out
+    line, note = capsys.readouterr()
     assert "heading" in line
     assert " to " in line
-    assert "coverage 80 %" in line
+    assert "coverage 80 %" in note
     assert main(["predict", str(run.folder), str(folder / "0.png"), "--json"]) == 0
     answer = json.loads(capsys.readouterr().out)["predictions"][0]
     assert set(answer) == {"image", "values", "intervals", "within", "ood_percentile", "is_ood"}

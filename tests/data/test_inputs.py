@@ -528,7 +528,7 @@ BATCH = RGB.transpose(2, 0, 1)[None]
         (b"no image at all", ImageError, "#0 is not an image; found text"),
         (io.BytesIO(), ImageError, r"#0 is empty; found an open file.*\.seek\(0\)"),
         (io.StringIO("text"), ImageError, r'#0 is open in text mode; expected bytes. Open it with mode "rb"'),
-        ("nosuch.png", ImageError, "nosuch.png cannot be read"),
+        ("nosuch.png", ImageError, "nosuch.png does not exist"),
         ("a\0b.png", ImageError, "cannot be read; found embedded null byte"),
         (["nosuch-*.png"], ImageError, "a pattern by itself, not in a list"),
         (["."], ImageError, "a folder or a pattern by itself"),

@@ -399,7 +399,7 @@ def test_zero_bytes_and_missing_files(tmp_path):
         read_bytes(tmp_path / "empty.png")
     with pytest.raises(ImageError, match=r"gone\.png does not exist"):
         read_bytes(tmp_path / "gone.png")
-    with pytest.raises(ImageError, match="cannot be read; found Is a directory"):
+    with pytest.raises(ImageError, match="is a folder; expected an image file"):
         read_bytes(tmp_path)
 
 

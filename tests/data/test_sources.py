@@ -44,7 +44,7 @@ def test_a_source_lists_images_and_what_it_states_of_them():
 def test_labels_that_are_missing_are_counted():
     for labels in (["a", None, "b", "", "a", float("nan")], np.array(["a", "", "b", "a", "", ""])):
         with pytest.raises(
-            DataError, match=r"labels are missing for 3 of 6 images in arrays in memory; found the first at ind"
+            DataError, match=r"labels are missing for 3 of 6 images in arrays in memory; found an empty label at index"
         ):
             read((GRAY, labels))
 

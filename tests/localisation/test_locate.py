@@ -292,7 +292,7 @@ def test_what_cannot_be_asked(colours):
     image = scene()
     for words, message in (
         ({"method": "cams"}, "unknown method 'cams'; expected auto, cam, window. Did you mean cam"),
-        ({"target": "blue"}, "unknown class 'blue'. Known: dark, green, red"),
+        ({"target": "blue"}, "unknown class 'blue'. Classes: dark, green, red"),
         ({"target": ["red", "greem"]}, "unknown class 'greem'. Did you mean green"),
         ({"settings": Settings(threshold=1.5)}, r"--threshold is 1.5; expected a number from 0 to 1"),
         ({"settings": Settings(iou=-0.1)}, r"--iou is -0.1; expected a number from 0 to 1"),

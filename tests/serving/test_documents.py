@@ -81,7 +81,7 @@ def test_the_table_of_limits_is_that_of_the_server(capsys):
     for option in set(re.findall(r"`(--[a-z-]+)`", TEXT)):
         assert option in help_text, option
     defaults = {f"--{f.name.replace('_', '-')}": f.default for f in fields(ServeConfig)}
-    for option, default in re.findall(r"^\| `(--[a-z-]+)` \| (\d+)", TEXT, re.M):
+    for option, default in re.findall(r"^\| `(--[a-z-]+)` \| ([\d.]+)", TEXT, re.M):
         assert defaults[option] == float(default), option
 
 

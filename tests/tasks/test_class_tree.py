@@ -248,7 +248,7 @@ def test_the_task_predicts_and_scores_as_classification_and_adds_the_tree():
     assert one.text().startswith(other.text())
     assert "parent at level 2" in one.text()
     idents = [s.ident for s in one.report().sections]
-    assert idents[:3] == ["confusion", "classes", "hierarchy"]
+    assert idents[:4] == ["mistakes", "confusion", "classes", "hierarchy"]
 
 
 def test_an_exported_file_names_the_same_parents():

@@ -307,7 +307,7 @@ def test_the_solar_cells_are_graded_by_their_experts():
         (["a", "b", "c", "a"], None, "the order of the grades in .* is unknown; found a, b, c. List them, lowest"),
         (["1", "2", "many", "1"], None, "the order of the grades in .* is unknown; found 1, 2, many"),
         ([1, 1, 1, 1], None, "contains 1 distinct grade; expected 2 to 20"),
-        ([1, None, 2, ""], None, "labels are missing for 2 of 4 images in .*; found the first at index 1"),
+        ([1, None, 2, ""], None, "labels are missing for 2 of 4 images in .*; found an empty label at index 1"),
         (np.eye(4), None, "has several grades per image; expected a single column of grades"),
         ([1, 2, np.inf, 1], None, "the order of the grades in .* is unknown; found 1.0, 2.0, inf"),
     ],

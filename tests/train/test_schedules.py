@@ -115,7 +115,7 @@ def test_plateau_takes_the_factor_of_a_step() -> None:
         ({"step_every": 2}, "--step-every has no effect with --sched one-cycle: drop it, or use --sched step"),
         ({"step_factor": 0.5, "sched": "cosine"}, "--step-factor has no effect with --sched cosine"),
         ({"decay": 0.9, "sched": "step"}, "--decay has no effect with --sched step: drop it, or use --sched exp"),
-        ({"decay": 1.5, "sched": "exponential"}, "--decay must lie in"),
+        ({"decay": 1.5, "sched": "exponential"}, "--decay must be at least 0 and below 1, not 1.5"),
     ],
 )
 def test_options_of_other_schedules_are_refused(options, text) -> None:

@@ -124,10 +124,8 @@ class Explanation:
         if self.facts.get("rectifiers") == 0:
             heading.append("the network has no ReLUs, so this is the plain gradient")
         if self.facts.get("error", 0) > 0.01:
-            heading.append(
-                f"the sum of the map differs from the difference of the logits by "
-                f"{percent(self.facts['completeness'], 0)}: use more samples"
-            )
+            share = percent(self.facts["completeness"], 0)
+            heading.append(f"the sum of the map differs from the difference of the logits by {share}: use more samples")
         if f := self.faithfulness:
             heading.append(
                 f"faithfulness {f.score:+.2f}, {self.verdict} (mean {task_named(self.task).words_used.evidence}: "

@@ -344,7 +344,7 @@ def _coordinates(vectors: Floats, axes: int) -> tuple[Floats, Floats, Floats]:
     products = some @ some.T if wide else some.T @ some
     with threadpool_limits(1):  # threads of matrices this small wait for each other: two take four times as long
         values, found = eigh(products, subset_by_index=(max(0, len(products) - axes), len(products) - 1))
-    if wide:  # a direction without spread cannot be told from the images' inner products
+    if wide:  # the inner products say nothing of directions without spread
         spread = values > LEAST_SPREAD * values[-1]
         found = some.T @ found[:, spread] if spread.any() else np.eye(some.shape[1], 1)
     directions = np.asarray(np.linalg.qr(found[:, ::-1])[0], np.float32)

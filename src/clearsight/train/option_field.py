@@ -143,7 +143,7 @@ def fault(f: dataclasses.Field[Any], value: Any, annotation: Any) -> str | None:
 
 def _as_share(value: float, within: str) -> str:
     """How to write a percentage as a share, where a share is expected; "" elsewhere."""
-    percentage = 1 < value <= 100 and _in_interval(value / 100, within) and within[1:-1].split(",")[1].strip() == "1"
+    percentage = 2 <= value <= 100 and _in_interval(value / 100, within) and within[1:-1].split(",")[1].strip() == "1"
     return f"; write {value / 100:g} for {value:g} %" if percentage else ""
 
 
