@@ -88,7 +88,7 @@ def test_predict_says_the_number_and_its_interval(turned, capsys):
     line, note = capsys.readouterr()
     assert "heading" in line
     assert " to " in line
-    assert "coverage 80 %" in note
+    assert "each range contains the true value with a probability of 80 %" in note
     assert main(["predict", str(run.folder), str(folder / "0.png"), "--json"]) == 0
     answer = json.loads(capsys.readouterr().out)["predictions"][0]
     assert set(answer) == {"image", "values", "intervals", "within", "ood_percentile", "is_ood"}

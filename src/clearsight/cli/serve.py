@@ -40,7 +40,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="inference engine (default: auto)",
     )
     parser.add_argument(
-        "--tls-certificate", metavar="FILE", help="PEM file of the certificate; with --tls-key, the server uses HTTPS (default: none, plain HTTP)"
+        "--tls-certificate",
+        metavar="FILE",
+        help="PEM file of the certificate; with --tls-key, the server uses HTTPS (default: none, plain HTTP)",
     )
     parser.add_argument("--tls-key", metavar="FILE", help="PEM file of the private key, not encrypted (default: none)")
     group = parser.add_argument_group("limits")
