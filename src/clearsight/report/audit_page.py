@@ -101,7 +101,7 @@ class AuditRenderer(SectionsRenderer[Audit]):
         rows = tuple((str(number), Cell(line)) for number, line in enumerate(files[:FILES], 1))
         more = f"The first {FILES} of {len(files):,}; audit.json lists all." if len(files) > FILES else ""
         table = Table(("", Column("Image", "words")), rows, more, sortable=False)
-        pieces.append(Folded(count(len(files), "entry", "entries"), (table,)))
+        pieces.append(Folded(f"List of files ({count(len(files), 'entry', 'entries')})", (table,)))
         return Section(f"finding-{k}", sentence(finding.code.replace("-", " ")).rstrip("."), tuple(pieces))
 
     def _pictures(self, pictures: AuditPictures) -> Iterator[Section]:
