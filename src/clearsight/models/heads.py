@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from clearsight.models.base import Component
-from clearsight.schema import Check, integer, listed, number, record, text, truth
+from clearsight.schema import Check, anything, integer, listed, number, record, text, truth
 
 
 class KernelHead(Component):
@@ -229,34 +229,35 @@ def head_spec(value: Any, place: str) -> None:
         BundleError: a value is invalid.
     """
     record({"kind": text(*_HEADS)})(value, place)
-    _SPECS[value["kind"]](value, place)
+    _HEADS[value["kind"]][0](value, place)
+
+
+def _mixed_spec(value: Any, place: str) -> None:
+    record({"heads": listed(head_spec, least=1), "temperatures": anything})(value, place)
+    listed(number(1e-6, 1e6), len(value["heads"]))(value["temperatures"], f"{place}.temperatures")
 
 
 _SIZES: dict[str, Check] = {"features": SIZE, "classes": SIZE}
 
-_SPECS: dict[str, Check] = {
-    "softmax": record(_SIZES),
-    "hidden": record({**_SIZES, "widths": listed(SIZE, least=1)}),
-    "kernel": record({**_SIZES, "support": SIZE, "gamma": number(0)}, {"pairs": truth}),
-    "neighbours": record({**_SIZES, "examples": SIZE, "k": SIZE}),
-    "forest": record({"classes": SIZE, "trees": SIZE, "nodes": SIZE, "depth": integer(0, 10_000), "values": SIZE}),
-    "reduced": record({"features": SIZE, "to": SIZE, "head": head_spec}),
-}
+_FOREST: dict[str, Check] = {
+    "classes": SIZE, "trees": SIZE, "nodes": SIZE, "depth": integer(0, 10_000), "values": SIZE,
+}  # fmt: skip
 
-_HEADS: dict[str, Callable[..., nn.Module]] = {
-    "softmax": lambda features, classes: nn.Linear(features, classes),
-    "hidden": hidden_layers,
-    "kernel": KernelHead,
-    "neighbours": NeighbourHead,
-    "forest": ForestHead,
-    "reduced": Reduced,
-    "mixed": MixedHead,
+_HEADS: dict[str, tuple[Check, Callable[..., nn.Module]]] = {
+    "softmax": (record(_SIZES), lambda features, classes: nn.Linear(features, classes)),
+    "hidden": (record({**_SIZES, "widths": listed(SIZE, least=1)}), hidden_layers),
+    "kernel": (record({**_SIZES, "support": SIZE, "gamma": number(0)}, {"pairs": truth}), KernelHead),
+    "neighbours": (record({**_SIZES, "examples": SIZE, "k": SIZE}), NeighbourHead),
+    "forest": (record(_FOREST), ForestHead),
+    "reduced": (record({"features": SIZE, "to": SIZE, "head": head_spec}), Reduced),
+    "mixed": (_mixed_spec, MixedHead),
 }
+"""Of each kind of head, the check of its spec and what builds it."""
 
 
 def build_head(spec: dict[str, Any]) -> nn.Module:
     """The head that a spec describes, with empty weights. spec: `kind`, a key of `_HEADS`, and the arguments of it."""
-    return _HEADS[spec["kind"]](**{key: value for key, value in spec.items() if key != "kind"})
+    return _HEADS[spec["kind"]][1](**{key: value for key, value in spec.items() if key != "kind"})
 
 
 def softmax_head(
