@@ -1,12 +1,17 @@
 """Counting operations, which serving does while other threads take gradients."""
 
+import copy
+
+import numpy as np
 import pytest
 import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from clearsight.models import execution
-from clearsight.models.execution import engine_name, operations
+from clearsight.models.execution import OpenVinoEngine, TorchEngine, _settings, engine_name, operations
+from clearsight.models.heads import KernelHead
+from clearsight.models.network import VIEWS, Backbone, from_spec
 from clearsight.models.zoo import build_model
 
 
@@ -65,3 +70,36 @@ def test_devices_are_named_as_pytorch_names_them(monkeypatch):
     assert [execution.device_of(name) for name in names] == list(names)
     with pytest.raises(ConfigError, match=r"no device cuda:2.*cuda:0 to cuda:1"):
         execution.device_of("cuda:2")
+
+
+@pytest.fixture
+def probe():
+    body = {
+        "kind": "probe", "name": "timm/test_resnet", "img_size": 32, "model_args": {}, "taps": [], "parts": [0],
+        "input": {"mean": [0.5, 0.5, 0.5], "std": [0.5, 0.5, 0.5]}, "head": None,
+    }  # fmt: skip
+    return from_spec(body).eval()
+
+
+def test_engines_of_one_network_that_differ_in_a_setting_are_not_confused(probe):
+    """Converted networks are kept on disk: what is baked into a graph besides weights must belong to their name."""
+    images = torch.rand(4, 3, 32, 32).numpy()
+    plain = OpenVinoEngine(Backbone(probe), (3, 32, 32))
+    first = next(plain.stream([images]))
+    probe.set_views(VIEWS)
+    for engine in (OpenVinoEngine(Backbone(probe), (3, 32, 32)), TorchEngine(Backbone(probe))):
+        (given,) = engine.stream([images])
+        with torch.inference_mode():
+            expected = Backbone(probe)(torch.from_numpy(images))
+        for one, other, alone in zip(given, expected, first, strict=True):
+            np.testing.assert_allclose(one, other.numpy(), atol=1e-5)
+            assert np.abs(one - alone).max() > 1e-4
+
+
+def test_settings_of_modules_count(probe):
+    narrow, wide = (KernelHead(4, 2, 3, gamma) for gamma in (0.1, 0.2))
+    assert _settings(narrow) != _settings(wide)
+    before = _settings(probe)
+    probe.set_taps(["layer1"])
+    assert _settings(probe) != before
+    assert _settings(probe) == _settings(copy.deepcopy(probe).train())

@@ -122,7 +122,8 @@ class TorchEngine:
 class OpenVinoEngine:
     """OpenVINO on the CPU, float32, several requests in flight.
 
-    The converted network is kept in the cache under the digest of its weights, so it is converted once per machine.
+    The converted network is kept in the cache under the digest of its weights and settings, so it is converted once per
+    machine.
     """
 
     def __init__(self, network: nn.Module, shape: Shape, hint: Hint = "throughput") -> None:
@@ -162,12 +163,29 @@ class OpenVinoEngine:
         save_openvino(network, shape, folder / "network.xml")
 
     def _key(self, network: nn.Module, shape: Shape) -> str:
-        versions = [torch.__version__, self.ov.__version__, 1]
+        versions = [torch.__version__, self.ov.__version__, 2]
         h = hashlib.blake2b(json.dumps([str(network), shape, versions]).encode(), digest_size=16)
+        h.update(repr(_settings(network)).encode())
         for name, tensor in [*network.named_parameters(), *network.named_buffers()]:
             h.update(name.encode())
             h.update(tensor.detach().cpu().contiguous().numpy().tobytes())
         return h.hexdigest()
+
+
+def _settings(network: nn.Module) -> list[tuple[str, list[tuple[str, Any]]]]:
+    """The plain attributes of all modules, such as views and widths of kernels: they become a part of the graph."""
+    return [
+        (name, sorted((k, v) for k, v in vars(module).items() if k[0] != "_" and k != "training" and _is_plain(v)))
+        for name, module in network.named_modules()
+    ]
+
+
+def _is_plain(value: Any) -> bool:
+    if isinstance(value, dict):
+        return all(map(_is_plain, value)) and all(map(_is_plain, value.values()))
+    if isinstance(value, list | tuple):
+        return all(map(_is_plain, value))
+    return isinstance(value, int | float | str | None)
 
 
 def engine_name(network: nn.Module, shape: Shape, images: int, device: str) -> str:

@@ -118,6 +118,8 @@ def _backbone(network: ModelNetwork) -> Backbone:
         bare._modules = {
             name: nn.Identity() if module is levels.head else module for name, module in network._modules.items()
         }
+        if "head" in network.spec:  # as a network without a head has it
+            bare.spec = {**network.spec, "parts": [len(levels.layers)], "head": None}
         known = _BACKBONES[network] = Backbone(bare)
     return known
 
@@ -211,7 +213,7 @@ def _batches(pixels: CachedPixels, indices: NDArray[np.int64], turned: tuple[int
 
 def _about(network: nn.Module, about: str, how: str) -> str:
     """Names everything but the image that an output depends on."""
-    h = hashlib.blake2b(f"3 {how} {BATCH} {about}".encode(), digest_size=16)
+    h = hashlib.blake2b(f"4 {how} {BATCH} {about}".encode(), digest_size=16)
     head = _below_head(network)
     for name, tensor in [*network.named_parameters(), *network.named_buffers()]:  # the normalisation among them
         if head and name.startswith(head):
