@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
 
+import numpy as np
 import pandas as pd
 import pytest
 from scipy.stats import binomtest
 
 import clearsight as cs
+from clearsight.api.compare_runs import _picture
 from clearsight.cli.main import main
 from clearsight.errors import ConfigError, DataError
 
@@ -90,3 +94,10 @@ def test_runs_of_a_task_of_ones_own(own_run: Path) -> None:
     found = cs.compare_runs([own_run, own_run])
     assert not found.share
     assert "minus the mean error" in found.text()
+
+
+def test_pictures_show_the_bands_of_the_model() -> None:
+    form = SimpleNamespace(shown=(4, 2, 0))
+    held = SimpleNamespace(rows=np.array([7]), predictor=SimpleNamespace(bundle=SimpleNamespace(form=form)))
+    view = np.arange(5, dtype=np.uint8)[None, :, None, None].repeat(8, 2).repeat(8, 3) * 50
+    assert _picture(cast(Any, held), cast(Any, view), 7)[0, 0].tolist() == [200, 100, 0]

@@ -9,7 +9,7 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from clearsight.models import execution
-from clearsight.models.execution import OpenVinoEngine, TorchEngine, _settings, engine_name, operations
+from clearsight.models.execution import OpenVinoEngine, TorchEngine, engine_name, operations, settings_of
 from clearsight.models.heads import KernelHead
 from clearsight.models.network import VIEWS, Backbone, from_spec
 from clearsight.models.zoo import build_model
@@ -98,8 +98,8 @@ def test_engines_of_one_network_that_differ_in_a_setting_are_not_confused(probe)
 
 def test_settings_of_modules_count(probe):
     narrow, wide = (KernelHead(4, 2, 3, gamma) for gamma in (0.1, 0.2))
-    assert _settings(narrow) != _settings(wide)
-    before = _settings(probe)
+    assert settings_of(narrow) != settings_of(wide)
+    before = settings_of(probe)
     probe.set_taps(["layer1"])
-    assert _settings(probe) != before
-    assert _settings(probe) == _settings(copy.deepcopy(probe).train())
+    assert settings_of(probe) != before
+    assert settings_of(probe) == settings_of(copy.deepcopy(probe).train())

@@ -9,7 +9,7 @@ from sklearn.neighbors import NearestNeighbors
 from clearsight.errors import DataError
 from clearsight.metrics.ranking import auroc
 from clearsight.ood.pixel_statistics import pixel_statistics
-from clearsight.ood.scores import AXES, SCORES, WHITENED, Bank, Neighbours, pooled, unit
+from clearsight.ood.scores import AXES, SCORES, WHITENED, Bank, Neighbours, _coordinates, pooled, unit
 
 RNG = np.random.default_rng(0)
 CENTRES = RNG.normal(size=(4, 20)) * 3
@@ -123,3 +123,25 @@ def test_statistics_of_any_shape_are_finite(shape):
 def test_bad_input():
     with pytest.raises(DataError, match="found 1; expected 2 or more"):
         Bank.fit(TRAIN[0][:1], TRAIN[2][:1], TRAIN[1])
+
+
+@pytest.mark.parametrize(("images", "width"), [(300, 20), (60, 500)])
+def test_axes_are_those_of_an_exact_decomposition(images, width):
+    draws = np.random.default_rng(3)
+    spread = draws.normal(size=(images, 10)) * np.linspace(5, 1, 10)
+    vectors = (spread @ draws.normal(size=(10, width)) + 0.1 * draws.normal(size=(images, width))).astype(np.float32)
+    centre, directions, inner = _coordinates(vectors, 8)
+    _, _, exact = np.linalg.svd(vectors - vectors.mean(0), full_matrices=False)
+    np.testing.assert_allclose(directions.T @ directions, np.eye(8), atol=1e-5)
+    np.testing.assert_allclose(np.linalg.svd(exact[:8] @ directions)[1], np.ones(8), atol=1e-3)
+    np.testing.assert_allclose(np.linalg.norm(inner, axis=1), np.linalg.norm(vectors - centre, axis=1), rtol=1e-4)
+
+
+@pytest.mark.parametrize("vectors", [np.ones((5, 40)), np.eye(3, 40), np.ones((50, 4))])
+def test_vectors_with_little_or_no_spread_have_coordinates(vectors):
+    vectors = np.asarray(vectors, np.float32)
+    _, directions, inner = _coordinates(vectors, 64)
+    assert np.isfinite(inner).all()
+    np.testing.assert_allclose(directions.T @ directions, np.eye(directions.shape[1]), atol=1e-5)
+    assert Neighbours.fit(vectors).distance(vectors).shape == (len(vectors),)
+    assert Neighbours.whitened(vectors, np.arange(len(vectors)) % 2).distance(vectors).shape == (len(vectors),)

@@ -12,6 +12,7 @@ from clearsight.models import execution
 from clearsight.models.network import VIEWS
 from clearsight.predictor import Predictor
 from clearsight.tasks import read
+from clearsight.train import features
 from clearsight.train.config import TrainConfig
 from clearsight.train.features import model_output
 from clearsight.train.fit import fit
@@ -36,3 +37,15 @@ def test_it_is_what_the_model_answers(photos: Path, monkeypatch: pytest.MonkeyPa
     stored, own = model_output(predictor, pixels, rows), predictor.forward(pixels.view(rows))
     np.testing.assert_allclose(stored.features, own.features, atol=1e-2)
     np.testing.assert_allclose(stored.logits, own.logits, atol=1e-2)
+
+
+def test_heads_on_the_same_features_share_them(photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A finished model asks for features under the name that the search for its head gave them."""
+    fitted = fit(
+        read(photos), TrainConfig.from_options(model="efficientnet_lite0", freeze="all", img_size=32, folds=2),
+        find_issues=False,
+    )  # fmt: skip
+    predictor, prepared = Predictor(fitted.bundle), fitted.prepared
+    rows = np.sort(np.concatenate([prepared.split.train, prepared.split.val]))
+    monkeypatch.setattr(features, "engine_for", lambda *_: pytest.fail("computed again"))
+    assert len(model_output(predictor, prepared.pixels, rows).logits) == len(rows)

@@ -15,6 +15,7 @@ from clearsight.api.results import model_name, saved
 from clearsight.arguments import known_arguments
 from clearsight.console import Console, usual_console
 from clearsight.data.cached_pixels import PixelView
+from clearsight.data.displayed import displayed
 from clearsight.errors import ConfigError, DataError
 from clearsight.evaluation.run_comparison import compare_runs as compare_outputs
 from clearsight.evaluation.several_runs import ChangedImage, ComparedRun, RunsComparison
@@ -25,7 +26,7 @@ from clearsight.result import refuse_existing
 from clearsight.runs.folder import run_options
 from clearsight.runs.images import HeldOut, held_out
 from clearsight.runs.load import ModelSource, folder_of, predictor_of
-from clearsight.tasks.image_scores import comparable_targets, own_scores, score_words
+from clearsight.tasks.image_scores import comparable_targets, own_scores
 from clearsight.tasks.outcomes import Outcomes, outcomes
 from clearsight.train.config import TrainConfig
 
@@ -120,7 +121,7 @@ def _compared(
     truths = [task.aligned(dataset)[rows] for task in tasks]
     first = tasks[0]
     results = [outcomes(task, o.logits, truth) for task, o, truth in zip(tasks, outputs, truths, strict=True)]
-    runs, changed = [], []
+    runs, changed, score, share = [], [], "", True
     for number, (name, task, output, truth) in enumerate(zip(names, tasks, outputs, truths, strict=True)):
         facts = _facts(folders[number])
         evaluation = task.evaluate(output.logits, truth, groups=held.groups, indices=rows, images=held.names)
@@ -134,16 +135,15 @@ def _compared(
                 first, task, outputs[0], output, shown=shown, truth=both,
                 renamed={n: n for n in first.names}, run=names[0], changes={}, tested=len(rows), columns=columns,
             )  # fmt: skip
-            run = replace(run, change=found.overall, classes=found.classes)
+            run, score, share = replace(run, change=found.overall, classes=found.classes), found.score, found.share
             gains = own_scores(task, output.logits, shown, truth) - own_scores(
                 first, outputs[0].logits, shown, truths[0]
             )
             changed += _changed(held, number, results[0], results[number], gains)
         runs.append(run)
-    score = score_words(first)
     ordered = sorted(changed, key=lambda image: -abs(image.gain))
     return RunsComparison(
-        len(rows), score, not score.startswith("minus"), tuple(runs), _differences(runs), tuple(ordered[:KEPT]),
+        len(rows), score, share, tuple(runs), _differences(runs), tuple(ordered[:KEPT]),
         held.predictor.bundle.thing,
     )  # fmt: skip
 
@@ -192,4 +192,5 @@ def _differences(runs: Sequence[ComparedRun]) -> dict[str, tuple[str, ...]]:
 def _picture(held: HeldOut, view: PixelView, index: int) -> Any:
     """A small picture of an image."""
     place = int(np.flatnonzero(held.rows == index)[0])
-    return thumbnail(eight_bits(view[place : place + 1][0]), SIDE)
+    pixels = displayed(view[place : place + 1][0], held.predictor.bundle.form.shown)
+    return thumbnail(eight_bits(pixels), SIDE)

@@ -120,5 +120,5 @@ class RunsComparison(Result):
                 lines.append(f"  {self.score} against {self.runs[0].name}: {run.change.words(self.share)}")
         for name, values in self.differences.items():
             lines.append(f"  {name}: {' | '.join(values)}")
-        lines.append(f"{count(len(self.changed), 'prediction')} differ from those of {self.runs[0].name}")
+        lines.append(f"predictions that differ from those of {self.runs[0].name}: {len(self.changed):,}")
         return "\n".join(lines)

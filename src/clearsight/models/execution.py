@@ -165,15 +165,17 @@ class OpenVinoEngine:
     def _key(self, network: nn.Module, shape: Shape) -> str:
         versions = [torch.__version__, self.ov.__version__, 2]
         h = hashlib.blake2b(json.dumps([str(network), shape, versions]).encode(), digest_size=16)
-        h.update(repr(_settings(network)).encode())
+        h.update(repr(settings_of(network)).encode())
         for name, tensor in [*network.named_parameters(), *network.named_buffers()]:
             h.update(name.encode())
             h.update(tensor.detach().cpu().contiguous().numpy().tobytes())
         return h.hexdigest()
 
 
-def _settings(network: nn.Module) -> list[tuple[str, list[tuple[str, Any]]]]:
-    """The plain attributes of all modules, such as views and widths of kernels: they become a part of the graph."""
+def settings_of(network: nn.Module) -> list[tuple[str, list[tuple[str, Any]]]]:
+    """The plain attributes of all modules by their names, such as views and widths of kernels. Beside weights and kinds
+    of modules, outputs depend on them, and converted graphs hold them as constants.
+    """
     return [
         (name, sorted((k, v) for k, v in vars(module).items() if k[0] != "_" and k != "training" and _is_plain(v)))
         for name, module in network.named_modules()

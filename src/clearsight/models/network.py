@@ -120,12 +120,13 @@ class Augmented(ModelNetwork):
         return tuple(self.spec.get("views", AS_IT_IS))
 
     def set_views(self, views: Sequence[str]) -> None:
-        """Average over these views from now on, and record it in the spec.
+        """Average over these views from now on, and record it in the spec if they are more than the image as it is.
 
         Args:
             views: names of `VIEWS`.
         """
-        self.spec = {**self.spec, "views": list(views)}
+        rest = {name: value for name, value in self.spec.items() if name != "views"}
+        self.spec = rest if tuple(views) == AS_IT_IS else {**rest, "views": list(views)}
 
     @property
     def uses_tta(self) -> bool:

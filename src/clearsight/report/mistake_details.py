@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
+from clearsight.data.displayed import displayed
 from clearsight.data.loader import to_float
 from clearsight.errors import ClearsightError
 from clearsight.explanation.explain import Settings, explain, methods_of
@@ -108,7 +109,8 @@ class MistakeDetails:
         return self.maps.get(card.index)
 
     def _drawn(self, predictor: Predictor, card: Card) -> tuple[Picture, str] | None:
-        own = self.fitted.prepared.pixels.array[card.index]
+        prepared = self.fitted.prepared
+        own = prepared.pixels.array[card.index]
         try:
             settings = Settings(samples=8)
             found = next(explain(predictor, own[None], method=self.method, settings=settings, faithfulness=False))
@@ -116,9 +118,10 @@ class MistakeDetails:
             self.method = ""
             return None
         smooth = gaussian_filter(np.asarray(found.heat, np.float64), max(found.heat.shape) / BLUR)
-        drawn = overlay(SHADE * visible(to_float(own[None])[0].numpy()), smooth, 0.85)
+        shown = visible(displayed(to_float(own[None])[0].numpy(), prepared.form.shown))
+        drawn = overlay(SHADE * shown, smooth, 0.85)
         pixels = np.asarray(np.rint(255 * np.clip(drawn, 0, 1)).transpose(2, 0, 1), np.uint8)
-        thumbnail = data_thumbnail(self.fitted.prepared, card.index, SIDE, pixels=pixels)
+        thumbnail = data_thumbnail(prepared, card.index, SIDE, pixels=pixels)
         return encoded(thumbnail, f"{card.image}: heatmap ({self.method}) of {found.target}"), self.method
 
     def _similar(self, index: int) -> list[Similar]:

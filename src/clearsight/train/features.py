@@ -20,7 +20,7 @@ from clearsight.data.cached_pixels import CachedPixels
 from clearsight.data.loader import to_float
 from clearsight.data.store import Recipe, Shapes, rows_of
 from clearsight.models.base import ModelNetwork
-from clearsight.models.execution import BATCH, engine_for, engine_name
+from clearsight.models.execution import BATCH, engine_for, engine_name, settings_of
 from clearsight.models.network import AS_IT_IS, VIEWS, Backbone, Probe
 from clearsight.ood.pixel_statistics import pixel_statistics
 from clearsight.predictor import ModelOutput, Predictor
@@ -213,7 +213,7 @@ def _batches(pixels: CachedPixels, indices: NDArray[np.int64], turned: tuple[int
 
 def _about(network: nn.Module, about: str, how: str) -> str:
     """Names everything but the image that an output depends on."""
-    h = hashlib.blake2b(f"4 {how} {BATCH} {about}".encode(), digest_size=16)
+    h = hashlib.blake2b(f"4 {how} {BATCH} {about} {settings_of(network)}".encode(), digest_size=16)
     head = _below_head(network)
     for name, tensor in [*network.named_parameters(), *network.named_buffers()]:  # the normalisation among them
         if head and name.startswith(head):

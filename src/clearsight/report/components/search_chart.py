@@ -18,8 +18,8 @@ def search_curve(ident: str, candidates: Sequence[Candidate]) -> Markup | None:
     """Accuracy of candidates over the first setting of the best one, on a logarithmic axis. None where fewer than three
     values were tried.
 
-    The blue line are the features of the best candidate, gray lines the others with the same head. Of candidates that
-    differ in their other settings, the best one counts.
+    The blue line shows the features of the best candidate, gray lines show others with the same head. Of candidates
+    that differ in their other settings, the best one counts.
     """
     best = max(candidates, key=lambda c: (c.accuracy, -c.log_loss), default=None)
     name = next((key for key, value in best.setting.items() if value > 0), None) if best else None
