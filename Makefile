@@ -67,8 +67,8 @@ $(TOOLS)/.ready:
 	$(TOOLS)/bin/pip install --quiet --disable-pip-version-check cyclonedx-bom pip-audit pip-licenses uv
 	@touch $@
 
-lock: $(TOOLS)/.ready  ## resolve the dependencies anew: the latest versions for CI, the lowest for make test-lowest
-	$(COMPILE) --upgrade --universal -o requirements/lock.txt
+lock: $(TOOLS)/.ready  ## resolve the dependencies anew: the latest tested versions for CI, the lowest for make test-lowest
+	$(COMPILE) --upgrade --universal -c requirements/limits.txt -o requirements/lock.txt
 	$(COMPILE) --upgrade --resolution lowest-direct -o requirements/lowest.txt
 
 supply-chain: $(VENV)/.dev $(TOOLS)/.ready  ## build/sbom.json (CycloneDX), build/licences.csv and known vulnerabilities
