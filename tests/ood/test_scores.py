@@ -145,3 +145,41 @@ def test_vectors_with_little_or_no_spread_have_coordinates(vectors):
     np.testing.assert_allclose(directions.T @ directions, np.eye(directions.shape[1]), atol=1e-5)
     assert Neighbours.fit(vectors).distance(vectors).shape == (len(vectors),)
     assert Neighbours.whitened(vectors, np.arange(len(vectors)) % 2).distance(vectors).shape == (len(vectors),)
+
+
+def _aligned(count, seed):
+    """Vectors (N, 20) of two classes that never differ in the last two coordinates by more than a little."""
+    draw = np.random.default_rng(seed)
+    labels = np.arange(count) % 2
+    vectors = draw.normal(size=(count, 20)) * np.r_[np.ones(18), 0.05, 0.05] + labels[:, None] * np.r_[3, np.zeros(19)]
+    return vectors.astype(np.float32), labels
+
+
+@pytest.mark.parametrize("kind", ["euclidean", "mahalanobis"])
+def test_directions_of_mild_changes_count_less_and_others_as_before(kind):
+    vectors, labels = _aligned(500, 0)
+    new, _ = _aligned(200, 1)
+    change = np.zeros(20, np.float32)
+    change[18:] = 3
+    changes = np.random.default_rng(2).choice([-1, 1], (60, 1)).astype(np.float32) * change
+
+    def fitted(changes):
+        if kind == "euclidean":
+            return Neighbours.fit(vectors, changes=changes)
+        return Neighbours.whitened(vectors, labels, changes=changes)
+
+    usual, aware = fitted(None), fitted(changes)
+    for neighbours, least, most in ((usual, 0.9, 1.0), (aware, 0.0, 0.2)):
+        limit = np.quantile(neighbours.distance(new), 0.95)
+        assert least <= np.mean(neighbours.distance(new + change) > limit) <= most
+        away = new + np.r_[np.zeros(10), 4 * np.ones(8), np.zeros(2)].astype(np.float32)
+        assert np.mean(neighbours.distance(away) > limit) > 0.95
+
+
+def test_without_spread_changes_are_left_out():
+    same = np.ones((10, 4), np.float32)
+    neighbours = Neighbours.fit(same, changes=np.ones((3, 4), np.float32))
+    assert np.isfinite(neighbours.distance(np.eye(4, dtype=np.float32))).all()
+    assert neighbours.distance(same).max() < 1e-3
+    empty = np.zeros((0, 4), np.float32)
+    assert np.array_equal(Neighbours.fit(same, changes=empty).metric, Neighbours.fit(same).metric)

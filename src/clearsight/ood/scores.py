@@ -59,10 +59,31 @@ LEAST_SPREAD = 1e-5
 WHITENED = 6000
 """Vectors that are remembered for Mahalanobis distances at most, those of changed copies among them."""
 
+COMPARED = 600
+"""Vectors whose distance to their neighbours says how much chance differences count, at most."""
+
+
+@dataclass(frozen=True)
+class MildChanges:
+    """Images before and after changes so mild that they still belong, such as a shift by a few pixels.
+
+    features, changed_features (W, D); statistics, changed_statistics (W, S), pixel statistics.
+    """
+
+    features: Floats
+    changed_features: Floats
+    statistics: Floats
+    changed_statistics: Floats
+
 
 @dataclass(frozen=True)
 class Neighbours:
     """Training vectors, and the distance of other vectors to the k-th nearest of them.
+
+    Directions in which mild changes move an image count less. Where all images are aligned, none differ in them, and a
+    shift by four pixels would look like a strange image. So the covariance of these changes is added to the covariance
+    that distances are relative to, as within-class covariance normalisation does for changes of the recording channel
+    [Hatch, Kajarekar, Stolcke 2006].
 
     Stored compactly: centre (D,), axes (D, A) orthonormal, points (M, A + 1), whose last coordinate is the length of
     the part outside the axes. With all axes distances are exact; with fewer they are bounded from below. metric (A + 1,
@@ -76,29 +97,45 @@ class Neighbours:
     k: int
 
     @classmethod
-    def fit(cls, vectors: Floats, k: int = NEIGHBOURS) -> Self:
-        """Store vectors, with Euclidean distances.
+    def fit(cls, vectors: Floats, k: int = NEIGHBOURS, *, changes: Floats | None = None) -> Self:
+        """Store vectors, with Euclidean distances; shorter in directions in which changes exceed the usual distance to
+        the k-th neighbour.
 
         Args:
             vectors: training vectors (M, D).
             k: number of the neighbour whose distance counts.
+            changes: vectors of mildly changed images minus those of the originals (W, D).
 
         Returns:
             The neighbours.
         """
         centre, axes, inner = _coordinates(vectors, AXES)
-        return cls._of(centre, axes, np.eye(inner.shape[1]), inner, k)
+        metric = np.eye(inner.shape[1])
+        usual = _squared_distance(inner, k) / inner.shape[1]
+        if changes is not None and len(changes) and usual > 0:
+            values, principal = np.linalg.eigh(_scatter(changes @ axes))
+            metric[:-1, :-1] = principal / np.sqrt(1 + np.maximum(values, 0) / usual)
+        return cls._of(centre, axes, metric, inner, k)
 
     @classmethod
     def whitened(
-        cls, vectors: Floats, labels: NDArray[np.integer], k: int = NEIGHBOURS, *, axes: int = AXES, rest: bool = True
+        cls,
+        vectors: Floats,
+        labels: NDArray[np.integer],
+        k: int = NEIGHBOURS,
+        *,
+        changes: Floats | None = None,
+        axes: int = AXES,
+        rest: bool = True,
     ) -> Self:
-        """Store at most `WHITENED` vectors, with Mahalanobis distances by the shrunk covariance within classes.
+        """Store at most `WHITENED` vectors, with Mahalanobis distances by the covariance within classes, shrunk, to which
+        that of changes is added.
 
         Args:
             vectors: training vectors (M, D).
             labels: class indices (M,).
             k: number of the neighbour whose distance counts.
+            changes: vectors of mildly changed images minus those of the originals (W, D).
             axes: largest number of principal axes.
             rest: include the part outside the axes, scaled by its deviation.
 
@@ -111,11 +148,17 @@ class Neighbours:
         classes, number = np.unique(labels, return_inverse=True)
         means = np.stack([inner[number == c, :-1].mean(0) for c in range(len(classes))])
         within = (inner[:, :-1] - means[number]).astype(np.float64)
-        values, principal = np.linalg.eigh(LedoitWolf(assume_centered=True).fit(within).covariance_)
+        covariance = LedoitWolf(assume_centered=True).fit(within).covariance_
+        outside = (inner[:, -1].astype(np.float64) ** 2).mean()
+        if changes is not None and len(changes):
+            moved = changes @ turned
+            covariance = covariance + _scatter(moved)
+            outside += np.maximum((changes**2).sum(1) - (moved**2).sum(1), 0).mean(dtype=np.float64)
+        values, principal = np.linalg.eigh(covariance)
         metric = np.zeros([inner.shape[1]] * 2)
         metric[:-1, :-1] = principal / np.sqrt(np.maximum(values, 1e-9))
         left = vectors.shape[1] - turned.shape[1]
-        deviation = np.sqrt((inner[:, -1].astype(np.float64) ** 2).mean() / left) if rest and left else 0.0
+        deviation = np.sqrt(outside / left) if rest and left else 0.0
         metric[-1, -1] = 1 / deviation if deviation > 1e-12 else 0.0
         some = np.random.default_rng(0).permutation(len(inner))[:WHITENED]
         return cls._of(centre, turned, metric, inner[some], k)
@@ -190,6 +233,7 @@ class Bank:
         statistics: Floats,
         other: Floats | None = None,
         *,
+        changes: MildChanges | None = None,
         copies: bool = False,
     ) -> Self:
         """Learn from training images.
@@ -199,6 +243,7 @@ class Bank:
             labels: class indices (M,).
             statistics: pixel statistics (L, S).
             other: features of images of no class (O, D); None for none.
+            changes: mild changes of images; None for none.
             copies: the network was trained on these images and changed copies of them are included. Then the distance
                 to the nearest neighbour is used, since a changed image has one too, and the part outside the principal
                 axes is left out: for networks trained from random weights it grows most when a known image is shifted
@@ -216,11 +261,16 @@ class Bank:
         scale = np.stack([statistics.mean(0), np.hypot(statistics.std(0), MILD)])
         some = np.random.default_rng(0).permutation(len(statistics))[:STATISTICS]
         k, axes = (1, AXES_OF_COPIES) if copies else (NEIGHBOURS, AXES)
+        turned, moved, altered = None, None, None
+        if changes is not None:
+            turned = unit(changes.changed_features) - unit(changes.features)
+            moved = changes.changed_features - changes.features
+            altered = _scaled(changes.changed_statistics, scale) - _scaled(changes.statistics, scale)
         return cls(
-            Neighbours.fit(unit(features), k),
-            Neighbours.whitened(features, labels, k, axes=axes, rest=not copies),
+            Neighbours.fit(unit(features), k, changes=turned),
+            Neighbours.whitened(features, labels, k, changes=moved, axes=axes, rest=not copies),
             np.asarray(scale, np.float32),
-            Neighbours.fit(_scaled(statistics[some], scale)),
+            Neighbours.fit(_scaled(statistics[some], scale), changes=altered),
             None if other is None else OutlierClassifier.fit(features, other),
         )
 
@@ -349,6 +399,19 @@ def _coordinates(vectors: Floats, axes: int) -> tuple[Floats, Floats, Floats]:
         found = some.T @ found[:, spread] if spread.any() else np.eye(some.shape[1], 1)
     directions = np.asarray(np.linalg.qr(found[:, ::-1])[0], np.float32)
     return centre, directions, _within(vectors, centre, directions)
+
+
+def _scatter(vectors: Floats) -> NDArray[np.float64]:
+    """The mean outer product (D, D) of vectors (N, D)."""
+    wide = vectors.astype(np.float64)
+    return np.asarray(wide.T @ wide / len(wide))
+
+
+def _squared_distance(points: Floats, k: int) -> float:
+    """The mean squared distance of points (N, D) to the k-th nearest other one."""
+    some = points[np.random.default_rng(0).permutation(len(points))[:COMPARED]]
+    k = min(k, len(points) - 1)
+    return float((np.partition(_distances(some, points), k, axis=1)[:, k].astype(np.float64) ** 2).mean())
 
 
 def _distances(a: Floats, b: Floats) -> Floats:

@@ -2,7 +2,8 @@
 
 Held-out images are those that training kept for validation. On frozen features, which no image has shaped, that may be
 all of development: each is then scored by what is fitted without its fold, so that the threshold rests on many images.
-Copies of some are changed as in training, shifted and brightened a little: they belong as well.
+Copies of some are changed as in training, shifted and brightened a little: they belong as well. By how much such a
+change moves an image, less than that counts in every distance.
 
 How well near classes are separated is measured on the user's own data where that is cheap, by leaving classes out of
 what is fitted on frozen features. A network from random weights would have to be trained anew; nothing is chosen by the
@@ -29,7 +30,7 @@ from clearsight.errors import DataError, ImageError
 from clearsight.metrics.ranking import auroc
 from clearsight.ood.detector import LeftOut, OODDetector, Tails, combined, surprises, threshold_for
 from clearsight.ood.pixel_statistics import pixel_statistics
-from clearsight.ood.scores import BANK, Bank, Floats
+from clearsight.ood.scores import BANK, Bank, Floats, MildChanges
 from clearsight.ood.tails import Tail
 from clearsight.predictor import ModelOutput, Predictor
 from clearsight.train.context import TrainContext, TrainResult
@@ -113,14 +114,22 @@ class _Material:
     shaped: bool
     other: Floats | None = None
 
-    def bank(self, rows: NDArray[np.int64]) -> Bank:
-        """The bank of some of the remembered images."""
+    def bank(self, rows: NDArray[np.int64], asked: NDArray[np.int64] | None = None) -> Bank:
+        """The bank of some of the remembered images, for scores of `asked`, whose copies say nothing to it."""
         seen, copies = self.plain.of(rows), self.copies.of(rows)
         features, labels = seen.features, seen.labels
         if self.shaped:
             features, labels = _joined(features, copies.features), _joined(labels, copies.labels)
         statistics = _joined(seen.statistics, copies.statistics)
-        return Bank.fit(features, labels, statistics, self.other, copies=self.shaped)
+        known = rows if self.shaped else np.setdiff1d(self.plain.rows, () if asked is None else asked)
+        return Bank.fit(features, labels, statistics, self.other, changes=self._changes(known), copies=self.shaped)
+
+    def _changes(self, rows: NDArray[np.int64]) -> MildChanges:
+        """What mild changes do to some images; training changes images by far more."""
+        mine = np.isin(self.copies.rows, rows) & (self.copies.kinds != AUGMENTED[0])
+        before = self.plain.part.of(np.searchsorted(self.plain.rows, self.copies.rows[mine]))
+        after = self.copies.part.of(mine)
+        return MildChanges(before.features, after.features, before.statistics, after.statistics)
 
 
 def fit_ood_detector(
@@ -280,20 +289,21 @@ def _held_out_scores(
     """Every score of the V held-out images, and of their W changed copies, by banks without the image's own fold; how
     each copy is changed (W,), and the position of its original among the V (W,).
     """
-    remembered = material.remembered
-    order = np.random.default_rng(seed).permutation(len(remembered))
-    shared = np.isin(remembered, material.held_out).any()
-    fold = order % min(FOLDS, len(remembered)) if shared else np.zeros(len(remembered), np.int64)
+    remembered, held_out = material.remembered, material.held_out
+    folds = [held_out]
+    if np.isin(remembered, held_out).any():
+        everyone = np.union1d(remembered, held_out)
+        number = np.random.default_rng(seed).permutation(len(everyone)) % min(FOLDS, len(everyone))
+        folds = [everyone[number == k] for k in range(number.max() + 1)]
     parts: list[tuple[dict[str, Floats], dict[str, Floats]]] = []
     done = 0
     kinds: list[NDArray[np.str_]] = []
     sources: list[NDArray[np.int64]] = []
-    for number in [*range(int(fold.max()) + 1), -1] if shared else [-1]:
-        mine = remembered[fold == number] if number >= 0 else np.setdiff1d(material.held_out, remembered)
-        asked = np.intersect1d(mine, material.held_out)
+    for fold in folds:
+        asked = np.intersect1d(fold, held_out)
         if not len(asked):
             continue
-        bank = material.bank(remembered[fold != number])
+        bank = material.bank(np.setdiff1d(remembered, fold), asked=fold)
         parts.append((material.plain.of(asked).scores(bank), material.copies.of(asked).scores(bank)))
         copied = np.isin(material.copies.rows, asked)
         kinds.append(material.copies.kinds[copied])
@@ -384,7 +394,7 @@ def _without(material: _Material, group: Sequence[int]) -> dict[str, float] | No
         targets = Targets(np.searchsorted(classes, seen.labels), np.ones(len(seen.labels), np.float32), len(classes))
         _, head = fit_softmax([seen.features], np.arange(len(seen.labels)), targets, 1e-2)
     known, unknown = (replace(p, logits=_headed(head, p.features) if head else None) for p in (known, unknown))
-    bank = material.bank(rows[fit])
+    bank = material.bank(rows[fit], asked=rows[~fit])
     scores = [part.scores(bank) for part in (known, unknown)]
     tails = {name: (Tail.fit(values),) for name, values in scores[0].items()}
     found = {name: auroc(*(s[name] for s in scores)) for name in scores[0]}
