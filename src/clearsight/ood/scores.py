@@ -128,8 +128,8 @@ class Neighbours:
         axes: int = AXES,
         rest: bool = True,
     ) -> Self:
-        """Store at most `WHITENED` vectors, with Mahalanobis distances by the covariance within classes, shrunk, to which
-        that of changes is added.
+        """Store at most `WHITENED` vectors, with Mahalanobis distances by the shrunk covariance within classes and the
+        covariance of changes.
 
         Args:
             vectors: training vectors (M, D).
