@@ -183,3 +183,7 @@ def test_without_spread_changes_are_left_out():
     assert neighbours.distance(same).max() < 1e-3
     empty = np.zeros((0, 4), np.float32)
     assert np.array_equal(Neighbours.fit(same, changes=empty).metric, Neighbours.fit(same).metric)
+
+
+def test_no_images_have_no_distances():
+    assert Neighbours.fit(np.eye(6, dtype=np.float32)).distance(np.zeros((0, 6), np.float32)).shape == (0,)

@@ -183,7 +183,7 @@ class Neighbours:
             np.partition(_distances(points[i : i + 512], self.points), self.k - 1, axis=1)[:, self.k - 1]
             for i in range(0, len(points), 512)
         ]
-        return np.concatenate(parts)
+        return np.concatenate(parts) if parts else np.zeros(0, np.float32)
 
     def to_arrays(self) -> dict[str, NDArray[Any]]:
         """All fields as named arrays, for a file.
