@@ -109,7 +109,7 @@ def test_bad_input(predictor, some, options, words):
 
 def test_models_without_gradients_say_so(classical_run, some):
     model = cs.load(classical_run).predictor
-    with pytest.raises(ModelError, match="attacks need gradients"):
+    with pytest.raises(ModelError, match="the attack pgd needs gradients"):
         attack(model, *some)
     with pytest.raises(ModelError, match="need gradients"):
         fool(model)

@@ -26,7 +26,8 @@ def attack(
     method: str = "pgd",
     norm: Norm = "linf",
     epsilons: Sequence[float] | None = None,
-    steps: int = 20,
+    steps: int | None = None,
+    restarts: int = 1,
     target: str | int | None = None,
     images: int = 500,
     fool: bool = False,
@@ -42,10 +43,13 @@ def attack(
         model: a run, its folder, or a loaded model.
         data: labelled images; None attacks the test split of the model's own run. The file of one image is attacked
             itself, away from what the model predicts of it, or towards `target`.
-        method: "fgsm", one step, or "pgd", many.
+        method: "fgsm", one step; "pgd", many; "apgd", many whose size follows the progress; "square", random search
+            without gradients; or "autoattack", APGD, APGD towards each probable wrong class, and the square attack.
         norm: "linf", the largest change of a pixel in [0, 1], or "l2", the Euclidean length of all changes.
         epsilons: sizes of the change to try; None tries the usual ones of the norm.
-        steps: steps of PGD.
+        steps: number of steps, or of queries for "square"; None is 20 for "pgd", 100 for "apgd" and "autoattack", which
+            adds 50 queries for each, and 1000 queries for "square".
+        restarts: number of random starts of "pgd", "apgd" and "autoattack".
         target: class to reach, by name or number; None is any wrong one.
         images: maximum number of images to attack, drawn at random by `seed`.
         fool: also make an image from noise for each class that the model takes for it.
@@ -59,7 +63,7 @@ def attack(
         The robust accuracy at each epsilon, with examples, and the fooling images.
 
     Raises:
-        ModelError: the model has no gradients or no classes.
+        ModelError: the model has no classes, or no gradients, which all but "square" need.
         ConfigError: an option is out of range.
         OutputError: `out` holds an earlier result.
     """
@@ -73,8 +77,8 @@ def attack(
     at_least(1, batch_size=batch)
     if is_image_file(data):
         found, single = _one(
-            predictor_of(model), data, method=method, norm=norm, epsilons=epsilons, steps=steps, target=target,
-            seed=seed, console=console,
+            predictor_of(model), data, method=method, norm=norm, epsilons=epsilons, steps=steps, restarts=restarts,
+            target=target, seed=seed, console=console,
         )  # fmt: skip
         fooling = fooled(predictor_of(model), seed=seed, batch=batch, console=console) if fool else None
         return saved(AttackReport(found, fooling, single), out)
@@ -84,7 +88,7 @@ def attack(
     goal = None if target is None else held.predictor.bundle.task.index_of(target)
     found = attacked(
         held.predictor, held.images, held.labels, names=held.names, method=method,
-        norm=norm, epsilons=epsilons, steps=steps, target=goal,
+        norm=norm, epsilons=epsilons, steps=steps, restarts=restarts, target=goal,
         seed=seed, batch=batch, console=console,
     )  # fmt: skip
     fooling = fooled(held.predictor, seed=seed, batch=batch, console=console) if fool else None
@@ -98,7 +102,8 @@ def _one(
     method: str,
     norm: Norm,
     epsilons: Sequence[float] | None,
-    steps: int,
+    steps: int | None,
+    restarts: int,
     target: str | int | None,
     seed: int,
     console: Console,
@@ -119,10 +124,20 @@ def _one(
         )  # fmt: skip
     curve = attacked(
         predictor, pixels, predicted, names=one.names, method=method, norm=norm, epsilons=epsilons, steps=steps,
-        target=goal, seed=seed, console=console,
+        restarts=restarts, target=goal, seed=seed, console=console,
     )  # fmt: skip
     each = tuple(
-        attack_one(predictor, pixels[0], p.epsilon, method=method, norm=norm, steps=steps, target=goal, seed=seed)
+        attack_one(
+            predictor,
+            pixels[0],
+            p.epsilon,
+            method=method,
+            norm=norm,
+            steps=steps,
+            restarts=restarts,
+            target=goal,
+            seed=seed,
+        )
         for p in curve.points[1:]
     )
     return curve, each

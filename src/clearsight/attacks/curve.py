@@ -13,10 +13,11 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import nn
 
-from clearsight.arguments import at_least
 from clearsight.attacks import gradient
 from clearsight.attacks.gradient import Norm
+from clearsight.attacks.methods import METHODS, Attack, method_of
 from clearsight.console import Advance, Console, Silent
 from clearsight.errors import ConfigError, ModelError
 from clearsight.metrics import wilson_interval
@@ -64,8 +65,8 @@ class AttackCurve:
     """Points at increasing epsilon, starting at 0 (no attack). Examples are images that are predicted correctly.
 
     engine_difference: the largest between the logits of the network that gradients are taken of and of the engine that
-    answers, on up to a batch of the images. shown: positions of the channels that pages show; empty for the first
-    three.
+    answers, on up to a batch of the images; None where none are taken. shown: positions of the channels that pages
+    show; empty for the first three.
     """
 
     method: str
@@ -75,7 +76,7 @@ class AttackCurve:
     images: int
     points: tuple[Point, ...]
     examples: tuple[Example, ...]
-    engine_difference: float
+    engine_difference: float | None
     shown: tuple[int, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
@@ -99,7 +100,7 @@ def check(predictor: Predictor, method: str, norm: str) -> None:
 
     Args:
         predictor: the model.
-        method: "fgsm", one step, or "pgd", many.
+        method: "fgsm", "pgd", "apgd", "square" or "autoattack", see `METHODS`.
         norm: "linf", the largest change of a pixel, or "l2", the Euclidean length of all changes.
 
     Raises:
@@ -107,10 +108,11 @@ def check(predictor: Predictor, method: str, norm: str) -> None:
         ModelError: the model has no gradients or no classes.
     """
     predictor.classifies("an attack")
-    if method not in ("fgsm", "pgd"):
-        raise ConfigError(f"unknown attack {method!r}", expected="fgsm or pgd")
-    if not predictor.has_gradients:
-        raise ModelError("attacks need gradients, which this model does not have", fix="try `clearsight robustness`")
+    if method_of(method).gradients and not predictor.has_gradients:
+        without = next(name for name, one in METHODS.items() if not one.gradients)
+        raise ModelError(
+            f"the attack {method} needs gradients, which this model does not have", fix=f"use --method {without}"
+        )
     if norm not in EPSILONS:
         raise ConfigError(f"unknown norm {norm!r}", expected="linf or l2")
 
@@ -124,7 +126,8 @@ def attack(
     method: str = "pgd",
     norm: Norm = "linf",
     epsilons: Sequence[float] | None = None,
-    steps: int = 20,
+    steps: int | None = None,
+    restarts: int = 1,
     target: int | None = None,
     seed: int = 0,
     batch: int = 64,
@@ -139,11 +142,12 @@ def attack(
         images: images in any form that `as_images` takes.
         labels: N,, numbers of the predictor's classes.
         names: names of the images; None takes those of the images.
-        method: "fgsm", one step, or "pgd", many.
+        method: "fgsm", "pgd", "apgd", "square" or "autoattack", see `METHODS`.
         norm: "linf", the largest change of a pixel, or "l2", the Euclidean length of all changes.
         epsilons: values of epsilon, ascending; None takes the usual ones of the norm, and smaller ones too where every
             attack succeeds at the smallest of these.
-        steps: number of steps, at least 1.
+        steps: number of steps, or of queries for "square", at least 1; None takes the usual number of the method.
+        restarts: number of random starts, at least 1; each is tried on images on which those before have failed.
         target: a class to reach instead of leaving the true one; images of that class are left out.
         seed: random seed.
         batch: batch size, in images.
@@ -161,39 +165,62 @@ def attack(
     chosen = sorted(EPSILONS[norm] if epsilons is None else {float(e) for e in epsilons if e != 0})
     for epsilon in chosen:  # before the first is paid for
         gradient.check(epsilon, norm)
-    at_least(1, steps=steps, batch_size=batch)
+    which = method_of(method)
+    how = Attack(norm, target is not None, which.steps if steps is None else steps, restarts, seed, batch)
     state = _before(predictor, images, labels, names, target)
-    x, network = state.pixels, predictor.differentiable
+    x, network = state.pixels, attacked_network(predictor, method)
     goal = state.truth if target is None else torch.full_like(state.truth, target)
-    advance = console.stage(f"attacking {count(len(x), 'image')}", "gradients")
+    advance = console.stage(f"attacking {count(len(x), 'image')}", "gradients" if which.gradients else "predictions")
     points = [state.point(0.0)]
-    difference, taken = _engine_difference(predictor, x[:batch]), 0
+    difference, taken = _engine_difference(predictor, x[:batch]) if which.gradients else None, 0
     with frozen(network):
         for number, epsilon in enumerate(chosen):
             withstood = state.withstood()
-            each = (steps if method == "pgd" else 1) * len(withstood)
+            each = which.cost(how) * len(withstood)
             total = taken + each * (len(chosen) - number)  # images that give way are not attacked again
-            step = gradient.attacker(
-                method, norm=norm, targeted=target is not None, steps=steps, seed=seed, batch=batch,
-                progress=_so_far(advance, taken, total),
-            )  # fmt: skip
+            progress = _so_far(advance, taken, total)
             taken += each
             if len(withstood):
                 rows = torch.from_numpy(withstood)
                 given, goals = x[rows].to(predictor.device), goal[rows].to(predictor.device)
-                state.note(withstood, step(network, given, goals, epsilon).cpu(), epsilon)
+                moved = which.run(how, network, given, goals, epsilon, progress)
+                state.note(withstood, moved.cpu(), epsilon)
             points.append(state.point(epsilon))
             if epsilons is None and not number and each and not len(state.withstood()):
                 finer = (*FINER[norm], *EPSILONS[norm])
                 return attack(
                     predictor, images, labels, names=names, method=method, norm=norm, epsilons=finer, steps=steps,
-                    target=target, seed=seed, batch=batch, console=console,
+                    restarts=restarts, target=target, seed=seed, batch=batch, console=console,
                 )  # fmt: skip
         advance(taken, taken)
     return AttackCurve(
-        method, norm, steps if method == "pgd" else 1, None if target is None else predictor.classes[target], len(x),
+        method, norm, which.steps_taken(how), None if target is None else predictor.classes[target], len(x),
         tuple(points), tuple(state.examples), difference, predictor.bundle.form.shown,
     )  # fmt: skip
+
+
+class _Answers(nn.Module):
+    """The answers of a predictor as a network, for attacks that need no gradients."""
+
+    def __init__(self, predictor: Predictor) -> None:
+        super().__init__()
+        self.predictor = predictor
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.from_numpy(self.predictor.logits(x.cpu().numpy())).to(x)
+
+
+def attacked_network(predictor: Predictor, method: str) -> nn.Module:
+    """What an attack asks: the network that gradients are taken of, or the predictor itself where it needs none.
+
+    Args:
+        predictor: the model.
+        method: the attack.
+
+    Returns:
+        Maps images (N, C, H, W) to logits (N, K).
+    """
+    return predictor.differentiable if method_of(method).gradients else _Answers(predictor)
 
 
 def _engine_difference(predictor: Predictor, x: torch.Tensor) -> float:

@@ -10,7 +10,6 @@ result lies in [0, 1] and within epsilon of x. `batch` bounds the images in memo
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 from typing import Literal
 
 import torch
@@ -49,7 +48,7 @@ def fgsm(
     """
     check(epsilon, norm)
     moved = [
-        (part + epsilon * _direction(_gradient(network, part, goal, targeted), norm)).clamp(0, 1)
+        (part + epsilon * steepest(_gradient(network, part, goal, targeted), norm)).clamp(0, 1)
         for part, goal in zip(torch.split(x, batch), torch.split(labels, batch), strict=True)
     ]
     return torch.cat(moved)
@@ -104,42 +103,13 @@ def pgd(
     for part, goal, begun in parts:
         moved = begun
         for _ in range(steps):
-            moved = moved + length * _direction(_gradient(network, moved, goal, targeted), norm)
+            moved = moved + length * steepest(_gradient(network, moved, goal, targeted), norm)
             moved = project(moved.clamp(0, 1), part, epsilon, norm)
             done += len(part)
             if progress:
                 progress(done, steps * len(x))
         found.append(moved)
     return torch.cat(found)
-
-
-def attacker(
-    method: str,
-    *,
-    norm: Norm,
-    targeted: bool,
-    steps: int,
-    seed: int,
-    batch: int = 64,
-    progress: Progress | None = None,
-) -> Callable[[nn.Module, torch.Tensor, torch.Tensor, float], torch.Tensor]:
-    """`fgsm` or `pgd` with these options, of network, x, labels and epsilon; steps and seed are of pgd.
-
-    Args:
-        method: "fgsm", one step, or "pgd", many.
-        norm: "linf", the largest change of a pixel, or "l2", the Euclidean length of all changes.
-        targeted: labels are classes to reach, not the true ones.
-        steps: number of steps, at least 1.
-        seed: random seed.
-        batch: batch size, in images.
-        progress: as for `pgd`; `fgsm` takes a single step and does not call it.
-
-    Returns:
-        Function of network, images, labels and epsilon that returns adversarial images.
-    """
-    if method == "fgsm":
-        return partial(fgsm, norm=norm, targeted=targeted, batch=batch)
-    return partial(pgd, norm=norm, targeted=targeted, steps=steps, seed=seed, batch=batch, progress=progress)
 
 
 def random_start(x: torch.Tensor, epsilon: float, norm: Norm, seed: int) -> torch.Tensor:
@@ -189,8 +159,16 @@ def project(moved: torch.Tensor, x: torch.Tensor, epsilon: float, norm: Norm) ->
     return within
 
 
-def _direction(gradient: torch.Tensor, norm: Norm) -> torch.Tensor:
-    """The steepest direction of length 1 in the norm."""
+def steepest(gradient: torch.Tensor, norm: Norm) -> torch.Tensor:
+    """The steepest direction of length 1 in a norm.
+
+    Args:
+        gradient: gradients (N, C, H, W).
+        norm: "linf", the largest change of a pixel, or "l2", the Euclidean length of all changes.
+
+    Returns:
+        Directions of the same shape.
+    """
     if norm == "linf":
         return gradient.sign()
     length: torch.Tensor = gradient.flatten(1).norm(dim=1).view(-1, 1, 1, 1)

@@ -50,10 +50,11 @@ class AttackReport(Result):
             lines.append(
                 f"  epsilon {p.epsilon:<7g} accuracy {percent(p.accuracy)} ({percent(low)} to {percent(high)}){reached}"
             )
-        lines.append(
-            "  gradients are computed with the PyTorch network; its logits differ by at most "
-            f"{found.engine_difference:.1g} from those of the inference engine"
-        )
+        if found.engine_difference is not None:
+            lines.append(
+                "  gradients are computed with the PyTorch network; its logits differ by at most "
+                f"{found.engine_difference:.1g} from those of the inference engine"
+            )
         if fooling:
             fooled = fooling.fooled
             caught = "" if fooling.is_ood is None else f"; flagged as OOD: {fooling.is_ood[fooled].sum()}"

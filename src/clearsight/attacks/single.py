@@ -9,8 +9,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from clearsight.attacks.curve import check
-from clearsight.attacks.gradient import Norm, attacker
+from clearsight.attacks.curve import attacked_network, check
+from clearsight.attacks.gradient import Norm
+from clearsight.attacks.methods import Attack, method_of
 from clearsight.models.network import frozen
 from clearsight.predictor import Predictor
 from clearsight.tasks.predictions import Prediction
@@ -50,7 +51,8 @@ def attack_one(
     *,
     method: str = "pgd",
     norm: Norm = "linf",
-    steps: int = 20,
+    steps: int | None = None,
+    restarts: int = 1,
     target: int | None = None,
     seed: int = 0,
 ) -> Attacked:
@@ -62,13 +64,14 @@ def attack_one(
     check(predictor, method, norm)
     before = cast(Prediction, predictor.predict(pixels[None])[0])
     goal = predictor.bundle.task.index_of(before.label) if target is None else target
-    run = attacker(method, norm=norm, targeted=target is not None, steps=steps, seed=seed)
-    network, device = predictor.differentiable, predictor.device
+    which = method_of(method)
+    how = Attack(norm, target is not None, which.steps if steps is None else steps, restarts, seed)
+    network, device = attacked_network(predictor, method), predictor.device
     with frozen(network):
         x, label = torch.from_numpy(pixels[None]).to(device), torch.tensor([goal], device=device)
-        moved = run(network, x, label, epsilon)
+        moved = which.run(how, network, x, label, epsilon, None)
     attacked = moved[0].detach().cpu().numpy()
     return Attacked(
-        method, norm, epsilon, steps if method == "pgd" else 1, None if target is None else predictor.classes[target],
+        method, norm, epsilon, which.steps_taken(how), None if target is None else predictor.classes[target],
         pixels, attacked, before, cast(Prediction, predictor.predict(attacked[None])[0]),
     )  # fmt: skip

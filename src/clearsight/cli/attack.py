@@ -2,9 +2,10 @@
 
 The command computes robust accuracy, the share of images that are still classified correctly under attack, as a
 function of epsilon. Epsilon is the maximum change of any pixel, for pixel values in [0, 1] (linf; 8/255 is 0.031), or
-the Euclidean norm of the whole change (l2). Without DATA, the test split of the model's own run is attacked. If DATA is
-a single image, it is attacked away from the model's own prediction. --fool generates images from noise that the model
-classifies with high confidence.
+the Euclidean norm of the whole change (l2). A stronger attack finds smaller changes, so the accuracy under pgd is an
+upper bound; apgd and autoattack come closer to the true one. Without DATA, the test split of the model's own run is
+attacked. If DATA is a single image, it is attacked away from the model's own prediction. --fool generates images from
+noise that the model classifies with high confidence.
 """
 
 from __future__ import annotations
@@ -22,8 +23,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--method",
         default="pgd",
-        choices=("fgsm", "pgd"),
-        help="attack method; fgsm takes one step, pgd many (default: pgd)",
+        choices=("fgsm", "pgd", "apgd", "square", "autoattack"),
+        help="attack method: fgsm takes one step along the gradient, pgd many; apgd adapts the size of its steps; "
+        "square searches at random and needs no gradients; autoattack makes APGD, APGD towards each of nine probable "
+        "wrong classes, and the square attack, which is slow (default: pgd)",
     )
     parser.add_argument(
         "--norm", default="linf", choices=("linf", "l2"), help="norm that bounds the perturbation (default: linf)"
@@ -35,7 +38,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "0.005,0.01,0.02,0.05,0.1,0.2; for l2: 0.1,0.2,0.5,1,2,4; smaller ones are added if all attacks succeed at the "
         "smallest)",
     )
-    parser.add_argument("--steps", type=int, default=20, metavar="N", help="number of PGD steps (default: 20)")
+    parser.add_argument(
+        "--steps", type=int, metavar="N",
+        help="number of steps, or of queries for square (default: pgd 20, apgd 100, square 1000; autoattack 100, and "
+        "50 queries for each)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--restarts", type=int, default=1, metavar="N",
+        help="number of random starts of pgd, apgd and autoattack (default: 1)",
+    )  # fmt: skip
     parser.add_argument("--target", metavar="CLASS", help="target class (default: any wrong class)")
     parser.add_argument("--fool", action="store_true", help="also generate one fooling image per class (default: no)")
     parser.add_argument(
@@ -54,7 +65,7 @@ def run(arguments: argparse.Namespace) -> None:
 
         found = attack(
             arguments.run, arguments.data, method=arguments.method, norm=arguments.norm,
-            epsilons=epsilons, steps=arguments.steps, target=arguments.target,
+            epsilons=epsilons, steps=arguments.steps, restarts=arguments.restarts, target=arguments.target,
             images=arguments.images, fool=arguments.fool, batch=arguments.batch_size, seed=arguments.seed,
             data_dir=arguments.data_dir, console=console,
         )  # fmt: skip

@@ -57,12 +57,13 @@ def _add_attack(app: FastAPI, looker: Looker, images_of: Images) -> None:
         request: Request,
         epsilon: Annotated[float, Query(ge=0, le=1000, description="maximum change, for pixel values from 0 to 1")],
         method: Annotated[
-            Literal["fgsm", "pgd"], Query(description="attack method: fgsm takes one step, pgd several")
+            Literal["fgsm", "pgd", "apgd"],
+            Query(description="attack method: fgsm takes one step, pgd several, apgd several of adapted size"),
         ] = "pgd",
         norm: Annotated[
             Literal["linf", "l2"], Query(description="norm of the change: linf (maximum) or l2 (Euclidean)")
         ] = "linf",
-        steps: Annotated[int, Query(ge=1, le=100, description="number of steps for pgd")] = 10,
+        steps: Annotated[int, Query(ge=1, le=100, description="number of steps for pgd and apgd")] = 10,
         target: Annotated[str | None, Query(description="target class (default: any other class)")] = None,
     ) -> Response:
         """One image attacked within epsilon, away from the model's answer or towards a class."""

@@ -38,7 +38,7 @@ export function attackView() {
     h("div", { class: "controls" },
       h("div", { class: "wide" }, strength.element),
       choice("Towards", [["", "any other class"], ...state.card.classes.map((name) => [name, name])], "", set("target")),
-      segments("Method", [["pgd", "PGD", "many small steps"], ["fgsm", "FGSM", "one step"]], "pgd", set("method")),
+      segments("Method", [["pgd", "PGD", "many small steps"], ["apgd", "APGD", "steps of adapted size"], ["fgsm", "FGSM", "one step"]], "pgd", set("method")),
       segments("Measured as", [["linf", "largest change", "L-infinity"], ["l2", "Euclidean norm", "L2"]], "linf", set("norm"))),
     place);
 
