@@ -48,7 +48,9 @@ def attack_report():
 
 def robustness_report():
     confusion = ("cat", "dog", 4)
-    steps = tuple(ChangeResult(0.5 * k, 0.9 - 0.1 * k, INTERVAL, 0.9, INTERVAL, confusion) for k in range(1, 6))
+    steps = tuple(
+        ChangeResult(0.5 * k, 0.9 - 0.1 * k, INTERVAL, 0.9, INTERVAL, confusion, 40, 0.1) for k in range(1, 6)
+    )
     return RobustnessReport(
         images=40, accuracy=0.9, interval=INTERVAL, rows={"blur": steps, "noise + blur": steps},
         fails={"blur": 2, "noise + blur": None}, clusters=(Cluster("cat", 20, 0.8, INTERVAL, ("a.png", "b.png")),),

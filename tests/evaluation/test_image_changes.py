@@ -34,7 +34,7 @@ def test_shape_range_and_seed(name, images):
 
 
 @pytest.mark.parametrize("name", ["smaller", "larger", "viewpoint", "deformation", "occlusion", "background",
-                                  "illumination", "blur", "noise"])  # fmt: skip
+                                  "darker", "brighter", "translation", "blur", "noise"])  # fmt: skip
 def test_later_steps_change_more(name, images):
     away = [float((made(name, images, step) - images).square().mean()) for step in range(5)]
     assert away == sorted(away)
@@ -52,7 +52,7 @@ def test_a_rotation_has_the_stated_direction(images):
 
 
 def test_light_and_size_by_hand(images):
-    torch.testing.assert_close(made("illumination", images, 0), images * 0.8)
+    torch.testing.assert_close(made("darker", images, 0), images * 0.8)
     small = made("smaller", images, 4)  # 0.3 of the size: the middle of the picture holds all of it
     assert float(small[:, :, 34:62, 34:62].mean()) == pytest.approx(float(images.mean()), abs=0.03)
     square = made("occlusion", torch.zeros(50, 1, 40, 40), 2)

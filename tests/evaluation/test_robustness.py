@@ -28,10 +28,11 @@ def some(digits_arrays):
 
 
 def test_a_half_turn_makes_six_and_nine_each_other(predictor, some):
-    card = measure_robustness(predictor, *some, changes=["rotation", "blur"], turns=[(6, 180, 9), (9, 180, 6)])
-    last = card.rows["rotation"][4]
+    last = measure_robustness(predictor, *some, changes=["rotation"]).rows["rotation"][4]
     assert last.amount == 180
     assert {last.confusion[0], last.confusion[1]} == {"6", "9"}
+    card = measure_robustness(predictor, *some, changes=["rotation"], turns=[(6, 180, 9), (9, 180, 6)])
+    assert not {"6", "9"} & set(card.rows["rotation"][4].confusion[:1])
     lost = [card.accuracy - s.accuracy > LOST for s in card.rows["rotation"]]
     assert card.fails["rotation"] == 1 + lost.index(True) <= 3
     sensitivity = {s.edit: s for s in card.sensitivity}
@@ -70,7 +71,7 @@ def test_the_card_adds_up(predictor, some):
 
 
 def test_models_without_gradients_have_a_card_too(classical_run, some):
-    card = measure_robustness(cs.load(classical_run).predictor, *some, changes=["illumination", "occlusion"])
+    card = measure_robustness(cs.load(classical_run).predictor, *some, changes=["darker", "occlusion"])
     assert card.rows["occlusion"][4].accuracy < card.accuracy
 
 
@@ -106,13 +107,13 @@ def test_the_report_of_the_run_gets_the_verdicts_and_keeps_the_last(digits_run, 
 
 
 def test_steps_stand_where_their_amounts_do(digits_run, tmp_path):
-    card = cs.robustness(digits_run, changes=["rotation", "illumination", "blur+noise"], images=20)
+    card = cs.robustness(digits_run, changes=["rotation", "darker", "blur+noise"], images=20)
 
     def places(change):
         drawn = str(change_chart("c", card, change))
         return [float(x) for x in re.findall(r'<circle cx="([\d.]+)"', drawn)], re.findall(r">([^<]*)</text>", drawn)
 
-    for change, first in (("rotation", 0), ("illumination", 1)):
+    for change, first in (("rotation", 0), ("darker", 1)):
         amounts = np.array([first, *(s.amount for s in card.rows[change])])
         x, words = places(change)
         np.testing.assert_allclose(x, 46 + 300 * (amounts - first) / (amounts[-1] - first), atol=0.01)

@@ -14,6 +14,9 @@ from clearsight.evaluation.robustness import RobustnessReport
 from clearsight.result import refuse_existing
 from clearsight.runs.load import ModelSource, folder_of
 
+SHORT = 100
+"""Images of the short version."""
+
 
 @known_arguments
 def robustness(
@@ -22,6 +25,7 @@ def robustness(
     *,
     changes: Sequence[str] | None = None,
     turns: Sequence[tuple[str | int, float, str | int]] = (),
+    short: bool = False,
     images: int = 500,
     seed: int = 0,
     out: str | Path | None = None,
@@ -33,8 +37,11 @@ def robustness(
     Args:
         model: a run, its folder, or a loaded model.
         data: labelled images; None measures on the test split of the model's own run.
-        changes: names of `evaluation.image_changes.CHANGES`, several at once joined by +; None makes all.
-        turns: (class, degrees, class): what a class becomes when turned counter-clockwise.
+        changes: names of `evaluation.image_changes.CHANGES` or of `evaluation.corruptions.CORRUPTIONS`, several at once
+            joined by +; "corruptions" makes all of the latter, None all of the former.
+        turns: (class, degrees, class): what a class becomes when turned counter-clockwise. Where a change rotates by so
+            much, images of the first class do not count.
+        short: at most 100 images, and each change only up to the first step at which the model fails.
         images: maximum number of images to change, drawn at random by `seed`.
         seed: random seed.
         out: folder to save the result to, as `save` does; None writes nothing.
@@ -56,15 +63,21 @@ def robustness(
         refuse_existing(out, ("robustness.html", "robustness.json"))
     console = console or usual_console()
     held = evaluation_images(
-        model, data, images, seed, console, data_dir, check=lambda one: one.classifies("the robustness report")
+        model,
+        data,
+        min(images, SHORT) if short else images,
+        seed,
+        console,
+        data_dir,
+        check=lambda one: one.classifies("the robustness report"),
     )
     predictor = held.predictor
     turned = [
         (predictor.bundle.task.index_of(a), degrees, predictor.bundle.task.index_of(b)) for a, degrees, b in turns
     ]
     report = measure_robustness(
-        predictor, held.images, held.labels, names=held.names, changes=changes, turns=turned, seed=seed,
-        console=console,
+        predictor, held.images, held.labels, names=held.names, changes=changes, turns=turned,
+        short=short, seed=seed, console=console,
     )  # fmt: skip
     name = str(predictor.bundle.data.get("name", "a model"))
     own = folder_of(model) if held.own else None

@@ -166,7 +166,7 @@ def attack(
     for epsilon in chosen:  # before the first is paid for
         gradient.check(epsilon, norm)
     which = method_of(method)
-    how = Attack(norm, target is not None, which.steps if steps is None else steps, restarts, seed, batch)
+    options = Attack(norm, target is not None, which.steps if steps is None else steps, restarts, seed, batch)
     state = _before(predictor, images, labels, names, target)
     x, network = state.pixels, attacked_network(predictor, method)
     goal = state.truth if target is None else torch.full_like(state.truth, target)
@@ -176,14 +176,14 @@ def attack(
     with frozen(network):
         for number, epsilon in enumerate(chosen):
             withstood = state.withstood()
-            each = which.cost(how) * len(withstood)
+            each = which.cost(options) * len(withstood)
             total = taken + each * (len(chosen) - number)  # images that give way are not attacked again
             progress = _so_far(advance, taken, total)
             taken += each
             if len(withstood):
                 rows = torch.from_numpy(withstood)
                 given, goals = x[rows].to(predictor.device), goal[rows].to(predictor.device)
-                moved = which.run(how, network, given, goals, epsilon, progress)
+                moved = which.run(options, network, given, goals, epsilon, progress)
                 state.note(withstood, moved.cpu(), epsilon)
             points.append(state.point(epsilon))
             if epsilons is None and not number and each and not len(state.withstood()):
@@ -194,13 +194,13 @@ def attack(
                 )  # fmt: skip
         advance(taken, taken)
     return AttackCurve(
-        method, norm, which.steps_taken(how), None if target is None else predictor.classes[target], len(x),
+        method, norm, which.steps_taken(options), None if target is None else predictor.classes[target], len(x),
         tuple(points), tuple(state.examples), difference, predictor.bundle.form.shown,
     )  # fmt: skip
 
 
-class _Answers(nn.Module):
-    """The answers of a predictor as a network, for attacks that need no gradients."""
+class _Responses(nn.Module):
+    """A predictor as a network, for attacks that need no gradients."""
 
     def __init__(self, predictor: Predictor) -> None:
         super().__init__()
@@ -220,7 +220,7 @@ def attacked_network(predictor: Predictor, method: str) -> nn.Module:
     Returns:
         Maps images (N, C, H, W) to logits (N, K).
     """
-    return predictor.differentiable if method_of(method).gradients else _Answers(predictor)
+    return predictor.differentiable if method_of(method).gradients else _Responses(predictor)
 
 
 def _engine_difference(predictor: Predictor, x: torch.Tensor) -> float:

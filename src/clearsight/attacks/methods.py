@@ -58,16 +58,16 @@ class Method:
     run: Run
     cost: Callable[[Attack], int]
 
-    def steps_taken(self, how: Attack) -> int:
+    def steps_taken(self, options: Attack) -> int:
         """The number of steps, which is 1 for an attack of one step whatever was asked for.
 
         Args:
-            how: the attack.
+            options: the attack.
 
         Returns:
             The number.
         """
-        return how.steps if self.steps > 1 else 1
+        return options.steps if self.steps > 1 else 1
 
 
 def succeeded(network: nn.Module, x: torch.Tensor, labels: torch.Tensor, targeted: bool, batch: int) -> torch.Tensor:
@@ -89,58 +89,91 @@ def succeeded(network: nn.Module, x: torch.Tensor, labels: torch.Tensor, targete
 
 
 def _fgsm(
-    how: Attack, network: nn.Module, x: torch.Tensor, labels: torch.Tensor, epsilon: float, progress: Progress | None
+    options: Attack,
+    network: nn.Module,
+    x: torch.Tensor,
+    labels: torch.Tensor,
+    epsilon: float,
+    progress: Progress | None,
 ) -> torch.Tensor:
-    return fgsm(network, x, labels, epsilon, norm=how.norm, targeted=how.targeted, batch=how.batch)
+    return fgsm(network, x, labels, epsilon, norm=options.norm, targeted=options.targeted, batch=options.batch)
 
 
 def _pgd(
-    how: Attack, network: nn.Module, x: torch.Tensor, labels: torch.Tensor, epsilon: float, progress: Progress | None
+    options: Attack,
+    network: nn.Module,
+    x: torch.Tensor,
+    labels: torch.Tensor,
+    epsilon: float,
+    progress: Progress | None,
 ) -> torch.Tensor:
     """From one random start after the other, each for images on which those before have failed."""
     found, done = x.clone(), 0
     left = torch.arange(len(x), device=x.device)
-    for restart in range(how.restarts):
+    for restart in range(options.restarts):
         found[left] = pgd(
-            network, x[left], labels[left], epsilon, steps=how.steps, norm=how.norm, targeted=how.targeted,
-            seed=how.seed + restart, batch=how.batch, progress=_part(progress, done),
+            network, x[left], labels[left], epsilon, steps=options.steps, norm=options.norm, targeted=options.targeted,
+            seed=options.seed + restart, batch=options.batch, progress=_part(progress, done),
         )  # fmt: skip
-        done += how.steps * len(left)
-        if restart + 1 < how.restarts:
-            left = left[~succeeded(network, found[left], labels[left], how.targeted, how.batch)]
+        done += options.steps * len(left)
+        if restart + 1 < options.restarts:
+            left = left[~succeeded(network, found[left], labels[left], options.targeted, options.batch)]
             if not len(left):
                 break
     return found
 
 
 def _apgd(
-    how: Attack, network: nn.Module, x: torch.Tensor, labels: torch.Tensor, epsilon: float, progress: Progress | None
+    options: Attack,
+    network: nn.Module,
+    x: torch.Tensor,
+    labels: torch.Tensor,
+    epsilon: float,
+    progress: Progress | None,
 ) -> torch.Tensor:
     return apgd(
-        network, x, labels, epsilon, steps=how.steps, restarts=how.restarts, norm=how.norm, targeted=how.targeted,
-        seed=how.seed, batch=how.batch, progress=progress,
+        network, x, labels, epsilon, steps=options.steps, restarts=options.restarts, norm=options.norm, targeted=options.targeted,
+        seed=options.seed, batch=options.batch, progress=progress,
     )  # fmt: skip
 
 
 def _square(
-    how: Attack, network: nn.Module, x: torch.Tensor, labels: torch.Tensor, epsilon: float, progress: Progress | None
+    options: Attack,
+    network: nn.Module,
+    x: torch.Tensor,
+    labels: torch.Tensor,
+    epsilon: float,
+    progress: Progress | None,
 ) -> torch.Tensor:
     return square(
-        network, x, labels, epsilon, queries=how.steps, norm=how.norm, targeted=how.targeted, seed=how.seed,
-        batch=how.batch, progress=progress,
+        network, x, labels, epsilon, queries=options.steps, norm=options.norm, targeted=options.targeted, seed=options.seed,
+        batch=options.batch, progress=progress,
     )  # fmt: skip
 
 
 def _autoattack(
-    how: Attack, network: nn.Module, x: torch.Tensor, labels: torch.Tensor, epsilon: float, progress: Progress | None
+    options: Attack,
+    network: nn.Module,
+    x: torch.Tensor,
+    labels: torch.Tensor,
+    epsilon: float,
+    progress: Progress | None,
 ) -> torch.Tensor:
     """Auto-PGD by the cross-entropy, then towards the most probable wrong classes by the ratio of logits, then the
     square attack, each on images on which those before have failed.
     """
     climb = partial(
-        apgd, network, steps=how.steps, restarts=how.restarts, norm=how.norm, seed=how.seed, batch=how.batch
+        apgd,
+        network,
+        steps=options.steps,
+        restarts=options.restarts,
+        norm=options.norm,
+        seed=options.seed,
+        batch=options.batch,
     )
-    search = partial(square, network, queries=QUERIES * how.steps, norm=how.norm, seed=how.seed, batch=how.batch)
+    search = partial(
+        square, network, queries=QUERIES * options.steps, norm=options.norm, seed=options.seed, batch=options.batch
+    )
     found, done = x.clone(), 0
     left = torch.arange(len(x), device=x.device)
 
@@ -150,20 +183,20 @@ def _autoattack(
             return
         some = {name: value[left] for name, value in more.items()}
         found[left] = attack(
-            x[left], labels[left], epsilon, targeted=how.targeted, progress=_part(progress, done), **some
+            x[left], labels[left], epsilon, targeted=options.targeted, progress=_part(progress, done), **some
         )
         done += cost * len(left)
-        left = left[~succeeded(network, found[left], labels[left], how.targeted, how.batch)]
+        left = left[~succeeded(network, found[left], labels[left], options.targeted, options.batch)]
 
-    steps = how.steps * how.restarts
+    steps = options.steps * options.restarts
     tried(climb, steps)
-    if not how.targeted and len(left):
+    if not options.targeted and len(left):
         with torch.no_grad():
-            logits = torch.cat([network(part) for part in torch.split(x, how.batch)])
+            logits = torch.cat([network(part) for part in torch.split(x, options.batch)])
         order = logits.scatter(1, labels[:, None], -torch.inf).argsort(dim=1, descending=True)
         for rank in range(min(TARGETS, logits.shape[1] - 1)):
             tried(partial(climb, loss="logits-ratio"), steps, goals=order[:, rank])
-    tried(search, QUERIES * how.steps)
+    tried(search, QUERIES * options.steps)
     return found
 
 
@@ -173,16 +206,16 @@ def _part(progress: Progress | None, before: int) -> Progress | None:
 
 
 METHODS: dict[str, Method] = {
-    "fgsm": Method("one step along the sign of the gradient", 1, True, _fgsm, lambda how: 1),
-    "pgd": Method("many steps", 20, True, _pgd, lambda how: how.steps * how.restarts),
+    "fgsm": Method("one step along the sign of the gradient", 1, True, _fgsm, lambda options: 1),
+    "pgd": Method("many steps", 20, True, _pgd, lambda options: options.steps * options.restarts),
     "apgd": Method(
-        "many steps whose size follows the progress", 100, True, _apgd, lambda how: how.steps * how.restarts
+        "many steps whose size follows the progress", 100, True, _apgd, lambda options: options.steps * options.restarts
     ),
-    "square": Method("random search by squares, without gradients", 1000, False, _square, lambda how: how.steps),
+    "square": Method("random search by squares, without gradients", 1000, False, _square, lambda options: options.steps),
     "autoattack": Method(
         "APGD, APGD towards each of the nine most probable wrong classes, and the square attack with 50 queries for "
         "each step: AutoAttack without FAB", 100, True, _autoattack,
-        lambda how: how.steps * (how.restarts * (1 if how.targeted else 1 + TARGETS) + QUERIES),
+        lambda options: options.steps * (options.restarts * (1 if options.targeted else 1 + TARGETS) + QUERIES),
     ),
 }  # fmt: skip
 

@@ -65,13 +65,13 @@ def attack_one(
     before = cast(Prediction, predictor.predict(pixels[None])[0])
     goal = predictor.bundle.task.index_of(before.label) if target is None else target
     which = method_of(method)
-    how = Attack(norm, target is not None, which.steps if steps is None else steps, restarts, seed)
+    options = Attack(norm, target is not None, which.steps if steps is None else steps, restarts, seed)
     network, device = attacked_network(predictor, method), predictor.device
     with frozen(network):
         x, label = torch.from_numpy(pixels[None]).to(device), torch.tensor([goal], device=device)
-        moved = which.run(how, network, x, label, epsilon, None)
+        moved = which.run(options, network, x, label, epsilon, None)
     attacked = moved[0].detach().cpu().numpy()
     return Attacked(
-        method, norm, epsilon, which.steps_taken(how), None if target is None else predictor.classes[target],
+        method, norm, epsilon, which.steps_taken(options), None if target is None else predictor.classes[target],
         pixels, attacked, before, cast(Prediction, predictor.predict(attacked[None])[0]),
     )  # fmt: skip

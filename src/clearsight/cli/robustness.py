@@ -1,8 +1,9 @@
 """Measure how robust predictions are to changes of the image, and how sensitive they are to changes of the object.
 
-Each image is changed in graded steps that preserve its class: in size, rotation, viewpoint, deformation, occlusion,
-background, illumination, blur and noise, both separately and combined. Without DATA, the test split of the model's own
-run is used. The report is RUN/robustness/robustness.html; the numbers are in robustness.json.
+Each image is changed in graded steps that preserve its class: in size, position, rotation, viewpoint, deformation,
+occlusion, background, lighting, blur and noise, both separately and combined. --changes corruptions makes the 15
+corruptions of ImageNet-C at five severities and reports the mean corruption error. Without DATA, the test split of the
+model's own run is used. The report is RUN/robustness/robustness.html; the numbers are in robustness.json.
 """
 
 from __future__ import annotations
@@ -18,8 +19,14 @@ from clearsight.errors import ConfigError
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_sample(parser, "RUN/robustness")
     parser.add_argument(
-        "--changes", metavar="NAME,...", help="image changes to test; a+b combines a and b (default: all)"
-    )
+        "--changes", metavar="NAME,...",
+        help="image changes to test; a+b combines a and b; corruptions are the 15 of ImageNet-C (default: all but "
+        "these)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--short", action="store_true",
+        help="use at most 100 images and stop each change at the first step at which the model fails (default: no)",
+    )  # fmt: skip
     parser.add_argument(
         "--turns", metavar="CLASS:DEGREES:CLASS,...",
         help="rotations in degrees, counter-clockwise, that turn one class into another, such as 6:180:9 "
@@ -34,8 +41,8 @@ def run(arguments: argparse.Namespace) -> None:
         from clearsight.api.robustness import robustness
 
         report = robustness(
-            arguments.run, arguments.data, changes=changes, turns=_turns(arguments.turns), images=arguments.images,
-            seed=arguments.seed, data_dir=arguments.data_dir, console=console,
+            arguments.run, arguments.data, changes=changes, turns=_turns(arguments.turns), short=arguments.short,
+            images=arguments.images, seed=arguments.seed, data_dir=arguments.data_dir, console=console,
         )  # fmt: skip
         page = report.save(result_folder(arguments.run, "robustness", arguments.out), overwrite=True)
     if arguments.json:

@@ -15,6 +15,9 @@ from torch.nn import functional as F
 
 from clearsight.data.augment import gaussian_blur, warp
 
+FINEST = 224
+"""Pixels a side from which noise has grains of several pixels."""
+
 Function = Callable[[torch.Tensor, float, torch.Generator], torch.Tensor]
 
 
@@ -38,6 +41,14 @@ class Change:
 def scale(images: torch.Tensor, amount: float, generator: torch.Generator) -> torch.Tensor:
     """The image at `amount` times its size, its border going on around it; above 1 it is cut."""
     return warp(images, torch.diag(torch.tensor([1 / amount, 1 / amount, 1.0])).expand(len(images), 3, 3))
+
+
+def translation(images: torch.Tensor, amount: float, generator: torch.Generator) -> torch.Tensor:
+    """Moved by `amount` of the side in any direction, its border going on behind it."""
+    angle = 2 * math.pi * torch.rand(len(images), generator=generator)
+    m = torch.eye(3).repeat(len(images), 1, 1)
+    m[:, 0, 2], m[:, 1, 2] = 2 * amount * torch.cos(angle), 2 * amount * torch.sin(angle)
+    return warp(images, m)
 
 
 def rotation(images: torch.Tensor, amount: float, generator: torch.Generator) -> torch.Tensor:
@@ -104,9 +115,9 @@ def background(images: torch.Tensor, amount: float, generator: torch.Generator) 
     return torch.where(object_mask(images), images, (1 - amount) * images + amount * clutter)
 
 
-def illumination(images: torch.Tensor, amount: float, generator: torch.Generator) -> torch.Tensor:
-    """`amount` of the light."""
-    return images * amount
+def lighting(images: torch.Tensor, amount: float, generator: torch.Generator) -> torch.Tensor:
+    """`amount` of the light; above 1 bright parts become white."""
+    return (images * amount).clamp(0, 1)
 
 
 def blur(images: torch.Tensor, amount: float, generator: torch.Generator) -> torch.Tensor:
@@ -116,13 +127,22 @@ def blur(images: torch.Tensor, amount: float, generator: torch.Generator) -> tor
 
 
 def noise(images: torch.Tensor, amount: float, generator: torch.Generator) -> torch.Tensor:
-    """Gaussian noise of deviation `amount`, each pixel and channel for itself."""
-    return (images + amount * torch.randn(images.shape, generator=generator).to(images)).clamp(0, 1)
+    """Gaussian noise of deviation `amount`, each pixel and channel for itself up to `FINEST` pixels a side. Its grains
+    keep their size relative to larger images: finer noise would vanish when a network pools it.
+    """
+    height, width = images.shape[2:]
+    coarser = max(1.0, min(height, width) / FINEST)
+    shape = (*images.shape[:2], round(height / coarser), round(width / coarser))
+    grains = torch.randn(shape, generator=generator).to(images)
+    if coarser > 1:
+        grains = F.interpolate(grains, (height, width), mode="nearest-exact")
+    return (images + amount * grains).clamp(0, 1)
 
 
 CHANGES: dict[str, Change] = {
     "smaller": Change("scale factor (image padded to its original size)", (0.9, 0.75, 0.6, 0.45, 0.3), scale, none=1.0),
     "larger": Change("scale factor (image cropped to its original size)", (1.1, 1.25, 1.5, 1.75, 2.0), scale, none=1.0),
+    "translation": Change("displacement, as a share of the side length", (0.05, 0.1, 0.15, 0.2, 0.3), translation),
     "rotation": Change("rotation angle in degrees", (10.0, 30.0, 60.0, 90.0, 180.0), rotation),
     "viewpoint": Change("viewing angle in degrees", (15.0, 30.0, 40.0, 50.0, 60.0), viewpoint),
     "deformation": Change(
@@ -130,9 +150,8 @@ CHANGES: dict[str, Change] = {
     ),
     "occlusion": Change("share of the image area covered", (0.05, 0.1, 0.2, 0.35, 0.5), occlusion),
     "background": Change("weight of the clutter blended into the background", (0.2, 0.4, 0.6, 0.8, 1.0), background),
-    "illumination": Change(
-        "brightness, as a share of the original", (0.8, 0.6, 0.4, 0.25, 0.1), illumination, none=1.0
-    ),
+    "darker": Change("brightness, as a share of the original", (0.8, 0.6, 0.4, 0.25, 0.1), lighting, none=1.0),
+    "brighter": Change("brightness, as a share of the original", (1.2, 1.4, 1.7, 2.0, 2.5), lighting, none=1.0),
     "blur": Change("Gaussian sigma, as a share of the shorter side", (0.01, 0.02, 0.03, 0.05, 0.08), blur),
     "noise": Change("standard deviation, for pixel values from 0 to 1", (0.03, 0.06, 0.12, 0.2, 0.3), noise),
 }

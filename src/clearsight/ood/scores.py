@@ -80,8 +80,8 @@ class MildChanges:
 class Neighbours:
     """Training vectors, and the distance of other vectors to the k-th nearest of them.
 
-    Directions in which mild changes move an image count less. Where all images are aligned, none differ in them, and a
-    shift by four pixels would look like a strange image. So the covariance of these changes is added to the covariance
+    Directions in which mild changes move an image count less. Where all images are aligned, none differ in them, and an
+    image shifted by four pixels would seem far from all. So the covariance of these changes is added to the covariance
     that distances are relative to, as within-class covariance normalisation does for changes of the recording channel
     [Hatch, Kajarekar, Stolcke 2006].
 

@@ -16,8 +16,7 @@ from clearsight.diagnosis import Diagnosis
 from clearsight.diagnosis.command import train_command
 from clearsight.disk import whole_file
 from clearsight.evaluation import OODCheck
-from clearsight.evaluation.image_changes import CHANGES
-from clearsight.evaluation.robustness import Retained
+from clearsight.evaluation.robustness import KNOWN, Retained
 from clearsight.evaluation.run_comparison import RunComparison
 from clearsight.metrics import wilson_interval
 from clearsight.report.command import option_words, run_commands
@@ -148,7 +147,7 @@ def _retained(measured: Retained) -> Iterator[tuple[str, ...]]:
     for name, kept in measured.each:
         low, high = wilson_interval(kept, max(1, measured.right_before))
         share = percent(kept / max(1, measured.right_before))
-        yield name, CHANGES[name].words, share, f"{percent(low)} to {percent(high)}"
+        yield name, KNOWN[name].words, share, f"{percent(low)} to {percent(high)}"
 
 
 def _made_in(fitted: Fitted) -> Tile:

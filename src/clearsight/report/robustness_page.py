@@ -9,8 +9,7 @@ from typing import Any
 from markupsafe import Markup
 
 from clearsight.disk import read_within, whole_file
-from clearsight.evaluation.image_changes import CHANGES
-from clearsight.evaluation.robustness import LOST, RobustnessReport
+from clearsight.evaluation.robustness import KNOWN, LOST, RobustnessReport
 from clearsight.report.components.charts import percent0
 from clearsight.report.components.pictures import data_uri
 from clearsight.report.components.svg import Frame, chart, element, label, line, polyline, ticks
@@ -59,7 +58,7 @@ class RobustnessRenderer(Renderer[RobustnessReport]):
         columns = min(4, len(card.rows))
         figure, grid = new_figure(columns, -(-len(card.rows) // columns), width=3.2, height=2.6)
         for axes, (change, steps) in zip(grid, card.rows.items(), strict=False):
-            kind = CHANGES.get(change)
+            kind = KNOWN.get(change)
             amounts = [kind.none if kind else 0.0, *(s.amount for s in steps)]
             intervals = [card.interval, *(s.interval for s in steps)]
             whiskers(axes, amounts, [card.accuracy, *(s.accuracy for s in steps)], intervals)
@@ -80,6 +79,7 @@ def _row(card: RobustnessReport, number: int, change: str) -> dict[str, Any]:
                 "accuracy": percent(s.accuracy),
                 "interval": f"{percent(s.interval[0])} to {percent(s.interval[1])}",
                 "consistency": percent(s.consistency),
+                "flagged": "" if s.flagged is None else percent(s.flagged),
             }
             for s in card.rows[change]
         ],
@@ -113,10 +113,10 @@ def _verdict(card: RobustnessReport, change: str) -> dict[str, Any]:
     """One row of the overview."""
     steps, fails = card.rows[change], card.fails[change]
     worst = steps[-1].confusion
-    amount = f" ({steps[fails - 1].amount:g})" if fails and change in CHANGES else ""
+    amount = f" ({steps[fails - 1].amount:g})" if fails and change in KNOWN else ""
     return {
         "name": change,
-        "words": CHANGES[change].words if change in CHANGES else "these changes combined, each at the same step",
+        "words": KNOWN[change].words if change in KNOWN else "these changes combined, each at the same step",
         "fails": f"fails at step {fails} of 5{amount}" if fails else "passes all steps",
         "failed": fails is not None,
         "confusion": f"at the last step: {worst[0]} predicted as {worst[1]} ({count(worst[2], 'image')})"
@@ -132,6 +132,7 @@ def _facts(card: RobustnessReport) -> dict[str, Any]:
         "accuracy": percent(card.accuracy),
         "interval": f"{percent(card.interval[0])} to {percent(card.interval[1])}",
         "lost": points(LOST),
+        "corruption_error": None if card.mean_corruption_error is None else percent(card.mean_corruption_error),
         "sensitivity": [
             {
                 "edit": s.edit,
@@ -148,7 +149,7 @@ def change_chart(ident: str, card: RobustnessReport, change: str) -> Markup:
     """Accuracy with its interval, and consistency, without the change and at its five steps, which stand where their
     amounts do; of several changes at once, at equal distances.
     """
-    steps, kind = card.rows[change], CHANGES.get(change)
+    steps, kind = card.rows[change], KNOWN.get(change)
     amounts = [kind.none if kind else 0.0, *(s.amount for s in steps)]
     frame = Frame(46, 12, 300, 130, (amounts[0], amounts[-1]), (0.0, 1.0))
     drawn = frame.axes(amounts, ticks(0.0, 1.0), lambda v: f"{v:g}", percent0)
