@@ -132,8 +132,8 @@ def _apgd(
     progress: Progress | None,
 ) -> torch.Tensor:
     return apgd(
-        network, x, labels, epsilon, steps=options.steps, restarts=options.restarts, norm=options.norm, targeted=options.targeted,
-        seed=options.seed, batch=options.batch, progress=progress,
+        network, x, labels, epsilon, steps=options.steps, restarts=options.restarts, norm=options.norm,
+        targeted=options.targeted, seed=options.seed, batch=options.batch, progress=progress,
     )  # fmt: skip
 
 
@@ -146,8 +146,8 @@ def _square(
     progress: Progress | None,
 ) -> torch.Tensor:
     return square(
-        network, x, labels, epsilon, queries=options.steps, norm=options.norm, targeted=options.targeted, seed=options.seed,
-        batch=options.batch, progress=progress,
+        network, x, labels, epsilon, queries=options.steps, norm=options.norm, targeted=options.targeted,
+        seed=options.seed, batch=options.batch, progress=progress,
     )  # fmt: skip
 
 
@@ -211,7 +211,9 @@ METHODS: dict[str, Method] = {
     "apgd": Method(
         "many steps whose size follows the progress", 100, True, _apgd, lambda options: options.steps * options.restarts
     ),
-    "square": Method("random search by squares, without gradients", 1000, False, _square, lambda options: options.steps),
+    "square": Method(
+        "random search by squares, without gradients", 1000, False, _square, lambda options: options.steps
+    ),
     "autoattack": Method(
         "APGD, APGD towards each of the nine most probable wrong classes, and the square attack with 50 queries for "
         "each step: AutoAttack without FAB", 100, True, _autoattack,
