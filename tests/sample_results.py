@@ -107,9 +107,9 @@ def locations():
 
 
 def search_result():
-    neighbours = tuple(Neighbour(f"{k}.png", "cat", 1 - 0.1 * k) for k in range(3))
+    neighbours = tuple(Neighbour(f"{k}.png", "dog" if k else "cat", 1 - 0.1 * k, k > 0) for k in range(3))
     pictures = tuple(RNG.integers(0, 256, (3, 32, 32), np.uint8) for _ in range(3))
-    return SearchResult("new.png", neighbours, RNG.integers(0, 256, (3, 32, 32), np.uint8), pictures)
+    return SearchResult("new.png", neighbours, RNG.integers(0, 256, (3, 32, 32), np.uint8), pictures, "cat")
 
 
 def landscapes():

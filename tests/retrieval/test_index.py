@@ -90,6 +90,10 @@ def test_searching_draws_the_neighbours(indexed, digits_run, digit_folders, tmp_
     found = cs.search(digits_run, image, k=7, out=tmp_path)
     assert [n.label for n in found].count("2") >= 5
     assert found[0].likeness >= found[-1].likeness
+    assert found.prediction == cs.load(digits_run).predict(image)[0].label
+    assert [n.other_class for n in found] == [n.label != found.prediction for n in found]
+    assert found.text().count("  *") == sum(n.other_class for n in found)
+    assert found.to_dict()["neighbours"][0]["other_class"] == found[0].other_class
     assert (tmp_path / "3.similar.png").stat().st_size > 1000
 
 

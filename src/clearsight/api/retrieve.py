@@ -106,7 +106,8 @@ def search(
         data_dir: folder that holds the files of a built-in data set.
 
     Returns:
-        A sequence of `Neighbour`, best first, with the pictures where the indexed images are still there.
+        A sequence of `Neighbour`, best first, with the pictures where the indexed images are still there. Neighbours of
+        another class than the predicted one are marked.
 
     Raises:
         BundleError: there is no index, or it was built with another model.
@@ -119,9 +120,11 @@ def search(
     query = predictor.inputs(image).single()
     found = Index.load(_index_folder(model, index), None if index else run)
     likeness, places = search_images(found, predictor, query, k)
+    prediction = predictor.predict(query)[0].label if predictor.bundle.task.exclusive else None
     neighbours = tuple(
-        Neighbour(found.card.names[place], found.card.words(int(place)), float(score))
+        Neighbour(found.card.names[place], words, float(score), words != prediction if prediction and words else None)
         for score, place in zip(likeness[0], places[0], strict=True)
+        for words in [found.card.words(int(place))]
     )
     pictures = None
     try:
@@ -131,7 +134,7 @@ def search(
         pass
     decoded = query.decode(0, displayed_form(query.inspect(0)[1]), Geometry(128, 128, "pad"))
     shown = displayed_as_rgb(decoded, shown_of(decoded, form))
-    return saved(SearchResult(query.names[0], neighbours, shown, pictures), out)
+    return saved(SearchResult(query.names[0], neighbours, shown, pictures, prediction), out)
 
 
 def _index_folder(model: ModelSource, named: str | Path | None) -> Path:

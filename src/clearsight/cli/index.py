@@ -53,4 +53,5 @@ def run(arguments: argparse.Namespace) -> None:
         print_json(found.to_dict())
         return
     print(found.text())
-    print(f"next: {program()} search {shlex.quote(arguments.run)} IMAGE")
+    where = f" --index {shlex.quote(arguments.out)}" if arguments.out else ""
+    print(f"next: {program()} search {shlex.quote(arguments.run)} IMAGE{where}")

@@ -1,6 +1,7 @@
 """Find the images most similar to a given image, in an index made by `clearsight index`; a picture shows them.
 
 Similarity is the cosine similarity of the embeddings of two images: 1 for the same image, 0 for unrelated images.
+Images whose class is not the one predicted for the query are marked.
 """
 
 from __future__ import annotations

@@ -57,10 +57,20 @@ def draw_copies(image: NDArray[np.float32], found: Sequence[Copy]) -> NDArray[np
     return np.asarray(picture) / 255
 
 
+MARK = (192, 57, 43)
+"""Colour of the frame around an image that is marked."""
+
+
 def draw_neighbours(
-    query: NDArray[np.uint8], found: Sequence[NDArray[np.uint8]], words: Sequence[str], columns: int = 5
+    query: NDArray[np.uint8],
+    found: Sequence[NDArray[np.uint8]],
+    words: Sequence[str],
+    marked: Sequence[bool],
+    columns: int = 5,
 ) -> NDArray[np.float64]:
-    """A sheet: the query on the left, its neighbours (3, S, S) in rows beside it, words below each."""
+    """A sheet: the query on the left, its neighbours (3, S, S) in rows beside it, words below each, and a dashed frame
+    around marked ones.
+    """
     side, text, columns = query.shape[1], 16, max(1, min(columns, len(found)))
     rows = -(-len(found) // columns)
     sheet = Image.new("RGB", ((columns + 1) * (side + 8) + 24, max(1, rows) * (side + text + 8) + 8), "white")
@@ -71,9 +81,16 @@ def draw_neighbours(
         pen.text((left, top + side + 2), fitting(pen, below, side), fill="black")
 
     place(query, 8, 8, "query")
-    for i, (image, below) in enumerate(zip(found, words, strict=True)):
+    for i, (image, below, mark) in enumerate(zip(found, words, marked, strict=True)):
         row, column = divmod(i, columns)
-        place(image, (column + 1) * (side + 8) + 24, 8 + row * (side + text + 8), below)
+        left, top = (column + 1) * (side + 8) + 24, 8 + row * (side + text + 8)
+        place(image, left, top, below)
+        for start in range(0, side if mark else 0, 8):
+            end = min(start + 4, side)
+            for x, y in ((left - 3, top), (left + side + 1, top)):
+                pen.line((x, y + start, x, y + end), fill=MARK, width=2)
+            for x, y in ((left, top - 3), (left, top + side + 1)):
+                pen.line((x + start, y, x + end, y), fill=MARK, width=2)
     pen.line((side + 20, 8, side + 20, sheet.height - 8), fill="gray")
     return np.asarray(sheet) / 255
 

@@ -130,8 +130,10 @@ class SearchRenderer(PicturesRenderer[SearchResult]):
         return [(neighbour_sheet(found), f"images most similar to {found.query}: {words}")]
 
     def sections(self) -> Sequence[Section]:
-        rows = tuple((n.image, f"{n.likeness:.3f}", n.label) for n in self.result)
-        return (Section("neighbours", "In numbers", (Table(("Image", "Cosine similarity", "Label"), rows),)),)
+        marks = {True: "no", False: "yes", None: ""}
+        rows = tuple((n.image, f"{n.likeness:.3f}", n.label, marks[n.other_class]) for n in self.result)
+        columns = ("Image", "Cosine similarity", "Label", "Same class as predicted")
+        return (Section("neighbours", "In numbers", (Table(columns, rows),)),)
 
 
 def search_stem(found: SearchResult) -> str:
@@ -143,4 +145,5 @@ def neighbour_sheet(found: SearchResult) -> NDArray[np.float64]:
     """The query and its neighbours; gray where the indexed images are gone."""
     gone = np.full_like(found.pixels, 200)
     pictures = [gone] * len(found) if found.pictures is None else found.pictures
-    return draw_neighbours(found.pixels, pictures, [f"{n.likeness:.2f} {n.label}" for n in found])
+    words = [f"{n.likeness:.2f} {n.label}" for n in found]
+    return draw_neighbours(found.pixels, pictures, words, [bool(n.other_class) for n in found])

@@ -54,11 +54,14 @@ class IndexResult(Result):
 
 @dataclass(frozen=True)
 class Neighbour:
-    """An indexed image: its name, its label in words, and the cosine of its embedding and the query's."""
+    """An indexed image: its name, its label in words, and the cosine of its embedding and the query's. other_class: its
+    class is not the one predicted for the query; None where there is none of the two.
+    """
 
     image: str
     label: str
     likeness: float
+    other_class: bool | None = None
 
 
 @dataclass(frozen=True, repr=False, eq=False)
@@ -66,13 +69,15 @@ class SearchResult(Result, Sequence[Neighbour]):
     """The indexed images most similar to one: a sequence of `Neighbour`, best first.
 
     query: the name of the image. pixels (3, S, S) uint8: the query. pictures: the neighbours, of the same shape; None
-    where the indexed images are gone or changed, or the index holds no digests of them.
+    where the indexed images are gone or changed, or the index holds no digests of them. prediction: the class predicted
+    for the query; None where the model does not predict one class.
     """
 
     query: str
     neighbours: tuple[Neighbour, ...]
     pixels: NDArray[np.uint8] = field(repr=False)
     pictures: tuple[NDArray[np.uint8], ...] | None = field(repr=False, default=None)
+    prediction: str | None = None
 
     @overload
     def __getitem__(self, place: int) -> Neighbour: ...
@@ -88,9 +93,15 @@ class SearchResult(Result, Sequence[Neighbour]):
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
-        return {"neighbours": [{"image": n.image, "label": n.label, "likeness": n.likeness} for n in self]}
+        found = [
+            {"image": n.image, "label": n.label, "likeness": n.likeness, "other_class": n.other_class} for n in self
+        ]
+        return {"prediction": self.prediction, "neighbours": found}
 
     def text(self) -> str:
-        """A line for each neighbour."""
+        """A line for each neighbour; those of another class than the predicted one are marked."""
         width = min(60, max((len(n.image) for n in self), default=0))
-        return "\n".join(visible(f"{n.likeness:.3f}  {n.image:<{width}}  {n.label}") for n in self)
+        lines = [f"{n.likeness:.3f}  {n.image:<{width}}  {n.label}{'  *' if n.other_class else ''}" for n in self]
+        if any(n.other_class for n in self):
+            lines.append(f"* another class than the one predicted for {self.query}: {self.prediction}")
+        return "\n".join(visible(line) for line in lines)
