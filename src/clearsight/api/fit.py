@@ -197,6 +197,8 @@ def _written(
         world.broadcast(str(folder))
         if config.run.resume:
             console.say(f"resuming {folder}")
+        elif temporary is None:
+            console.say(f"run folder: {folder}")
         about = {
             "options": config.to_dict(), "data": dataset.origin, "targets": targets_digest(dataset),
             "versions": versions(),

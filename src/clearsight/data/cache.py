@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from clearsight.disk import disk_errors
+from clearsight.environment import variable
 from clearsight.errors import ConfigError, OutputError
 
 Progress = Callable[[int, int], None]
@@ -45,13 +46,13 @@ B = TypeVar("B")
 
 def cache_root() -> Path:
     """$CLEARSIGHT_CACHE, or ~/.cache/clearsight."""
-    named = os.environ.get("CLEARSIGHT_CACHE")
+    named = variable("CLEARSIGHT_CACHE")
     return Path(named).expanduser() if named else Path.home() / ".cache" / "clearsight"
 
 
 def cache_limit() -> int:
     """Bytes the cache may hold before the least recently used entries go: $CLEARSIGHT_CACHE_GB, 20 unless set."""
-    text = os.environ.get("CLEARSIGHT_CACHE_GB", "20")
+    text = variable("CLEARSIGHT_CACHE_GB") or "20"
     try:
         limit = float(text)
     except ValueError:
