@@ -118,7 +118,7 @@ def _yaml(text: str) -> Any:
     Loader.add_constructor("tag:yaml.org,2002:map", unique)
     Loader.add_constructor("tag:yaml.org,2002:int", lambda loader, node: int(node.value))  # 010 is ten
     try:
-        return yaml.load(text, Loader)  # noqa: S506 - a subclass of SafeLoader
+        return yaml.load(text, Loader)
     except yaml.YAMLError as error:
         raise ValueError(" ".join(str(error).split())) from error
 

@@ -1,7 +1,8 @@
 """Diagnose why a run does not learn: the fault, the evidence for it, and a command that fixes it.
 
 TARGET is either a folder written by `clearsight train`, whose saved diagnosis is shown, or labelled images, on which a
-network is then trained for at most a minute. The exit code is 0 whether or not faults are found, unless --strict is given; `--json` lists them.
+network is then trained for at most a minute. The exit code is 0 whether or not faults are found, unless --strict is
+given; `--json` lists them.
 
 With --check-gradients, nothing is trained. Instead, the gradient of every layer of the network is compared with central
 differences, and incorrect backward passes are reported. With labelled images, the gradient of every loss is checked
