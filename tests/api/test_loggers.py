@@ -20,9 +20,9 @@ from clearsight.console import Silent
 from clearsight.errors import ConfigError
 from clearsight.runs.loggers import run_loggers
 from clearsight.runs.records import TensorBoard
+from clearsight.trackers import trackers
 from clearsight.train.head_search import Candidate
 from clearsight.train.observer import Epoch, RunStart, numbers_in, scalars_of
-from clearsight.trackers import trackers
 
 EPOCHS = [
     Epoch(1, 10, 0.1, 2.0, 0.5, 2.5, 0.4, 1.0),
@@ -214,9 +214,12 @@ def test_wandb_has_the_run_offline(tmp_path, monkeypatch, digits_run):
     monkeypatch.setenv("WANDB_MODE", "offline")
     monkeypatch.setenv("WANDB_SILENT", "true")
     monkeypatch.setenv("WANDB_DIR", str(tmp_path))
+    import wandb
+
     (logger,) = trackers("wandb", by_step=False)
     recorded(logger, digits_run)
     assert logger.run.config["epochs"] == 12
+    wandb.teardown()  # ends the process that writes the file
     (file,) = tmp_path.glob("wandb/offline-run-*/run-*.wandb")
     content = file.read_bytes()
     for text in (

@@ -45,14 +45,15 @@ from clearsight.runs.continuation import Continuation, continuation
 from clearsight.runs.folder import require_targets, resumed, run_folder
 from clearsight.runs.images import all_pixels
 from clearsight.runs.load import load_predictor
-from clearsight.runs.predictions import predictions_files, write_predictions
 from clearsight.runs.loggers import Loggers, run_loggers
+from clearsight.runs.predictions import predictions_files, write_predictions
 from clearsight.runs.records import write_range_test
 from clearsight.tasks import origin_of, read
 from clearsight.tasks.evaluation import Evaluation
 from clearsight.tasks.image_scores import comparable_targets
 from clearsight.tasks.outcomes import Outcomes, outcomes
 from clearsight.tasks.sections import Card
+from clearsight.trackers import trackers
 from clearsight.train.config import TrainConfig
 from clearsight.train.features import model_output
 from clearsight.train.fit import Fitted
@@ -61,7 +62,6 @@ from clearsight.train.observer import Logger, RunStart
 from clearsight.train.option_signature import Options, options_in_signature
 from clearsight.train.previous import NETWORK_OPTIONS
 from clearsight.train.task_options import task_options
-from clearsight.trackers import trackers
 
 TRAINING_IMAGES = 1000
 """Training images that a finished model is evaluated on at most, drawn at random: its training error."""

@@ -32,6 +32,7 @@ COMMANDS = {
     "search": "find the images most similar to a given image",
     "export": "export a model to ONNX, OpenVINO or torch.export, and verify its outputs",
     "serve": "serve a model over HTTP, with a web interface",
+    "push": "push a model to the Hugging Face Hub, with a model card",
     "audit": "audit a data set without training",
     "compare": "compare classical and deep models on one data set",
     "doctor": "diagnose a training run, and suggest a command that fixes it",

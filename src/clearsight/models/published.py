@@ -53,6 +53,11 @@ class Weights(ABC):
 
     @property
     @abstractmethod
+    def licence(self) -> str:
+        """The licence of the file, as SPDX and the Hub name it; "" where its authors state none."""
+
+    @property
+    @abstractmethod
     def is_cached(self) -> bool:
         """Whether the file is on this machine."""
 
@@ -73,6 +78,10 @@ class TorchvisionWeights(Weights):
     """torchvision's, by the name of the enum's member, such as "ResNet18_Weights.IMAGENET1K_V1"."""
 
     library = "torchvision"
+
+    @property
+    def licence(self) -> str:
+        return "bsd-3-clause"
 
     @property
     def is_cached(self) -> bool:
@@ -98,6 +107,12 @@ class TimmWeights(Weights):
     """timm's, by its name of the network with the tag, such as "seresnet50.ra2_in1k"."""
 
     library = "timm"
+
+    @property
+    def licence(self) -> str:
+        import timm
+
+        return str(timm.get_pretrained_cfg(self.weights).license or "").lower()
 
     @property
     def is_cached(self) -> bool:

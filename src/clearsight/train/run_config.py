@@ -32,7 +32,7 @@ class RunConfig:
         "experiment trackers that receive the run beside its own folder; join several with +",
         choices={
             "none": "only history.csv and TensorBoard, in the folder of the run",
-            "mlflow": "parameters, metrics, files, and the model as a pyfunc; set up by MLFLOW_TRACKING_URI and its like",
+            "mlflow": "parameters, metrics, files, the model as a pyfunc; set up by MLFLOW_TRACKING_URI and its like",
             "wandb": "Weights & Biases: configuration, metrics and the model; set up by WANDB_PROJECT and its like",
         },
         joined=True,
