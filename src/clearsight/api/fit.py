@@ -225,7 +225,7 @@ def _written(
             console.say(f"resuming {folder}")
         elif temporary is None:
             console.say(f"run folder: {folder}")
-        about = {
+        about: dict[str, Any] = {
             "options": config.to_dict(), "data": dataset.origin, "targets": targets_digest(dataset),
             "versions": versions(),
         }  # fmt: skip
@@ -246,22 +246,8 @@ def _written(
         training, details = _on_training_images(predictor, fitted, config.run.seed, output, found)
         compared = None if begun is None else _compared(begun, fitted, output, console)
         assert test.panel is not None
-        checked = {} if ood is None else {"ood_check": ood.summary()}
-        as_test = [f for f in fitted.prepared.audit.findings if f.code == VALIDATION_AS_TEST]
-        metrics = {
-            "test": {**test.summary(), **checked},
-            **({"tested_on": "val"} if as_test else {}),
-            "panel": test.panel.to_dict(),
-            "val": val.summary(),
-            "train": training.summary(),
-            "task": fitted.bundle.task.name,
-            "train_seconds": fitted.seconds,
-            "ood_seconds": fitted.ood_seconds,
-            "images_per_second": fitted.images_per_second,
-            "model": fitted.recipe.model,
-            "recipe": [d.to_dict() for d in fitted.decisions],
-            **({} if compared is None else {"from": compared.to_dict()}),
-        }
+        metrics = _metrics(fitted, test, ood, {"val": val.summary(), "train": training.summary()})
+        metrics |= {} if compared is None else {"from": compared.to_dict()}
         write_json(folder / "config.json", {**about, "recipe": _recipe(fitted)})
         write_report(
             folder / "report.html", fitted=fitted, evaluation=test, validation=val, config=config, diagnosis=diagnosis,
@@ -295,6 +281,27 @@ def _written(
         temporary,
         compared,
     )
+
+
+def _metrics(
+    fitted: Fitted, test: Evaluation, ood: OODCheck | None, others: dict[str, dict[str, Any]]
+) -> dict[str, Any]:
+    """The content of metrics.json. others: scores of other parts than the test split, by their name."""
+    assert test.panel is not None
+    checked = {} if ood is None else {"ood_check": ood.summary()}
+    as_test = [f for f in fitted.prepared.audit.findings if f.code == VALIDATION_AS_TEST]
+    return {
+        "test": {**test.summary(), **checked},
+        **({"tested_on": "val"} if as_test else {}),
+        "panel": test.panel.to_dict(),
+        **others,
+        "task": fitted.bundle.task.name,
+        "train_seconds": fitted.seconds,
+        "ood_seconds": fitted.ood_seconds,
+        "images_per_second": fitted.images_per_second,
+        "model": fitted.recipe.model,
+        "recipe": [d.to_dict() for d in fitted.decisions],
+    }
 
 
 def _saved_bundle(folder: Path, fitted: Fitted, scores: dict[str, Any]) -> Bundle:

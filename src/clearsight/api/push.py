@@ -96,25 +96,25 @@ def push(
     source = folder_of(model)
     if source is None:
         raise BundleError("the model lies in no folder", fix="save the run first: `run.save(folder)`")
-    said = Statements(license, data_license, weights_license, intended_use)
+    stated = Statements(license, data_license, weights_license, intended_use)
     if out is None:
         require_online("push", "unset CLEARSIGHT_OFFLINE, or write the files to a folder with `out`")
     revision, url = None, None
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         with disk_errors(folder, "the files", "free some space"):
-            bundle = write_files(source, folder, repository, said, run_options(source))
+            bundle = write_files(source, folder, repository, stated, run_options(source))
         card = (folder / "README.md").read_text(encoding="utf-8")
         if out is None:
             revision, url = _upload(folder, repository, private, token, console)
         else:
             _copy(folder, Path(out).expanduser())
-    stated = {
+    open_ones = {
         "the licence of the model": license,
-        "the licence of the data": data_licence(bundle, said),
+        "the licence of the data": data_licence(bundle, stated),
         "the intended use": intended_use,
     }
-    return Pushed(repository, revision, url, card, tuple(words for words, value in stated.items() if value is None))
+    return Pushed(repository, revision, url, card, tuple(words for words, value in open_ones.items() if value is None))
 
 
 def _copy(folder: Path, out: Path) -> None:
@@ -130,7 +130,7 @@ def _copy(folder: Path, out: Path) -> None:
 def _upload(folder: Path, repository: str, private: bool, token: str | None, console: Console) -> tuple[str, str]:
     """The commit of the uploaded files, and the URL of their page."""
     from huggingface_hub import HfApi, constants
-    from huggingface_hub.utils import disable_progress_bars
+    from huggingface_hub.utils import disable_progress_bars  # type: ignore[attr-defined]
 
     api = HfApi(endpoint=constants.ENDPOINT, token=token, library_name="clearsight")
     console.say(f"push: uploading to {api.endpoint}/{repository}")

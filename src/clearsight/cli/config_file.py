@@ -18,7 +18,7 @@ from clearsight.arguments import unknown_option
 from clearsight.cli.options import ClassShare, KeyValue
 from clearsight.errors import ConfigError, did_you_mean
 from clearsight.train.config import TrainConfig, option_types, options_by_name
-from clearsight.train.option_field import fault
+from clearsight.train.option_field import TYPE_WORDS, fault
 
 LARGEST = 1 << 20
 """Bytes of a file at most."""
@@ -103,7 +103,7 @@ def _yaml(text: str) -> Any:
     """YAML 1.2's core schema: `off` is a word and 1e-3 a number. ValueError where it is not valid."""
     import yaml
 
-    class Loader(yaml.SafeLoader):
+    class Loader(yaml.SafeLoader):  # type: ignore[misc]
         pass
 
     def unique(loader: Any, node: Any) -> dict[Any, Any]:
@@ -191,7 +191,7 @@ def _converted(action: argparse.Action, value: Any) -> Any:
 
 def _scalar(action: argparse.Action, value: Any) -> Any:
     if isinstance(value, bool) or not isinstance(value, str | int | float | list):
-        expected = {int: "a whole number", float: "a number"}.get(action.type, "text")  # type: ignore[arg-type]
+        expected = TYPE_WORDS.get(action.type, "text")  # type: ignore[call-overload]
         raise ValueError(f"must be {expected}, not {json.dumps(value, default=str)}")
     if action.type is int:
         if not isinstance(value, int):

@@ -89,7 +89,7 @@ def parsed(
         if action.dest in from_file or not complete:
             action.required = False
             if action.dest in places:
-                action.nargs = {None: "?", "+": "*"}.get(action.nargs, action.nargs)  # type: ignore[call-overload]
+                action.nargs = "?" if action.nargs is None else "*" if action.nargs == "+" else action.nargs
     typed = vars(_typed(parser, words, command))
     given = {name: value for name, value in typed.items() if name not in places or value not in (None, [])}
     origins = dict.fromkeys(from_file, str(file)) | dict.fromkeys(given, "command line")
@@ -109,7 +109,7 @@ def _default(parser: argparse.ArgumentParser, action: argparse.Action) -> Any:
     if value is None and not action.option_strings and action.nargs in ("*", argparse.REMAINDER):
         return []
     if isinstance(value, str) and action.type is not None:
-        return parser._get_value(action, value)  # type: ignore[attr-defined]
+        return parser._get_value(action, value)
     return list(value) if isinstance(value, list) else value
 
 

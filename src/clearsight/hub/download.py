@@ -96,7 +96,7 @@ def _no_bar() -> Any:
     """A progress bar that draws nothing."""
     from tqdm.auto import tqdm
 
-    class Hidden(tqdm):  # type: ignore[misc,type-arg]
+    class Hidden(tqdm):  # type: ignore[misc]
         def __init__(self, *args: Any, **kwargs: Any) -> None:
             kwargs.pop("name", None)
             super().__init__(*args, **{**kwargs, "disable": True})

@@ -18,14 +18,14 @@ LEFT_OUT = ("origin", "fingerprint")
 """What a card says of the place where the data lies, which is nobody else's business."""
 
 
-def write_files(source: Path, folder: Path, repository: str, said: Statements, options: Mapping[str, Any]) -> Bundle:
+def write_files(source: Path, folder: Path, repository: str, stated: Statements, options: Mapping[str, Any]) -> Bundle:
     """Write the files of a repository.
 
     Args:
         source: the folder of a run or a model.
         folder: an empty folder.
         repository: name on the Hub.
-        said: what the author states.
+        stated: what the author states.
         options: options of the run, by name; none where they are not known.
 
     Returns:
@@ -41,7 +41,7 @@ def write_files(source: Path, folder: Path, repository: str, said: Statements, o
         replace(bundle.split, names=("",) * len(bundle.split.names)).save(folder)
     card = {**read.card, "data": _public(read.card["data"], bundle)}
     write_json(folder / ON_HUB.card, {**_for_others(bundle), "clearsight": card})
-    (folder / "README.md").write_text(model_card(bundle, repository, said, options), encoding="utf-8")
+    (folder / "README.md").write_text(model_card(bundle, repository, stated, options), encoding="utf-8")
     return bundle
 
 

@@ -42,13 +42,13 @@ class Statements:
     intended_use: str | None = None
 
 
-def model_card(bundle: Bundle, repository: str, said: Statements, options: Mapping[str, Any]) -> str:
+def model_card(bundle: Bundle, repository: str, stated: Statements, options: Mapping[str, Any]) -> str:
     """Write the card.
 
     Args:
         bundle: the model with its scores.
         repository: its name on the Hub.
-        said: what the author states.
+        stated: what the author states.
         options: options of the run, by name; none where they are not known.
 
     Returns:
@@ -58,15 +58,15 @@ def model_card(bundle: Bundle, repository: str, said: Statements, options: Mappi
         f"# {repository}",
         _summary(bundle),
         _use(bundle, repository),
-        _intended(bundle, said),
-        _data(bundle, said),
-        _weights(bundle, said, options),
+        _intended(bundle, stated),
+        _data(bundle, stated),
+        _weights(bundle, stated, options),
         _scores(bundle),
         _panel(bundle),
         _files(bundle),
     ]
     text = "\n\n".join(part for part in parts if part)
-    return f"---\n{_metadata(bundle, repository, said)}\n---\n\n{text}\n"
+    return f"---\n{_metadata(bundle, repository, stated)}\n---\n\n{text}\n"
 
 
 def data_name(bundle: Bundle) -> str:
@@ -75,9 +75,9 @@ def data_name(bundle: Bundle) -> str:
     return name or "unnamed"
 
 
-def data_licence(bundle: Bundle, said: Statements) -> str | None:
+def data_licence(bundle: Bundle, stated: Statements) -> str | None:
     """The licence of the training data: what the author states, or that of a built-in data set."""
-    return said.data_license or IDENTIFIERS.get(str(bundle.data.get("origin", "")))
+    return stated.data_license or IDENTIFIERS.get(str(bundle.data.get("origin", "")))
 
 
 def backbones(bundle: Bundle) -> list[str]:
@@ -86,7 +86,7 @@ def backbones(bundle: Bundle) -> list[str]:
     return sorted({str(one.spec["name"]) for one in members if one.feature_levels is not None})
 
 
-def _metadata(bundle: Bundle, repository: str, said: Statements) -> str:
+def _metadata(bundle: Bundle, repository: str, stated: Statements) -> str:
     from huggingface_hub import EvalResult, ModelCardData
 
     kind = _pipeline(bundle)
@@ -100,7 +100,7 @@ def _metadata(bundle: Bundle, repository: str, said: Statements) -> str:
         if isinstance(test.get(name), int | float)
     ]  # fmt: skip
     metadata = ModelCardData(
-        license=said.license,
+        license=stated.license,
         library_name="clearsight",
         pipeline_tag=kind,
         base_model=[name for name in backbones(bundle) if "/" in name] or None,
@@ -108,8 +108,8 @@ def _metadata(bundle: Bundle, repository: str, said: Statements) -> str:
         metrics=[metric for name, (metric, _) in MEASURES.items() if isinstance(test.get(name), int | float)],
         model_name=repository if results else None,
         eval_results=results or None,
-        data_license=data_licence(bundle, said),
-        weights_license=said.weights_license or _known_licence(bundle),
+        data_license=data_licence(bundle, stated),
+        weights_license=stated.weights_license or _known_licence(bundle),
     )
     return str(metadata.to_yaml()).strip()
 
@@ -151,8 +151,8 @@ Input: {bundle.form.colours}, {bundle.form.bits} bits per channel, resized to {b
 {bundle.geometry.height} pixels ({bundle.geometry.resize_mode})."""
 
 
-def _intended(bundle: Bundle, said: Statements) -> str:
-    use = said.intended_use or "The author has not stated an intended use."
+def _intended(bundle: Bundle, stated: Statements) -> str:
+    use = stated.intended_use or "The author has not stated an intended use."
     flagged = (
         f" {bundle.thing.capitalize()}s that differ from the training {bundle.thing}s are flagged as out of "
         "distribution (`is_ood`); do not use their predictions."
@@ -166,10 +166,10 @@ def _intended(bundle: Bundle, said: Statements) -> str:
     )
 
 
-def _data(bundle: Bundle, said: Statements) -> str:
+def _data(bundle: Bundle, stated: Statements) -> str:
     images = bundle.data.get("images")
     number = f", {count(int(images), bundle.thing)}" if images is not None else ""
-    licence = data_licence(bundle, said) or "not stated"
+    licence = data_licence(bundle, stated) or "not stated"
     notes = "".join(f"\n- {note}" for note in licence_notes(str(bundle.data.get("origin", ""))))
     return f"## Training data\n\n- data set: {data_name(bundle)}{number}\n- licence of the data: {licence}{notes}"
 
@@ -180,8 +180,8 @@ def _known_licence(bundle: Bundle) -> str | None:
     return " and ".join(sorted(found - {""})) or None
 
 
-def _weights(bundle: Bundle, said: Statements, options: Mapping[str, Any]) -> str:
-    licence = f"- licence of this model: {said.license or 'not stated'}"
+def _weights(bundle: Bundle, stated: Statements, options: Mapping[str, Any]) -> str:
+    licence = f"- licence of this model: {stated.license or 'not stated'}"
     names = backbones(bundle)
     if not names:
         return f"## Weights\n\n{licence}\n- trained from random weights, or fitted to computed features"
@@ -189,9 +189,11 @@ def _weights(bundle: Bundle, said: Statements, options: Mapping[str, Any]) -> st
     for name in names:
         weights = None if options.get("weights") else published(name)
         if weights is None:
-            rows.append(f"- pretrained weights of {name}: from a file; licence {said.weights_license or 'not stated'}")
+            rows.append(
+                f"- pretrained weights of {name}: from a file; licence {stated.weights_license or 'not stated'}"
+            )
         else:
-            known = said.weights_license or weights.licence or "not stated"
+            known = stated.weights_license or weights.licence or "not stated"
             rows.append(
                 f"- pretrained weights of {name}: {weights.weights} ({weights.library}); licence {known}; trained on "
                 "ImageNet, whose images may be used for non-commercial research"

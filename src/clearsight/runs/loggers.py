@@ -70,7 +70,7 @@ def run_loggers(
     Args:
         run: the run that begins.
         others: loggers beside its own records.
-        console: where it is said that one of these is left out.
+        console: where a warning is shown for one that is left out.
         by_step: whether TensorBoard counts steps.
 
     Yields:
