@@ -125,6 +125,12 @@ def test_own_loggers_receive_a_run_and_one_that_fails_is_left_out(digits_arrays)
     assert "warning: Recorder is left out from here on: RuntimeError: the server is gone" in warnings
 
 
+def test_the_page(page, capsys):
+    page("docs/tracking.md").run({})
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.partition(":")[0] for line in lines] == ["options", "epoch 1", "epoch 2", "accuracy"]
+
+
 def test_loggers_know_that_a_run_failed(tmp_path):
     logger = Recorder()
     with (

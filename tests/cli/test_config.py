@@ -162,6 +162,19 @@ def test_options_of_training_belong_in_a_table_of_their_command(tmp_path):
     assert "predict has no option epochs, lr: move options of train to a table [train]" in text
 
 
+def test_the_files_of_the_page(page, tmp_path):
+    """The commands of the page are parsed, with these files, in tests/docs/test_blocks.py."""
+    found = []
+    for kind in ("toml", "yaml"):
+        (text,) = page("docs/configuration.md").blocks(kind)
+        file = tmp_path / f"photos.{kind}"
+        file.write_text(text)
+        found.append(values("train", "--config", str(file)))
+    toml, yaml_ = ({name: one[name] for name in ("data", "epochs", "lr", "model_arg")} for one in found)
+    assert toml == yaml_ == {"data": "photos/", "epochs": 5, "lr": 1e-3, "model_arg": {"dropout": 0.2}}
+    assert values("audit", "--config", str(tmp_path / "photos.toml"))["strict"] is True
+
+
 def test_a_file_that_is_not_there(capsys):
     assert main(["train", "digits", "--config", "none.toml"]) == 2
     assert capsys.readouterr().err == (

@@ -97,6 +97,12 @@ def test_the_command_line_pushes_and_predicts(hub, digits_run, digits_arrays, ca
     assert "hf auth login" in error
 
 
+def test_the_page(hub, digits_run, digits_arrays, page, capsys):
+    np.save("new.npy", digits_arrays[0][0])
+    page("docs/hub.md").run({}, [("runs/photos", str(digits_run)), ("new.jpg", "new.npy")])
+    assert capsys.readouterr().out.strip() == "0"
+
+
 def test_a_repository_of_another_library_is_refused(hub):
     hub.commit("me/bert", {"config.json": b"{}", "README.md": b""})
     with pytest.raises(BundleError, match=r"is not a model of Clearsight; found without model\.safetensors"):
