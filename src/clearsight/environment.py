@@ -23,6 +23,9 @@ OF_OPTIONS = {"device": "CLEARSIGHT_DEVICE", "log_level": "CLEARSIGHT_LOG_LEVEL"
 SECRET = ("CLEARSIGHT_TOKEN",)
 """Variables whose values are never shown."""
 
+PAGE = "configuration#environment-variables"
+"""Where they are explained."""
+
 _ON, _OFF = ("1", "true", "yes", "on"), ("", "0", "false", "no", "off")
 
 
@@ -50,7 +53,7 @@ def is_offline() -> bool:
     """
     text = os.environ.get("CLEARSIGHT_OFFLINE", "")
     if text.lower() not in (*_ON, *_OFF):
-        raise ConfigError("CLEARSIGHT_OFFLINE is invalid", found=repr(text), expected="1 or 0")
+        raise ConfigError("CLEARSIGHT_OFFLINE is invalid", found=repr(text), expected="1 or 0", page=PAGE)
     return text.lower() in _ON or os.environ.get("HF_HUB_OFFLINE", "").lower() in _ON
 
 
@@ -66,4 +69,4 @@ def require_online(what: str, fix: str) -> None:
     """
     if is_offline():
         by = "CLEARSIGHT_OFFLINE" if os.environ.get("CLEARSIGHT_OFFLINE", "").lower() in _ON else "HF_HUB_OFFLINE"
-        raise ConfigError(f"{what} needs the network", found=f"offline mode ({by} is set)", fix=fix)
+        raise ConfigError(f"{what} needs the network", found=f"offline mode ({by} is set)", fix=fix, page=PAGE)

@@ -81,13 +81,18 @@ def json_line(level: str, event: str, **facts: Any) -> str:
     return json.dumps({"time": _stamp(now), "level": level, "event": event, **facts})
 
 
-def write_error(text: str) -> None:
+def write_error(text: str, page: str | None = None) -> None:
     """Write an error that ends a command.
 
     Args:
         text: what happened and what to do.
+        page: address of the page that explains it; None for no page.
     """
-    print(json_line("error", text) if _settings.format == "json" else f"clearsight: {text}", file=sys.stderr)
+    if _settings.format == "json":
+        line = json_line("error", text, **({} if page is None else {"page": page}))
+    else:
+        line = f"clearsight: {text}" + ("" if page is None else f" See {page}")
+    print(line, file=sys.stderr)
 
 
 class JsonLines(logging.Formatter):

@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 import tomllib
+from email.message import Message
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import pytest
 import yaml
 from PIL import Image
 
+from clearsight import documentation, environment, errors
 from clearsight.cli.main import COMMANDS, command_parser, main
 from clearsight.cli.parsing import parsed
 from clearsight.errors import ConfigError, ModelError
@@ -297,6 +299,26 @@ def test_offline_mode_refuses_what_needs_the_network(capsys, monkeypatch):
     monkeypatch.setenv("CLEARSIGHT_OFFLINE", "maybe")
     assert main(["audit", "https://example.org/photos.zip"]) == 2
     assert "expected 1 or 0" in capsys.readouterr().err
+
+
+def test_errors_name_the_page_that_explains_them(capsys, monkeypatch):
+    pages = [kind.page for kind in vars(errors).values() if isinstance(kind, type) and getattr(kind, "page", "")]
+    for page in {*pages, environment.PAGE, "configuration#configuration-files", "hub", "tracking"}:
+        name, _, anchor = page.partition("#")
+        text = (documentation.PAGES / f"{name}.md").read_text()
+        headings = [line.lstrip("# ").lower().replace(" ", "-") for line in text.splitlines() if line.startswith("#")]
+        assert not anchor or anchor in headings, page
+    monkeypatch.chdir(documentation.PAGES.parent)
+    assert main(["audit", "nowhere"]) == 2
+    assert capsys.readouterr().err.endswith(" See docs/data.md\n")
+    assert main(["audit", "nowhere", "--log-format", "json"]) == 2
+    assert json.loads(capsys.readouterr().err)["page"] == "docs/data.md"
+    monkeypatch.setattr(documentation, "PAGES", documentation.PAGES / "none")  # as with an installed package
+    message = Message()
+    monkeypatch.setattr(documentation, "metadata", lambda name: message)
+    assert documentation.page_address("data") is None
+    message["Project-URL"] = "Documentation, https://example.org/docs/"
+    assert documentation.page_address("data#image-formats") == "https://example.org/docs/data.html#image-formats"
 
 
 def test_without_a_command_the_next_step_is_shown(tmp_path, capsys, monkeypatch):

@@ -18,7 +18,7 @@ from clearsight.hub.model_card import Statements, data_licence
 from clearsight.hub.names import target_name
 from clearsight.result import Result
 from clearsight.runs.folder import run_options
-from clearsight.runs.load import ModelSource, folder_of
+from clearsight.runs.load import ModelSource, folder_of, predictor_of
 
 
 @dataclass(frozen=True, repr=False)
@@ -95,6 +95,7 @@ def push(
     console, repository = console or usual_console(), target_name(name)
     source = folder_of(model)
     if source is None:
+        predictor_of(model)  # what does not exist is an error of its own
         raise BundleError("the model lies in no folder", fix="save the run first: `run.save(folder)`")
     stated = Statements(license, data_license, weights_license, intended_use)
     if out is None:
@@ -147,6 +148,6 @@ def _upload(folder: Path, repository: str, private: bool, token: str | None, con
         reason = (str(error.__cause__ or error).strip().splitlines() or [type(error).__name__])[0][:200]
         raise OutputError(
             f"{repository} cannot be pushed to {api.endpoint}", found=reason,
-            fix="log in with `hf auth login`, or set HF_TOKEN to a token that may write to this name",
+            fix="log in with `hf auth login`, or set HF_TOKEN to a token that may write to this name", page="hub",
         ) from error  # fmt: skip
     return str(commit.oid), f"{api.endpoint}/{repository}"

@@ -70,7 +70,9 @@ def options_from(file: str, parser: argparse.ArgumentParser, command: str, comma
     faults += _out_of_range(found)
     if faults:
         raise ConfigError(
-            f"{path} cannot be used: {'; '.join(faults)}", fix=f"`clearsight config {command}` lists all options"
+            f"{path} cannot be used: {'; '.join(faults)}",
+            fix=f"`clearsight config {command}` lists all options",
+            page="configuration#configuration-files",
         )
     return found
 

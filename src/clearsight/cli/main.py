@@ -148,8 +148,10 @@ def _run(argv: list[str]) -> int:
         parser.print_help()
         return 0
     except ClearsightError as error:
+        from clearsight.documentation import page_address
+
         _show_origin(error)
-        write_error(str(error))
+        write_error(str(error), page_address(error.page) if error.page else None)
         return 2
     except StreamError:
         raise

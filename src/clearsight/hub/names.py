@@ -10,7 +10,7 @@ from clearsight.errors import ConfigError
 
 NAME = re.compile(r"(?P<user>[A-Za-z0-9][\w.-]{0,95})/(?P<name>[A-Za-z0-9][\w.-]{0,95})(?:@(?P<revision>[\w./-]+))?")
 
-TAKEN = ("timm",)
+TAKEN = ("timm", "runs")
 """First parts that mean something else."""
 
 
@@ -62,5 +62,5 @@ def target_name(text: str) -> str:
     """
     match = NAME.fullmatch(text)
     if match is None or match["revision"] or match["user"] in TAKEN:
-        raise ConfigError(f"{text!r} is not a name on the Hub", expected="USER/NAME, such as me/cells")
+        raise ConfigError(f"{text!r} is not a name on the Hub", expected="USER/NAME, such as me/cells", page="hub")
     return text

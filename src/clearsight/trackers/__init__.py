@@ -41,7 +41,7 @@ def trackers(names: str, *, by_step: bool) -> list[Logger]:
         except ImportError as error:
             raise ConfigError(
                 f"--track {name} needs a library that is not installed", found=str(error),
-                fix=f"install it with `pip install 'clearsight[{name}]'`",
+                fix=f"install it with `pip install 'clearsight[{name}]'`", page="tracking",
             ) from error  # fmt: skip
     return found
 
