@@ -290,6 +290,15 @@ def test_log_levels_and_json_lines(tmp_path, capsys, monkeypatch):
     assert "CLEARSIGHT_LOG_LEVEL is invalid" in capsys.readouterr().err
 
 
+def test_doctor_exits_with_3_on_a_verdict_with_strict(tmp_path, digits_run, capsys):
+    content = json.loads((digits_run / "diagnosis.json").read_text())
+    verdict = {"name": "overfit", "severity": "warning", "words": "w", "evidence": {}, "fix": "f", "options": {}}
+    for verdicts, codes in (([], (0, 0)), ([verdict], (0, 3))):
+        (tmp_path / "diagnosis.json").write_text(json.dumps({**content, "verdicts": verdicts}))
+        assert (main(["doctor", str(tmp_path)]), main(["doctor", str(tmp_path), "--strict"])) == codes
+    capsys.readouterr()
+
+
 def test_offline_mode_refuses_what_needs_the_network(capsys, monkeypatch):
     monkeypatch.setenv("CLEARSIGHT_OFFLINE", "1")
     assert main(["audit", "https://example.org/photos.zip"]) == 2

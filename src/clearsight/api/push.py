@@ -137,7 +137,7 @@ def _upload(folder: Path, repository: str, private: bool, token: str | None, con
     console.say(f"push: uploading to {api.endpoint}/{repository}")
     disable_progress_bars()
     try:
-        api.create_repo(repository, private=private, exist_ok=True)
+        api.create_repo(repository, private=private or None, exist_ok=True)  # None: as the account prefers
         commit = api.upload_folder(
             repo_id=repository,
             folder_path=folder,
