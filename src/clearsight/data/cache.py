@@ -52,7 +52,7 @@ def cache_root() -> Path:
 
 def cache_limit() -> int:
     """Bytes the cache may hold before the least recently used entries go: $CLEARSIGHT_CACHE_GB, 20 unless set."""
-    text = variable("CLEARSIGHT_CACHE_GB") or "20"
+    text = os.environ.get("CLEARSIGHT_CACHE_GB", "20")
     try:
         limit = float(text)
     except ValueError:
