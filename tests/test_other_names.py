@@ -51,7 +51,7 @@ def test_methods_of_models(digits_run):
 
 VERBS = (
     "attack", "compare_models", "compare_runs", "evaluate", "explain", "export", "gradient_correlation", "index",
-    "landscape", "load", "locate", "robustness", "search", "serve", "visualize",
+    "landscape", "load", "locate", "push", "robustness", "search", "serve", "visualize",
 )  # fmt: skip
 
 

@@ -16,6 +16,7 @@ from contextvars import ContextVar
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Protocol
 
+from clearsight.logs import json_line, log_settings
 from clearsight.wording import count, short_duration, visible
 
 if TYPE_CHECKING:
@@ -27,6 +28,9 @@ QUIET = 0.5
 REDRAWN = 0.2
 """Seconds between two drawings of a notebook's bar."""
 
+REPORTED = 10
+"""Seconds between two lines on a stage, where these are not drawn."""
+
 Advance = Callable[[int, int], None]
 """Called with (done, total); a total of 0 is not known."""
 
@@ -37,8 +41,8 @@ class Console(Protocol):
     def stage(self, title: str, unit: str = "images") -> Advance:
         """Begin a stage; the returned function moves its bar."""
 
-    def say(self, text: str) -> None:
-        """Show one line."""
+    def say(self, text: str, level: str = "info") -> None:
+        """Show one line. level: of `logs.LEVELS`."""
 
 
 class Silent:
@@ -47,7 +51,7 @@ class Silent:
     def stage(self, title: str, unit: str = "images") -> Advance:
         return lambda done, total: None
 
-    def say(self, text: str) -> None:
+    def say(self, text: str, level: str = "info") -> None:
         pass
 
 
@@ -77,7 +81,7 @@ class Notebook:
 
         return advance
 
-    def say(self, text: str) -> None:
+    def say(self, text: str, level: str = "info") -> None:
         self.lines.append(text)
         self._draw(time.perf_counter())
 
@@ -195,7 +199,7 @@ class Terminal:
                 finished = True
                 if not self.live:
                     self.say(f"{title}: {_counted(total, unit)} in {now - began:.1f} s")
-            elif not self.live and not finished and now - last_report > 10:
+            elif not self.live and not finished and now - last_report > REPORTED:
                 last_report = now
                 self.say(f"{title}: {_so_far(done, total, unit, now - began)} ...")
 
@@ -218,13 +222,53 @@ class Terminal:
             self.progress.remove_task(self.task)
         self.task = None
 
-    def say(self, text: str) -> None:
+    def say(self, text: str, level: str = "info") -> None:
         self.rich.print(visible(text, lines=True), markup=False, soft_wrap=True)
+
+
+class Log:
+    """Messages from the level of the command on, without bars: as text, or as one JSON object per line with the
+    progress of each stage, every ten seconds and at its end.
+    """
+
+    def stage(self, title: str, unit: str = "images") -> Advance:
+        settings = log_settings()
+        if settings.format != "json" or not settings.shows("info"):
+            return lambda done, total: None
+        began = last_report = time.perf_counter()
+
+        def advance(done: int, total: int) -> None:
+            nonlocal last_report
+            now = time.perf_counter()
+            if done >= total > 0 or now - last_report > REPORTED:
+                last_report = now
+                facts = {"done": done, "total": total or None, "unit": unit, "seconds": round(now - began, 3)}
+                self._write(json_line("info", title, **facts))
+
+        return advance
+
+    def say(self, text: str, level: str = "info") -> None:
+        settings = log_settings()
+        if settings.shows(level):
+            self._write(json_line(level, text) if settings.format == "json" else visible(text, lines=True))
+
+    def _write(self, line: str) -> None:
+        print(line, file=sys.stderr, flush=True)
 
 
 @contextmanager
 def terminal() -> Iterator[Console]:
-    """A Terminal whose bars are drawn while the block runs, and removed from the screen's control whatever happens."""
+    """A Terminal whose bars are drawn while the block runs, and removed from the screen's control whatever happens; a
+    `Log` where the command writes only warnings, or JSON.
+    """
+    settings = log_settings()
+    if settings.format == "json" or not settings.shows("info"):
+        token = _running.set(Log())
+        try:
+            yield Log()
+        finally:
+            _running.reset(token)
+        return
     console = Terminal()
     token = _running.set(console)
     with console.progress:

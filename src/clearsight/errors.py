@@ -20,13 +20,25 @@ class ClearsightError(Exception):
         found: the value that was received, where that helps.
         expected: the value that would have been right, where that helps.
         fix: what the user can do now, such as a command.
+        page: page of the documentation that explains it, such as `data#image-formats` (default: that of the class).
 
     Example:
         >>> str(ClearsightError("the image is damaged", found="a.jpg", fix="omit it"))
         'the image is damaged; found a.jpg. Omit it.'
     """
 
-    def __init__(self, happened: str, *, found: object = None, expected: object = None, fix: str | None = None) -> None:
+    page: str = ""
+
+    def __init__(
+        self,
+        happened: str,
+        *,
+        found: object = None,
+        expected: object = None,
+        fix: str | None = None,
+        page: str | None = None,
+    ) -> None:
+        self.page = self.page if page is None else page
         self.happened, self.found, self.expected, self.fix = happened, found, expected, fix
         parts = [happened]
         if found is not None:
@@ -47,21 +59,31 @@ class ConfigError(ClearsightError, ValueError):
 class DataError(ClearsightError, ValueError):
     """The images or labels are invalid."""
 
+    page = "data"
+
 
 class TargetsError(DataError):
     """The targets are of another kind than expected: class names in place of numbers, or numbers in place of names."""
+
+    page = "tasks"
 
 
 class ImageError(DataError):
     """One image cannot be read; collections set such an image aside, `predict` raises."""
 
+    page = "data#image-formats"
+
 
 class ModelError(ClearsightError, ValueError):
     """A network does not exist, cannot be built with these options, or its weights are not available."""
 
+    page = "zoo"
+
 
 class UnsuitedError(ModelError):
     """The operation is not defined for models of this task."""
+
+    page = "tasks#supported-commands"
 
 
 class BundleError(ClearsightError, ValueError):
@@ -71,13 +93,19 @@ class BundleError(ClearsightError, ValueError):
 class TrainingError(ClearsightError, RuntimeError):
     """Training cannot continue, for example because the loss is not a number."""
 
+    page = "training#when-a-network-does-not-learn"
+
 
 class CheckpointError(ClearsightError, ValueError):
     """A saved training state is damaged or belongs to another run."""
 
+    page = "training"
+
 
 class ExportError(ClearsightError, RuntimeError):
     """The outputs of an exported file differ from those of the model."""
+
+    page = "export"
 
 
 class OutputError(ClearsightError, OSError):

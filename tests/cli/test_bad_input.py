@@ -14,7 +14,8 @@ import pytest
 from PIL import Image
 
 from clearsight.arguments import flag
-from clearsight.cli.main import COMMANDS, _parsed, command_parser, main
+from clearsight.cli.main import COMMANDS, command_parser, main
+from clearsight.cli.parsing import parsed
 from clearsight.errors import ClearsightError, ConfigError
 from clearsight.train.config import options_by_name
 from clearsight.train.option_field import fault
@@ -269,7 +270,7 @@ NUMBERS = [
 def test_every_option_that_is_a_number_says_so(command, option, kind):
     """In plain words, not in those of argparse."""
     with pytest.raises(ConfigError, match=f"^{option} must be a {'whole ' * (kind is int)}number, not 'abc'"):
-        _parsed(command_parser(command), [command, option, "abc"])
+        parsed(command_parser(command), [option, "abc"], COMMANDS)
 
 
 SHARES = [(name, f) for name, f in options_by_name().items() if f.metadata["within"] in ("(0, 1)", "(0, 1]", "[0, 1)")]

@@ -18,14 +18,17 @@ RUN_BY = {
     "CONTRIBUTING.md": ".ci/run",  # make check and make test
     "docs/anomaly.md": "tests/test_anomaly.py",
     "docs/audit.md": "tests/cli/test_audit.py",
+    "docs/configuration.md": "tests/cli/test_config.py",
     "docs/data.md": "tests/data/test_selection.py",
     "docs/export.md": "tests/exporting/test_docs.py",
     "docs/gallery.md": "tests/docs/test_blocks.py",
+    "docs/hub.md": "tests/hub/test_hub.py",
     "docs/landscape.md": "tests/docs/test_blocks.py",
     "docs/locate.md": "tests/localisation/test_docs.py",
     "docs/scaling.md": "tests/scale/test_ray.py",
     "docs/serve.md": "tests/serving/test_documents.py",
     "docs/tasks.md": "tests/test_tasks.py",  # the same trainings, from Python and smaller
+    "docs/tracking.md": "tests/api/test_loggers.py",
     "docs/tutorial.md": "tests/docs/test_blocks.py",
     "docs/report.md": "tests/runs/test_predictions.py",
     "docs/zoo.md": "tests/docs/test_blocks.py",
@@ -42,9 +45,17 @@ def test_every_page_with_blocks_is_run_by_some_test(page):
 
 
 @pytest.mark.parametrize("name", RUN_BY)
-def test_blocks_compile_and_commands_have_such_options(page, name, monkeypatch):
-    """Without running them, which takes minutes and is left to the tests named above, in part in the long tier."""
+def test_blocks_compile_and_commands_have_such_options(page, name, tmp_path, monkeypatch, request):
+    """Without running them, which takes minutes and is left to the tests named above, in part in the long tier. Blocks
+    of TOML and YAML begin with the name of their file.
+    """
     written, asked = page(name), []
+    if files := [*written.blocks("toml"), *written.blocks("yaml")]:
+        monkeypatch.chdir(tmp_path)
+        run = request.getfixturevalue("digits_run")
+        shutil.copytree(run, tmp_path / "runs" / "photos")
+        for block in files:
+            (tmp_path / block.splitlines()[0].removeprefix("# ")).write_text(block)
     for number, block in enumerate(written.blocks("python")):
         compile(block, f"{name}, block {number + 1}", "exec")
     for command in COMMANDS:

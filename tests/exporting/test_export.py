@@ -130,7 +130,7 @@ class Listening:
     def stage(self, title, unit="images"):
         return lambda done, total: None
 
-    def say(self, text):
+    def say(self, text, level="info"):
         self.lines.append(text)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
 from collections.abc import Sequence
@@ -25,7 +26,7 @@ from clearsight.data.ranks import shared_by
 from clearsight.data.split_record import targets_digest
 from clearsight.data.temporary import TemporaryFolder
 from clearsight.diagnosis import Diagnosis, Vitals, diagnose
-from clearsight.disk import disk_errors, read_within, write_json
+from clearsight.disk import read_within, write_json
 from clearsight.distributed import ALONE, World, processes
 from clearsight.errors import ConfigError, DataError, TrainingError
 from clearsight.evaluation import OODCheck, check_ood
@@ -44,18 +45,20 @@ from clearsight.runs.continuation import Continuation, continuation
 from clearsight.runs.folder import require_targets, resumed, run_folder
 from clearsight.runs.images import all_pixels
 from clearsight.runs.load import load_predictor
+from clearsight.runs.loggers import Loggers, run_loggers
 from clearsight.runs.predictions import predictions_files, write_predictions
-from clearsight.runs.records import events, history, write_range_test
+from clearsight.runs.records import write_range_test
 from clearsight.tasks import origin_of, read
 from clearsight.tasks.evaluation import Evaluation
 from clearsight.tasks.image_scores import comparable_targets
 from clearsight.tasks.outcomes import Outcomes, outcomes
 from clearsight.tasks.sections import Card
+from clearsight.trackers import trackers
 from clearsight.train.config import TrainConfig
 from clearsight.train.features import model_output
 from clearsight.train.fit import Fitted
 from clearsight.train.loop import Examples
-from clearsight.train.observer import Epoch
+from clearsight.train.observer import Logger, RunStart
 from clearsight.train.option_signature import Options, options_in_signature
 from clearsight.train.previous import NETWORK_OPTIONS
 from clearsight.train.task_options import task_options
@@ -65,7 +68,14 @@ TRAINING_IMAGES = 1000
 
 
 @options_in_signature
-def fit(data: Any, labels: Any = None, *, console: Console | None = None, **options: Unpack[Options]) -> Run:
+def fit(
+    data: Any,
+    labels: Any = None,
+    *,
+    console: Console | None = None,
+    loggers: Sequence[Logger] = (),
+    **options: Unpack[Options],
+) -> Run:
     """Train a model on labelled images, then evaluate it once on the test split: `cs.fit("photos/", epochs=5)`.
 
     Args:
@@ -73,6 +83,8 @@ def fit(data: Any, labels: Any = None, *, console: Console | None = None, **opti
             N images as an array or a list of paths.
         labels: the N labels, or rows of labels or numbers, of images passed as an array or a list.
         console: where progress is shown; by default below the cell of a notebook, nowhere elsewhere.
+        loggers: objects that receive epochs, candidates and scores (`clearsight.train.observer.Logger`), beside those
+            that `track` names.
         **options: those of `clearsight train --help`, with underscores: img_size, fit, epochs, budget, seed, ... out:
             folder of the run. Without it nothing is left on the disk: the run lies in the cache for as long as it or
             its model is used, unless `run.save(folder)` keeps it.
@@ -93,11 +105,17 @@ def fit(data: Any, labels: Any = None, *, console: Console | None = None, **opti
         >>> run.model.predict("new.png")[0].label
         '0'
     """
-    return train(data, labels, home=None, console=console, **options)
+    return train(data, labels, home=None, console=console, loggers=loggers, **options)
 
 
 def train(
-    data: Any, labels: Any = None, *, home: Path | None, console: Console | None = None, **options: Unpack[Options]
+    data: Any,
+    labels: Any = None,
+    *,
+    home: Path | None,
+    console: Console | None = None,
+    loggers: Sequence[Logger] = (),
+    **options: Unpack[Options],
 ) -> Run:
     """As `fit`.
 
@@ -107,6 +125,7 @@ def train(
         home: where the run gets a folder of its own if `out` names none; None is the cache, for as long as the run is
             used.
         console: where progress is shown.
+        loggers: as for `fit`.
         **options: options of training, by name.
 
     Returns:
@@ -140,10 +159,12 @@ def train(
         if config.run.auto_fix:
 
             def attempt(changed: TrainConfig) -> Run:
-                return _fit(dataset, changed, console, ALONE, home, _with_options(begun, config, changed))
+                changed_run = _with_options(begun, config, changed)
+                return _fit(dataset, changed, console, ALONE, home, changed_run, loggers)
 
             return auto_fix(attempt, config, console)
-        return _fit(dataset, config, console, world, home if world.size == 1 else home or Path("runs"), begun)
+        home = home if world.size == 1 else home or Path("runs")
+        return _fit(dataset, config, console, world, home, begun, loggers)
 
 
 def _with_options(begun: Continuation | None, first: TrainConfig, changed: TrainConfig) -> Continuation | None:
@@ -172,12 +193,13 @@ def _fit(
     console: Console,
     world: World,
     home: Path | None,
-    begun: Continuation | None = None,
+    begun: Continuation | None,
+    loggers: Sequence[Logger],
 ) -> Run:
     """Train, evaluate and write the run's folder; home as for `train`. begun: the run that is continued."""
     temporary = TemporaryFolder() if home is None and config.run.out is None else None
     try:
-        return _written(dataset, config, console, world, home or Path("runs"), temporary, begun)
+        return _written(dataset, config, console, world, home or Path("runs"), temporary, begun, loggers)
     except BaseException:
         if temporary is not None:
             temporary.remove()
@@ -192,17 +214,26 @@ def _written(
     home: Path,
     temporary: TemporaryFolder | None,
     begun: Continuation | None,
+    others: Sequence[Logger],
 ) -> Run:
-    with run_folder(config, dataset.name, temporary.path if temporary else home) as folder:
+    by_step = config.optimization.val_every is not None
+    others = [*trackers(config.run.track, by_step=by_step), *others]
+    with contextlib.ExitStack() as stack:
+        folder = stack.enter_context(run_folder(config, dataset.name, temporary.path if temporary else home))
         world.broadcast(str(folder))
         if config.run.resume:
             console.say(f"resuming {folder}")
-        about = {
+        elif temporary is None:
+            console.say(f"run folder: {folder}")
+        about: dict[str, Any] = {
             "options": config.to_dict(), "data": dataset.origin, "targets": targets_digest(dataset),
             "versions": versions(),
         }  # fmt: skip
         write_json(folder / "config.json", about)
-        fitted, diagnosis = _trained(folder, dataset, config, console, world, begun)
+        name = dataset.name if temporary else folder.name
+        begin = RunStart(folder, name, config.options(), dataset.origin, about["versions"])
+        loggers = stack.enter_context(run_loggers(begin, others, console, by_step=by_step))
+        fitted, diagnosis = _trained(folder, dataset, config, console, world, begun, loggers)
         if diagnosis is not None:
             write_json(folder / "diagnosis.json", diagnosis.to_dict())
         write_json(folder / "audit.json", fitted.prepared.audit.to_dict())
@@ -215,22 +246,8 @@ def _written(
         training, details = _on_training_images(predictor, fitted, config.run.seed, output, found)
         compared = None if begun is None else _compared(begun, fitted, output, console)
         assert test.panel is not None
-        checked = {} if ood is None else {"ood_check": ood.summary()}
-        as_test = [f for f in fitted.prepared.audit.findings if f.code == VALIDATION_AS_TEST]
-        metrics = {
-            "test": {**test.summary(), **checked},
-            **({"tested_on": "val"} if as_test else {}),
-            "panel": test.panel.to_dict(),
-            "val": val.summary(),
-            "train": training.summary(),
-            "task": fitted.bundle.task.name,
-            "train_seconds": fitted.seconds,
-            "ood_seconds": fitted.ood_seconds,
-            "images_per_second": fitted.images_per_second,
-            "model": fitted.recipe.model,
-            "recipe": [d.to_dict() for d in fitted.decisions],
-            **({} if compared is None else {"from": compared.to_dict()}),
-        }
+        metrics = _metrics(fitted, test, ood, {"val": val.summary(), "train": training.summary()})
+        metrics |= {} if compared is None else {"from": compared.to_dict()}
         write_json(folder / "config.json", {**about, "recipe": _recipe(fitted)})
         write_report(
             folder / "report.html", fitted=fitted, evaluation=test, validation=val, config=config, diagnosis=diagnosis,
@@ -245,6 +262,7 @@ def _written(
             folder, fitted, {"test": test.summary(), "val": metrics["val"], "panel": metrics["panel"]}
         )
         write_json(folder / "metrics.json", metrics)
+        loggers.finish(folder, metrics)
         shutil.rmtree(folder / "checkpoints", ignore_errors=True)  # the run is whole; its weights are in model/
     places = listed_positions(fitted.prepared.dataset)
     world.broadcast(test.renumbered(places))  # the others may read the run now
@@ -263,6 +281,27 @@ def _written(
         temporary,
         compared,
     )
+
+
+def _metrics(
+    fitted: Fitted, test: Evaluation, ood: OODCheck | None, others: dict[str, dict[str, Any]]
+) -> dict[str, Any]:
+    """The content of metrics.json. others: scores of other parts than the test split, by their name."""
+    assert test.panel is not None
+    checked = {} if ood is None else {"ood_check": ood.summary()}
+    as_test = [f for f in fitted.prepared.audit.findings if f.code == VALIDATION_AS_TEST]
+    return {
+        "test": {**test.summary(), **checked},
+        **({"tested_on": "val"} if as_test else {}),
+        "panel": test.panel.to_dict(),
+        **others,
+        "task": fitted.bundle.task.name,
+        "train_seconds": fitted.seconds,
+        "ood_seconds": fitted.ood_seconds,
+        "images_per_second": fitted.images_per_second,
+        "model": fitted.recipe.model,
+        "recipe": [d.to_dict() for d in fitted.decisions],
+    }
 
 
 def _saved_bundle(folder: Path, fitted: Fitted, scores: dict[str, Any]) -> Bundle:
@@ -314,9 +353,10 @@ def _pictures(fitted: Fitted, cards: Sequence[Card]) -> dict[int, Thumbnail]:
 
 
 def _trained(
-    folder: Path, dataset: Dataset, config: TrainConfig, console: Console, world: World, begun: Continuation | None
-) -> tuple[Fitted, Diagnosis | None]:
-    """Train, write history and events during training, and diagnose the last training by gradient descent."""
+    folder: Path, dataset: Dataset, config: TrainConfig, console: Console, world: World, begun: Continuation | None,
+    loggers: Loggers,
+) -> tuple[Fitted, Diagnosis | None]:  # fmt: skip
+    """Train, log during training, and diagnose the last training by gradient descent."""
     from clearsight.train.fit import fit as learn
 
     watched: list[tuple[Vitals, torch.nn.Module, TrainConfig, Examples]] = []
@@ -336,36 +376,29 @@ def _trained(
             model=spec.get("name", ""), model_args=spec.get("model_args", {}),
         )  # fmt: skip
 
-    by_step = config.optimization.val_every is not None
-    with history(folder / "history.csv") as log, events(folder, by_step=by_step) as event:
-
-        def on_epoch(epoch: Epoch) -> None:
-            with disk_errors(folder, "the run", "free some disk space, or choose a different folder with --out"):
-                log(epoch)
-                event(epoch)
-
-        try:
-            with shared_by(world):
-                fitted = learn(
-                    dataset,
-                    config,
-                    console=console,
-                    on_epoch=on_epoch,
-                    watch=watch,
-                    checkpoints=folder / "checkpoints",
-                    world=world,
-                    previous=begun.previous if begun else None,
-                )
-        except TrainingError as error:
-            diagnosis = examined()
-            if diagnosis is None:
-                raise
-            write_json(folder / "diagnosis.json", diagnosis.to_dict())
-            vitals, network, *_ = watched[-1]
-            if vitals.epochs:  # the loop put its best weights back
-                weights = {name: tensor.contiguous() for name, tensor in network.state_dict().items()}
-                save_file(weights, folder / "last-good.safetensors")
-            raise TrainingDiagnosedError(error, diagnosis) from error
+    try:
+        with shared_by(world):
+            fitted = learn(
+                dataset,
+                config,
+                console=console,
+                on_epoch=loggers.epoch,
+                watch=watch,
+                checkpoints=folder / "checkpoints",
+                world=world,
+                previous=begun.previous if begun else None,
+            )
+    except TrainingError as error:
+        diagnosis = examined()
+        if diagnosis is None:
+            raise
+        write_json(folder / "diagnosis.json", diagnosis.to_dict())
+        vitals, network, *_ = watched[-1]
+        if vitals.epochs:  # the loop put its best weights back
+            weights = {name: tensor.contiguous() for name, tensor in network.state_dict().items()}
+            save_file(weights, folder / "last-good.safetensors")
+        raise TrainingDiagnosedError(error, diagnosis) from error
+    loggers.search(fitted.candidates, fitted.trials)
     return fitted, examined(fitted.prepared.audit.findings)
 
 

@@ -17,6 +17,7 @@ from clearsight.api.evaluate import evaluate as _evaluate
 from clearsight.api.explain import explain as _explain
 from clearsight.api.landscape import landscape as _landscape
 from clearsight.api.locate import locate as _locate
+from clearsight.api.push import push as _push
 from clearsight.api.retrieve import index as _index
 from clearsight.api.retrieve import search as _search
 from clearsight.api.robustness import robustness as _robustness
@@ -27,6 +28,7 @@ from clearsight.console import Console, usual_console
 from clearsight.data.temporary import TemporaryFolder
 from clearsight.errors import ConfigError
 from clearsight.exporting import export as _export
+from clearsight.hub.names import hub_name
 from clearsight.predictor import Images, Predictor
 from clearsight.runs.load import load_predictor
 from clearsight.serving.launch import serve as _serve
@@ -81,6 +83,7 @@ class Model:
     index = _index
     landscape = _landscape
     locate = _locate
+    push = _push
     robustness = _robustness
     search = _search
     serve = _serve
@@ -264,11 +267,15 @@ def _group(group: Mapping[str, str]) -> tuple[str, str]:
 
 
 @known_arguments
-def load(folder: str | os.PathLike[str], *, engine: str = "auto", device: str = "auto") -> Model:
+def load(
+    folder: str | os.PathLike[str], *, revision: str | None = None, engine: str = "auto", device: str = "auto"
+) -> Model:
     """Load a trained model: `cs.load("runs/photos")`.
 
     Args:
-        folder: a run, its folder or its `model/` folder; or the name of a network with published ImageNet weights.
+        folder: a run, its folder or its `model/` folder; the name of a model on the Hugging Face Hub, `user/name`; or
+            the name of a network with published ImageNet weights.
+        revision: commit, tag or branch of a model on the Hub; a commit pins one state (default: the branch main).
         engine: "auto" takes OpenVINO for much work on a CPU and PyTorch otherwise; "torch" or "openvino" fix it.
         device: "cpu", "cuda", or "auto" for a GPU where there is one.
 
@@ -276,12 +283,18 @@ def load(folder: str | os.PathLike[str], *, engine: str = "auto", device: str = 
         The model.
 
     Raises:
-        BundleError: there is no model in the folder, or a file of it is missing or damaged.
-        ConfigError: there is no such engine or device.
+        BundleError: there is no model in the folder or on the Hub, or a file of it is missing or damaged.
+        ConfigError: there is no such engine or device, or `revision` is given for a folder.
 
     Example:
         >>> cs.load("runs/digits").predict("new.png")[0].label
         '0'
     """
+    if revision is not None:
+        if hub_name(str(folder)) is None:
+            raise ConfigError(
+                "a revision is one of a model on the Hugging Face Hub", found=str(folder), expected="user/name"
+            )
+        folder = f"{str(folder).partition('@')[0]}@{revision}"
     path = Path(folder).expanduser()
     return Model(load_predictor(folder, engine=engine, device=device), path if path.is_dir() else None)

@@ -27,6 +27,24 @@ FORMAT = 2
 """Version of the card. A reader refuses a higher one; `format1` maps the names of format 1."""
 
 
+@dataclass(frozen=True)
+class Layout:
+    """Names of files in the folder of a model. place: before the names of further files. key: the part of the card's
+    file that is the card; "" where that is all of it.
+    """
+
+    card: str
+    weights: str
+    place: str = ""
+    key: str = ""
+
+
+IN_RUN = Layout("model/card.json", "model/weights.safetensors", "model/")
+IN_FOLDER = Layout("card.json", "weights.safetensors")
+ON_HUB = Layout("config.json", "model.safetensors", key="clearsight")
+"""As a run, the folder `model/` of a run, and a repository of the Hugging Face Hub have them."""
+
+
 class Described:
     """What bundles and their descriptions have in common."""
 
@@ -72,17 +90,17 @@ class Description(Described):
         The folder may come from someone else: nothing outside it is read, and no network is asked.
         """
         folder = Path(folder).expanduser()
-        place = "model/" if (folder / "model").is_dir() else ""
-        card_name, weights_name = f"{place}card.json", f"{place}weights.safetensors"
-        if not (folder / card_name).is_file() or not (folder / weights_name).is_file():
-            raise _no_model(folder)
-        with damage_reported(folder):
-            return cls._read(folder, place)
+        layouts = (IN_RUN,) if (folder / "model").is_dir() else (IN_FOLDER, ON_HUB)
+        for layout in layouts:
+            if (folder / layout.card).is_file() and (folder / layout.weights).is_file():
+                with damage_reported(folder):
+                    return cls._read(folder, layout)
+        raise _no_model(folder)
 
     @classmethod
-    def _read(cls, folder: Path, place: str) -> Description:
-        """What is in folder/place, "model/" or ""."""
-        card = _card(folder, f"{place}card.json")
+    def _read(cls, folder: Path, layout: Layout) -> Description:
+        """What is in a folder of this layout."""
+        card = _card(folder, layout)
         weights_of_detector = "ood.safetensors"
         if card["format"] < FORMAT:
             card, weights_of_detector = format1.card_from(card), format1.WEIGHTS_OF_DETECTOR
@@ -91,9 +109,9 @@ class Description(Described):
         if task.names != tuple(card["classes"]):
             invalid("card.json: classes", card["classes"], f"{task.names!r}, as in its part task_card"[:200])
         known = card.get("ood_detector")
-        files = {"weights.safetensors": file_within(folder, f"{place}weights.safetensors")}
+        files = {"weights.safetensors": file_within(folder, layout.weights)}
         if known:
-            files[weights_of_detector] = file_within(folder, f"{place}{weights_of_detector}")
+            files[weights_of_detector] = file_within(folder, layout.place + weights_of_detector)
         check_digests(card, files, folder)
         split = SplitRecord.load(folder)
         if split is not None and split.digest != card["data"].get("split"):
@@ -114,9 +132,13 @@ class Description(Described):
         )
 
 
-def _card(folder: Path, name: str) -> dict[str, Any]:
+def _card(folder: Path, layout: Layout) -> dict[str, Any]:
     """The content of a card of any format that is known."""
+    name = layout.card
     card = read_json(read_within(folder, name, LARGEST), str(folder / name))
+    if layout.key:
+        record({layout.key: record({})})(card, name)
+        card = card[layout.key]
     record({"format": integer(1)})(card, name)
     if card["format"] > FORMAT:
         raise BundleError(

@@ -9,13 +9,10 @@ import argparse
 import os
 
 from clearsight.arguments import flag
-from clearsight.cli.options import add_config, chosen, option_names, print_json
+from clearsight.cli.options import STRICT, add_config, chosen, option_names, print_json
 from clearsight.cli.renamed import refuse_run
 from clearsight.console import terminal
 from clearsight.errors import ConfigError
-
-STRICT = 3
-"""Exit status for warnings with --strict."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

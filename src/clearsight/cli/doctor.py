@@ -1,7 +1,8 @@
 """Diagnose why a run does not learn: the fault, the evidence for it, and a command that fixes it.
 
 TARGET is either a folder written by `clearsight train`, whose saved diagnosis is shown, or labelled images, on which a
-network is then trained for at most a minute. The exit code is 0 whether or not faults are found; `--json` lists them.
+network is then trained for at most a minute. The exit code is 0 whether or not faults are found, unless --strict is
+given; `--json` lists them.
 
 With --check-gradients, nothing is trained. Instead, the gradient of every layer of the network is compared with central
 differences, and incorrect backward passes are reported. With labelled images, the gradient of every loss is checked
@@ -16,7 +17,7 @@ import math
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from clearsight.cli.options import add_config, chosen, listed, print_json
+from clearsight.cli.options import STRICT, add_config, chosen, listed, print_json
 from clearsight.console import terminal
 from clearsight.disk import read_within
 from clearsight.errors import BundleError, ConfigError
@@ -36,13 +37,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--check-gradients", action="store_true",
         help="check the gradients of every layer and loss against central differences, without training (default: no)",
     )  # fmt: skip
+    parser.add_argument(
+        "--strict", action="store_true", help="exit with status 3 if there is a fault or warning (default: no)"
+    )
     add_config(parser)
 
 
-def run(arguments: argparse.Namespace) -> None:
+def run(arguments: argparse.Namespace) -> int:
     if words := listed(arguments):
         print(words)
-        return
+        return 0
     if arguments.target is None:
         raise ConfigError("nothing to diagnose", expected="TARGET: a run folder or labelled images", fix="try `digits`")
     options = chosen(arguments)
@@ -56,12 +60,13 @@ def run(arguments: argparse.Namespace) -> None:
     if arguments.check_gradients:
         gradients = _gradients(arguments.target, options, finished)
         print_json(gradients.to_dict()) if arguments.json else print(gradients.text())
-        return
+        return 0 if gradients.ok or not arguments.strict else STRICT
     diagnosis = _saved(folder) if finished else _examined(arguments.target, options)
     if arguments.json:
         print_json(diagnosis.to_dict())
     else:
         print(words_of(diagnosis))
+    return 0 if diagnosis.healthy or not arguments.strict else STRICT
 
 
 def _gradients(target: str, options: dict[str, object], finished: bool) -> GradientReport:

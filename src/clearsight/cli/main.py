@@ -1,8 +1,8 @@
 """`clearsight COMMAND ...`: finds the command's file, runs it, and turns errors into one line.
 
 Nothing heavy is imported here; `clearsight --help` starts without torch. What is imported at all is imported inside
-`main`, where Ctrl-C is answered in one line. Exit codes: 0 done, 1 a defect of ours (with
-its traceback), 2 something the user can correct, 75 ended by a scheduler and to be started again, 130 interrupted.
+`main`, where Ctrl-C is answered in one line. Exit codes: 0 done, 1 a defect of ours (with its traceback), 2 something
+the user can correct, 3 warnings with --strict, 75 ended by a scheduler and to be started again, 130 interrupted.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Sequence
-    from typing import NoReturn
+    from typing import Any
 
 COMMANDS = {
     "train": "train and evaluate a classifier on labelled images, and write a report",
@@ -32,6 +32,7 @@ COMMANDS = {
     "search": "find the images most similar to a given image",
     "export": "export a model to ONNX, OpenVINO or torch.export, and verify its outputs",
     "serve": "serve a model over HTTP, with a web interface",
+    "push": "push a model to the Hugging Face Hub, with a model card",
     "audit": "audit a data set without training",
     "compare": "compare classical and deep models on one data set",
     "doctor": "diagnose a training run, and suggest a command that fixes it",
@@ -39,6 +40,8 @@ COMMANDS = {
     "filter": "filter an image with a kernel: blur, sharpen or detect edges",
     "match": "find a small image in a larger one",
     "cache": "show the contents of the cache, and prune it",
+    "config": "show the options of a command, with values and origins",
+    "completion": "print a script with which a shell completes commands and options",
 }
 
 RESUMABLE = ("train", "predict", "embed")
@@ -80,7 +83,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
         open_standard_streams()
         with guarded():
-            return _answered(list(sys.argv[1:] if argv is None else argv))
+            return _logged(list(sys.argv[1:] if argv is None else argv))
     except KeyboardInterrupt:
         print(
             "clearsight: interrupted. Finished results are kept, and no file is incomplete. To resume `compare` or "
@@ -90,9 +93,20 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 130
 
 
+def _logged(argv: list[str]) -> int:
+    """The exit code; how messages are written holds for this command only."""
+    from clearsight.logs import LogSettings, use_logs
+
+    try:
+        return _answered(argv)
+    finally:
+        use_logs(LogSettings())
+
+
 def _answered(argv: list[str]) -> int:
     """The exit code of a command that a scheduler may end, or whose output may be refused."""
     from clearsight.cli.streams import StreamError, discard_output
+    from clearsight.logs import write_error
     from clearsight.preemption import REQUEUE, Preempted
 
     try:
@@ -100,11 +114,7 @@ def _answered(argv: list[str]) -> int:
         sys.stdout.flush()
         return code
     except Preempted:
-        print(
-            "clearsight: ended by the scheduler. Finished results are kept. Repeat the command with --resume to "
-            "continue.",
-            file=sys.stderr,
-        )
+        write_error("ended by the scheduler. Finished results are kept. Repeat the command with --resume to continue.")
         return REQUEUE
     except StreamError as error:
         discard_output()
@@ -112,42 +122,70 @@ def _answered(argv: list[str]) -> int:
             return 0
         kept = bool(argv) and argv[0] in KEPT
         rest = "The files that the command writes are complete." if kept else "The result is lost. Repeat the command."
-        print(f"clearsight: standard output cannot be written; found {error.strerror}. {rest}", file=sys.stderr)
+        write_error(f"standard output cannot be written; found {error.strerror}. {rest}")
         return 0 if kept else 2
 
 
 def _run(argv: list[str]) -> int:
-    from contextlib import nullcontext
-    from importlib import import_module
-
     from clearsight.cli.renamed import renamed_command
     from clearsight.cli.streams import StreamError
     from clearsight.errors import ClearsightError, nearest
-    from clearsight.preemption import handled
+    from clearsight.logs import write_error
 
     try:
         if argv and argv[0] in COMMANDS:
-            module = import_module(f"clearsight.cli.{argv[0].replace('-', '_')}")
-            with handled() if argv[0] in RESUMABLE else nullcontext():
-                code: int | None = module.run(_parsed(command_parser(argv[0]), argv))
-            return code or 0
+            return _command(argv[0], argv[1:])
+        if not argv:
+            from clearsight.cli.first_contact import next_steps
+
+            print(next_steps())
+            return 0
         parser = build_parser()
-        if argv and not argv[0].startswith("-"):
+        if not argv[0].startswith("-"):
             hint = renamed_command(argv[0]) or nearest(argv[0], COMMANDS)
             parser.exit(2, f"clearsight: unknown command {argv[0]!r}; {hint}\n")
         parser.parse_args(argv)
         parser.print_help()
         return 0
     except ClearsightError as error:
-        print(f"clearsight: {error}", file=sys.stderr)
+        from clearsight.documentation import page_address
+
+        _show_origin(error)
+        write_error(str(error), page_address(error.page) if error.page else None)
         return 2
     except StreamError:
         raise
     except (OSError, MemoryError, RuntimeError) as error:
         if (words := _refused(error)) is None:
             raise
-        print(f"clearsight: {words}", file=sys.stderr)
+        _show_origin(error)
+        write_error(words)
         return 2
+
+
+def _command(name: str, words: list[str]) -> int:
+    """The exit code of a command."""
+    from contextlib import nullcontext
+
+    from clearsight.cli.parsing import log_settings_of, parsed
+    from clearsight.logs import use_logs
+    from clearsight.preemption import handled
+
+    values = parsed(command_parser(name), words, COMMANDS).values
+    use_logs(log_settings_of(values))
+    with handled() if name in RESUMABLE else nullcontext():
+        code: int | None = command_module(name).run(values)
+    return code or 0
+
+
+def _show_origin(error: Exception) -> None:
+    """Where an error was raised, with --log-level debug."""
+    from clearsight.logs import log_settings
+
+    if log_settings().shows("debug"):
+        import traceback
+
+        traceback.print_exception(error)
 
 
 def _refused(error: Exception) -> str | None:
@@ -166,9 +204,10 @@ def _refused(error: Exception) -> str | None:
 def command_parser(name: str) -> argparse.ArgumentParser:
     """The parser of a command, as its file describes it."""
     import argparse
-    from importlib import import_module
 
-    module = import_module(f"clearsight.cli.{name.replace('-', '_')}")
+    from clearsight.cli.parsing import positional
+
+    module = command_module(name)
     parser = argparse.ArgumentParser(
         prog=f"clearsight {name}",
         description=_filled(module.__doc__ or ""),
@@ -176,59 +215,24 @@ def command_parser(name: str) -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         exit_on_error=False,
     )
-    module.add_arguments(parser)
-    parser.add_argument(
-        "--json", action="store_true", help="print a single JSON object to standard output (default: no)"
-    )
-    parser.usage = " ".join([parser.prog, *_positional(parser), "[options]"])
+    add_arguments(parser, name)
+    parser.usage = " ".join([parser.prog, *positional(parser), "[options]"])
     return parser
 
 
-def _parsed(parser: argparse.ArgumentParser, argv: list[str]) -> argparse.Namespace:
-    """A command's arguments; ConfigError, not a page of usage, where they are wrong."""
-    import argparse
-    import re
+def add_arguments(parser: argparse.ArgumentParser, name: str) -> None:
+    """Add the arguments of a command to a parser."""
+    from clearsight.cli.parsing import add_common
 
-    from clearsight.arguments import other_option
-    from clearsight.cli.renamed import renamed_option
-    from clearsight.errors import ConfigError, did_you_mean
-
-    help_hint = f"`{parser.prog} --help` lists the options"
-
-    def refuse(message: str) -> NoReturn:
-        raise ConfigError(message, expected=parser.usage, fix=help_hint)
-
-    parser.error = refuse  # type: ignore[method-assign]
-    parser._negative_number_matcher = re.compile(r"-\.?\d")  # -1,0,1 and -30,30 are values too, not options
-    try:
-        arguments, unknown = parser.parse_known_args(argv[1:])
-    except argparse.ArgumentError as error:
-        raise ConfigError(_plain(error), fix=help_hint) from None
-    if unknown:
-        word = next((w for w in unknown if w.startswith("-")), None)
-        if word is None:
-            raise ConfigError(
-                f"unexpected argument {unknown[0]!r}", expected=" ".join(_positional(parser)), fix=help_hint
-            )
-        name = word.partition("=")[0]
-        options = parser._option_string_actions
-        hint = renamed_option(name) or other_option(name, options) or did_you_mean(name, options)
-        raise ConfigError(f"{argv[0]} has no option {name}", fix=hint or help_hint)
-    return arguments
+    command_module(name).add_arguments(parser)
+    add_common(parser)
 
 
-def _plain(error: argparse.ArgumentError) -> str:
-    """What is wrong with an argument, without the words of argparse."""
-    import re
+def command_module(name: str) -> Any:
+    """The file of a command."""
+    from importlib import import_module
 
-    name, message = error.argument_name or "", error.message
-    if match := re.fullmatch(r"invalid (int|float) value: (.*)", message, re.DOTALL):
-        return f"{name} must be {'a whole number' if match[1] == 'int' else 'a number'}, not {match[2]}"
-    if match := re.fullmatch(r"invalid choice: (.*) \(choose from (.*)\)", message, re.DOTALL):
-        return f"{name} {match[1]} is not one of {match[2].replace(chr(39), '')}"
-    if message == "expected one argument":
-        return f"{name} needs a value"
-    return f"{name}: {message}" if name else message
+    return import_module(f"clearsight.cli.{name.replace('-', '_')}")
 
 
 def _filled(text: str) -> str:
@@ -244,17 +248,6 @@ def _filled(text: str) -> str:
         for part in text.strip().split("\n\n")
     ]
     return "\n\n".join(paragraphs)
-
-
-def _positional(parser: argparse.ArgumentParser) -> list[str]:
-    """The arguments without a name, as a usage line writes them."""
-    return [_written(action) for action in parser._actions if not action.option_strings]
-
-
-def _written(action: argparse.Action) -> str:
-    """An argument as a usage line writes it."""
-    some = {None: "{}", "?": "[{}]", "*": "[{}...]", "+": "{}..."}[action.nargs]  # type: ignore[index]
-    return some.format(action.metavar)
 
 
 if __name__ == "__main__":

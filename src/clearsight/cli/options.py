@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
 Number = TypeVar("Number", int, float)
 
+STRICT = 3
+"""Exit status for warnings with --strict."""
+
 TITLES = {
     "data": "data",
     "model": "network",
@@ -54,13 +57,9 @@ def add_options(group: argparse.ArgumentParser | argparse._ArgumentGroup, *names
         if kind is bool:
             group.add_argument(flag(f.name), action=argparse.BooleanOptionalAction, default=None, help=text)
         elif kind is dict and f.metadata["shares"]:
-            group.add_argument(
-                flag(f.name), action=_ClassShare, metavar="CLASS=X", default=None, help=text, dest=f.name
-            )
+            group.add_argument(flag(f.name), action=ClassShare, metavar="CLASS=X", default=None, help=text, dest=f.name)
         elif kind is dict:
-            group.add_argument(
-                flag(f.name), action=_KeyValue, metavar="KEY=VALUE", default=None, help=text, dest=f.name
-            )
+            group.add_argument(flag(f.name), action=KeyValue, metavar="KEY=VALUE", default=None, help=text, dest=f.name)
         else:
             metavar = {int: "N", float: "X"}.get(kind, "WORD" if choices else f.name.rpartition("from_")[2].upper())
             group.add_argument(flag(f.name), type=kind, metavar=metavar, default=None, help=text, dest=f.name)
@@ -98,7 +97,7 @@ def chosen(arguments: argparse.Namespace) -> dict[str, Any]:
     return {k: v for k, v in vars(arguments).items() if k in options_by_name() and v is not None}
 
 
-class _KeyValue(argparse.Action):
+class KeyValue(argparse.Action):
     """Collects KEY=VALUE words into a dictionary; values are numbers, true, false, none, lists, or plain words."""
 
     def __call__(
@@ -107,12 +106,12 @@ class _KeyValue(argparse.Action):
         key, equals, text = str(values).partition("=")
         if not equals or not key:
             raise ConfigError(f"{option} {values!r} is invalid", expected="KEY=VALUE, such as dropout=0.5")
-        found = dict(getattr(namespace, self.dest) or {})
+        found = dict(getattr(namespace, self.dest, None) or {})
         found[key.replace("-", "_")] = plain_value(text)
         setattr(namespace, self.dest, found)
 
 
-class _ClassShare(argparse.Action):
+class ClassShare(argparse.Action):
     """Collects CLASS=X words into a dictionary of numbers; names of classes stay as they are."""
 
     def __call__(
@@ -125,7 +124,7 @@ class _ClassShare(argparse.Action):
             share = None
         if not equals or not name or share is None:
             raise ConfigError(f"{option} {values!r} is invalid", expected="CLASS=X, such as defect=0.95")
-        setattr(namespace, self.dest, {**(getattr(namespace, self.dest) or {}), name: share})
+        setattr(namespace, self.dest, {**(getattr(namespace, self.dest, None) or {}), name: share})
 
 
 def plain_value(text: str) -> Any:
@@ -142,7 +141,7 @@ def plain_value(text: str) -> Any:
 def add_model_arg(parser: argparse.ArgumentParser) -> None:
     """`--model-arg` for commands that take a network without a run."""
     text = options_by_name()["model_arg"].metadata["help"]
-    parser.add_argument("--model-arg", action=_KeyValue, metavar="KEY=VALUE", default=None, help=text)
+    parser.add_argument("--model-arg", action=KeyValue, metavar="KEY=VALUE", default=None, help=text)
 
 
 def add_sample(parser: argparse.ArgumentParser, folder: str) -> None:

@@ -129,7 +129,12 @@ def run(arguments: argparse.Namespace) -> int:
 def _predictor(run: str, engine: str, images: int) -> BasePredictor:
     """Of a few images the compiled predictor, which starts without PyTorch; else the usual one."""
     from clearsight.compiled_predictor import FEW, compiled_or_none
+    from clearsight.hub.names import hub_name
 
+    if not Path(run).expanduser().exists() and (on_hub := hub_name(run)) is not None:
+        from clearsight.hub.download import downloaded
+
+        run = str(downloaded(on_hub))
     if engine == "auto" and images <= FEW and Path(run).expanduser().is_dir():
         compiled = compiled_or_none(run)
         if compiled is not None:

@@ -24,9 +24,10 @@ from typing import TYPE_CHECKING
 
 from clearsight.arguments import program
 from clearsight.cli.options import add_config, chosen, listed, print_json
-from clearsight.console import terminal
+from clearsight.console import Console, terminal
 from clearsight.errors import ConfigError
 from clearsight.train.config import TrainConfig
+from clearsight.wording import size_words
 
 if TYPE_CHECKING:
     from clearsight.api.run import Run
@@ -64,6 +65,7 @@ def run(arguments: argparse.Namespace) -> None:
     from clearsight.train.task_options import task_options
 
     with terminal() as console:
+        _say_cache(console)
         if about.run.from_run is None and not about.run.resume:  # its data is read by the options of the run
             data = read(data, data_dir=about.data.data_dir, task=about.data.task, options=task_options(about))
         from clearsight.api.fit import train
@@ -93,6 +95,17 @@ def run(arguments: argparse.Namespace) -> None:
         f"  next     {program()} {'locate' if 'detection' in bundle.data else 'predict'} {shlex.quote(folder)} "
         f"{thing.upper()}"
     )
+
+
+def _say_cache(console: Console) -> None:
+    """Where files are kept that are computed once, at the first use."""
+    from clearsight.data.cache import cache_limit, cache_root
+
+    if not cache_root().is_dir():
+        console.say(
+            f"cache: decoded pixels and features are kept in {cache_root()}, up to {size_words(cache_limit())}; "
+            "CLEARSIGHT_CACHE names another folder, and `clearsight cache` shows and removes them"
+        )
 
 
 def _tested_on(finished: Run) -> str:

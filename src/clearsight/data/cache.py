@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from clearsight.disk import disk_errors
+from clearsight.environment import variable
 from clearsight.errors import ConfigError, OutputError
 
 Progress = Callable[[int, int], None]
@@ -45,7 +46,7 @@ B = TypeVar("B")
 
 def cache_root() -> Path:
     """$CLEARSIGHT_CACHE, or ~/.cache/clearsight."""
-    named = os.environ.get("CLEARSIGHT_CACHE")
+    named = variable("CLEARSIGHT_CACHE")
     return Path(named).expanduser() if named else Path.home() / ".cache" / "clearsight"
 
 

@@ -2,6 +2,13 @@
 
 from __future__ import annotations
 
+IDENTIFIERS = {
+    "digits": "cc-by-4.0",
+    "elpv": "cc-by-nc-sa-4.0",
+    "fashion-mnist": "mit",
+}
+"""Licences of the built-in data sets whose authors state one, as SPDX and the Hugging Face Hub name them."""
+
 LICENCES = {
     "elpv": (
         "elpv is licensed under CC BY-NC-SA 4.0: non-commercial use only, with attribution and under the same licence "

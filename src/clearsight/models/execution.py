@@ -24,6 +24,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from clearsight.data.cache import entry
 from clearsight.data.unit_range import BATCH as BATCH
+from clearsight.environment import variable
 from clearsight.errors import ConfigError
 from clearsight.models.base import traceable
 from clearsight.models.openvino_import import openvino_without_telemetry as openvino_without_telemetry
@@ -59,10 +60,13 @@ DEVICES = ("auto", "cpu", "cuda", "mps", "xpu")
 
 
 def device_of(name: str) -> str:
-    """The processor behind auto or a name; ConfigError when there is no such device. auto is a GPU of CUDA, or the CPU.
+    """The processor behind auto or a name; ConfigError when there is no such device. auto is what CLEARSIGHT_DEVICE
+    names, or a GPU of CUDA, or the CPU.
 
     Under torchrun, auto and cuda mean the GPU of this process.
     """
+    if name == "auto":
+        name = variable("CLEARSIGHT_DEVICE") or "auto"
     if name == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
     kind, colon, index = name.partition(":")

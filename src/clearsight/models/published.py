@@ -24,6 +24,7 @@ from urllib.request import getproxies
 import torch
 from torch import nn
 
+from clearsight.environment import is_offline
 from clearsight.errors import ModelError
 from clearsight.models.initialization import skip_init
 from clearsight.models.layers import last_dense
@@ -52,6 +53,11 @@ class Weights(ABC):
 
     @property
     @abstractmethod
+    def licence(self) -> str:
+        """The licence of the file, as SPDX and the Hub name it; "" where its authors state none."""
+
+    @property
+    @abstractmethod
     def is_cached(self) -> bool:
         """Whether the file is on this machine."""
 
@@ -74,6 +80,10 @@ class TorchvisionWeights(Weights):
     library = "torchvision"
 
     @property
+    def licence(self) -> str:
+        return "bsd-3-clause"
+
+    @property
     def is_cached(self) -> bool:
         from torchvision.models import get_weight
 
@@ -83,6 +93,8 @@ class TorchvisionWeights(Weights):
         from torchvision.models import get_weight
 
         weights = get_weight(self.weights)
+        if not self.is_cached:
+            _require_online(name, Path(weights.url).name, weights.url)
         try:
             state = weights.get_state_dict(progress=False, check_hash=True)
         except (OSError, RuntimeError) as error:  # URLError is an OSError; a wrong hash is a RuntimeError
@@ -95,6 +107,12 @@ class TimmWeights(Weights):
     """timm's, by its name of the network with the tag, such as "seresnet50.ra2_in1k"."""
 
     library = "timm"
+
+    @property
+    def licence(self) -> str:
+        import timm
+
+        return str(timm.get_pretrained_cfg(self.weights).license or "").lower()
 
     @property
     def is_cached(self) -> bool:
@@ -114,6 +132,8 @@ class TimmWeights(Weights):
         by_hand = cache_folder() / file
         cached = str(by_hand) if by_hand.is_file() else repository and _in_hub_cache(repository)
         overlay = {"file": cached, "custom_load": False} if cached else None
+        if not cached:
+            _require_online(name, file, address)
         try:
             if overlay is None:
                 _resolve(address)
@@ -147,6 +167,12 @@ def _in_hub_cache(repository: str) -> str | None:
 
     found = (try_to_load_from_cache(repository, f) for f in ("model.safetensors", "pytorch_model.bin"))
     return next((path for path in found if isinstance(path, str)), None)
+
+
+def _require_online(name: str, file: str, address: str) -> None:
+    """ModelError in offline mode."""
+    if is_offline():
+        raise _out_of_reach(name, file, address, OSError("offline mode is on, as CLEARSIGHT_OFFLINE is set"))
 
 
 def _resolve(address: str) -> None:

@@ -16,6 +16,7 @@ from typing import Any
 
 from clearsight.arguments import flag
 from clearsight.bundle import format1
+from clearsight.bundle.description import ON_HUB
 from clearsight.data.audit import near_duplicates_of
 from clearsight.data.dataset import Dataset
 from clearsight.data.sources.builtin import BUILTIN
@@ -168,10 +169,15 @@ def _next_free(parent: Path, name: str) -> Path:
             number += 1
 
 
+def has_record(folder: Path) -> bool:
+    """Whether a folder has the `config.json` of a run; that of a model from the Hub is another one."""
+    return (folder / "config.json").is_file() and not (folder / ON_HUB.weights).is_file()
+
+
 def run_options(folder: Path) -> dict[str, Any]:
     """The options a run was made with, by name; none where the folder is only a model."""
     folder = folder.expanduser()
-    if not (folder / "config.json").is_file():
+    if not has_record(folder):
         return {}
     options = _about(folder).get("options")
     if not isinstance(options, dict) or not all(isinstance(stage, dict) for stage in options.values()):
@@ -196,14 +202,14 @@ def recorded_data_dir(folder: Path | None, data: object) -> str | None:
 def run_origin(folder: Path) -> str | None:
     """The data a run was begun on, as it was named; None where the folder does not say."""
     folder = folder.expanduser()
-    return _about(folder).get("data") if (folder / "config.json").is_file() else None
+    return _about(folder).get("data") if has_record(folder) else None
 
 
 def run_recipe(folder: Path) -> dict[str, Any]:
     """What config.json says was decided: kind, model, whether a pretrained network's own layers were trained (tuned),
     and more; nothing where the folder is only a model.
     """
-    return dict(_about(folder).get("recipe", {})) if (folder / "config.json").is_file() else {}
+    return dict(_about(folder).get("recipe", {})) if has_record(folder) else {}
 
 
 def near_duplicates(model: object) -> frozenset[str]:

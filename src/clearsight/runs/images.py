@@ -67,7 +67,7 @@ class KnownImages:
         rows = np.flatnonzero(~self.readable)
         if len(rows):
             by_class = unreadable_by_class(self.dataset, rows.tolist())
-            console.say(f"error: {unreadable_words(self.names(rows), by_class)}")
+            console.say(f"error: {unreadable_words(self.names(rows), by_class)}", "error")
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,8 @@ from clearsight.bundle import Bundle
 from clearsight.data.geometry import Geometry
 from clearsight.data.pixels import PixelFormat
 from clearsight.errors import BundleError, did_you_mean
+from clearsight.hub.download import downloaded
+from clearsight.hub.names import hub_name
 from clearsight.predictor import Predictor
 from clearsight.spelling import close_names
 from clearsight.tasks import Classification
@@ -51,8 +53,12 @@ def folder_of(model: ModelSource) -> Path | None:
 
 
 def load_predictor(folder: str | os.PathLike[str], *, engine: str = "auto", device: str = "auto") -> Predictor:
-    """The predictor of a run's folder, or of a network with published ImageNet weights by its name."""
+    """The predictor of a run's folder, of a model on the Hugging Face Hub by its name, or of a network with published
+    ImageNet weights by its name.
+    """
     if not Path(folder).expanduser().exists():
+        if (on_hub := hub_name(str(folder))) is not None:
+            return Predictor(Bundle.load(downloaded(on_hub)), engine=engine, device=device)
         from clearsight.models.pretrained import imagenet_network
         from clearsight.models.zoo import model_names, published, weight_facts
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
 import csv
-from collections.abc import Callable, Iterator
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, fields
+from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from clearsight.disk import whole_file
-from clearsight.train.observer import Epoch
+from clearsight.train.halving import Trial
+from clearsight.train.head_search import Candidate
+from clearsight.train.observer import Epoch, RunStart, numbers_in, scalars_of
 from clearsight.train.range_test import RangeTest
 
 RANGE_TEST = "lr_find.csv"
@@ -23,46 +26,104 @@ def write_range_test(folder: Path, test: RangeTest) -> None:
         stream.write("".join(["lr,loss\n", *(f"{rate!r},{loss!r}\n" for rate, loss in rows)]).encode())
 
 
-@contextlib.contextmanager
-def history(path: Path) -> Iterator[Callable[[Epoch], None]]:
-    """A function that appends an epoch to history.csv; each line is on disk before the next epoch begins."""
-    if path.is_symlink():  # the run to resume may come from someone else: what the link names is not ours to write
-        path.unlink()
-    with path.open("w", newline="") as stream:
-        writer = csv.DictWriter(stream, [f.name for f in fields(Epoch)])
-        writer.writeheader()
+class History:
+    """Appends epochs to history.csv; each line is on disk before the next epoch begins."""
 
-        def write(epoch: Epoch) -> None:
-            writer.writerow(asdict(epoch))
-            stream.flush()
+    def start(self, run: RunStart) -> None:
+        """Begin the file."""
+        path = run.folder / "history.csv"
+        if path.is_symlink():  # the run to resume may come from someone else: what the link names is not ours to write
+            path.unlink()
+        self.stream = path.open("w", newline="")
+        self.writer = csv.DictWriter(self.stream, [f.name for f in fields(Epoch)])
+        self.writer.writeheader()
+        self.stream.flush()
 
-        yield write
+    def epoch(self, epoch: Epoch) -> None:
+        """Append a line."""
+        self.writer.writerow(asdict(epoch))
+        self.stream.flush()
+
+    def search(self, candidates: Sequence[Candidate], trials: Sequence[Trial]) -> None:
+        """Nothing: config.json records them."""
+
+    def finish(self, folder: Path, metrics: Mapping[str, Any]) -> None:
+        """Close the file."""
+        self.stream.close()
+
+    def fail(self, error: BaseException) -> None:
+        """Close the file."""
+        self.stream.close()
 
 
-@contextlib.contextmanager
-def events(folder: Path, *, by_step: bool = False) -> Iterator[Callable[[Epoch], None]]:
-    """A function that hands an epoch to TensorBoard; the event file is begun with the first epoch.
+class TensorBoard:
+    """Writes a run's epochs, the candidates that were compared, and the scores for TensorBoard, with any strategy.
 
-    by_step: count steps, as an epoch may be validated several times. Folds after the first are recorded as
-    `fold-2/val_loss` and so on. A resumed run hands over its earlier epochs again, so the files of the interrupted one
-    make room.
+    The file is begun with the first value. A resumed run hands over its earlier epochs again, so the files of the
+    interrupted one make room. by_step: count steps, as an epoch may be validated several times.
     """
-    writer = None
-    for old in folder.glob("events.*"):
-        old.unlink()
 
-    def write(epoch: Epoch) -> None:
-        nonlocal writer
-        if writer is None:
-            from torch.utils.tensorboard import SummaryWriter
+    def __init__(self, *, by_step: bool = False) -> None:
+        self.by_step = by_step
 
-            writer = SummaryWriter(str(folder))
-        of = f"fold-{epoch.fold}/" if epoch.fold > 1 else ""
-        for name in ("lr", "train_loss", "train_accuracy", "val_loss", "val_accuracy"):
-            writer.add_scalar(of + name, getattr(epoch, name), epoch.steps if by_step else epoch.epoch)
+    def start(self, run: RunStart) -> None:
+        """Remove the files of an interrupted run."""
+        self.folder = run.folder
+        for old in run.folder.glob("events.*"):
+            old.unlink()
 
-    try:
-        yield write
-    finally:
-        if writer is not None:
-            writer.close()
+    @cached_property
+    def writer(self) -> Any:
+        """The file."""
+        from torch.utils.tensorboard import SummaryWriter
+
+        return SummaryWriter(str(self.folder))
+
+    def epoch(self, epoch: Epoch) -> None:
+        """Write the scores of an epoch."""
+        step, values = scalars_of(epoch, by_step=self.by_step)
+        for name, value in values.items():
+            self.writer.add_scalar(name, value, step)
+
+    def search(self, candidates: Sequence[Candidate], trials: Sequence[Trial]) -> None:
+        """Write the score of each candidate, by its number, and its name."""
+        for kind, names, scores in searched(candidates, trials):
+            for number, (name, values) in enumerate(zip(names, scores, strict=True)):
+                self.writer.add_text(kind, name, number)
+                for what, value in values.items():
+                    self.writer.add_scalar(f"{kind}/{what}", value, number)
+
+    def finish(self, folder: Path, metrics: Mapping[str, Any]) -> None:
+        """Write the scores of the run, and close the file."""
+        for name, value in numbers_in(metrics["test"], "test/").items():
+            self.writer.add_scalar(name, value, 0)
+        self.writer.close()
+
+    def fail(self, error: BaseException) -> None:
+        """Close the file."""
+        if "writer" in vars(self):
+            self.writer.close()
+
+
+def searched(
+    candidates: Sequence[Candidate], trials: Sequence[Trial]
+) -> list[tuple[str, list[str], list[dict[str, float]]]]:
+    """What was compared, as text and numbers.
+
+    Args:
+        candidates: heads.
+        trials: networks, input sizes and ways of training.
+
+    Returns:
+        For each kind of search its name, the names of what was compared, and their scores.
+    """
+    return [
+        (
+            "head_search", [candidate.words() for candidate in candidates],
+            [{"score": candidate.accuracy, "loss": candidate.log_loss} for candidate in candidates],
+        ),
+        (
+            "trials", [f"{trial.name}, {trial.images} images" for trial in trials],
+            [{"score": trial.accuracy, "loss": trial.log_loss} for trial in trials],
+        ),
+    ]  # fmt: skip

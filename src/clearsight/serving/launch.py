@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ipaddress
-import os
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from clearsight.arguments import known_arguments
+from clearsight.environment import variable
 from clearsight.errors import ConfigError
 from clearsight.serving.settings import ServeConfig
 from clearsight.serving.tls import Tls
@@ -80,7 +80,7 @@ def serve(
     if not 0 <= port <= 65535:
         raise ConfigError(f"--port must be in [0, 65535], not {port}")
     config = config or ServeConfig()
-    token = token or os.environ.get("CLEARSIGHT_TOKEN") or None
+    token = token or variable("CLEARSIGHT_TOKEN")
     _check_token(token)
     tls = Tls.of(tls_certificate, tls_key)
 

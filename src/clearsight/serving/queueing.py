@@ -47,7 +47,7 @@ class Deadline:
         advance(0, 1)
         return advance
 
-    def say(self, text: str) -> None:
+    def say(self, text: str, level: str = "info") -> None:
         pass
 
 

@@ -149,7 +149,7 @@ class TrainContext:
     def note(self, what: str, choice: str, why: str) -> None:
         """Record a decision and say it."""
         self.notes.append(Decision(what, choice, why))
-        self.console.say(f"{what}: {choice} ({why})")
+        self.console.say(f"{what}: {choice} ({why})", "warning" if what == "warning" else "info")
 
     def note_folds(self, what: str, validation_indices: NDArray[np.int64], scores: NDArray[Any], of: str) -> None:
         """Record how far fits without different folds agree, if there are several.

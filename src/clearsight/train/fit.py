@@ -225,9 +225,10 @@ def _say(console: Console, decisions: Sequence[Decision]) -> None:
 def _say_findings(console: Console, prepared: Prepared) -> None:
     for finding in prepared.audit.findings:
         if finding.severity == "error":
-            console.say(f"error: {finding.message} -> {finding.fix}")
+            console.say(f"error: {finding.message} -> {finding.fix}", "error")
         elif finding.severity == "warning" or finding.code == "source":
-            console.say(f"data: {finding.message}" + (f" -> {finding.fix}" if finding.fix else ""))
+            level = "warning" if finding.severity == "warning" else "info"
+            console.say(f"data: {finding.message}" + (f" -> {finding.fix}" if finding.fix else ""), level)
 
 
 def _require_test(prepared: Prepared) -> None:

@@ -86,6 +86,7 @@ class EstimatorOptions(TypedDict, total=False):
     from_run: str | os.PathLike[str] | None
     old_images: bool | None
     checkpoint_every: float
+    track: str
     auto_fix: bool
     budget: str | None
     seed: int

@@ -417,7 +417,7 @@ def say_errors(console: Console, prepared: Prepared) -> None:
     """Say which files cannot be read."""
     for finding in prepared.audit.findings:
         if finding.severity == "error":
-            console.say(f"error: {finding.message}")
+            console.say(f"error: {finding.message}", "error")
 
 
 def kept(data: Prepared, config: TrainConfig) -> tuple[Prepared, list[Decision]]:

@@ -27,6 +27,16 @@ class RunConfig:
     checkpoint_every: float = option(
         5.0, "seconds between checkpoints, from which --resume continues", within="[0, inf)"
     )
+    track: str = option(
+        "none",
+        "experiment trackers that receive the run beside its own folder; join several with +",
+        choices={
+            "none": "only history.csv and TensorBoard, in the folder of the run",
+            "mlflow": "parameters, metrics, files, the model as a pyfunc; set up by MLFLOW_TRACKING_URI and its like",
+            "wandb": "Weights & Biases: configuration, metrics and the model; set up by WANDB_PROJECT and its like",
+        },
+        joined=True,
+    )
     auto_fix: bool = option(
         False, "apply the fix suggested by the diagnosis and train again, up to three times (default: off)"
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -13,6 +12,7 @@ import numpy as np
 from clearsight.data.dataset import Array, Files, Listing
 from clearsight.data.sources.idx import is_idx_folder, read_idx_folder
 from clearsight.data.targets import Stated
+from clearsight.environment import is_offline, variable
 from clearsight.errors import DataError
 
 FASHION_CLASSES = (
@@ -22,7 +22,7 @@ FASHION_CLASSES = (
 
 def store() -> Path:
     """Where downloads are kept: $CLEARSIGHT_DATA, or ~/.cache/clearsight/data."""
-    named = os.environ.get("CLEARSIGHT_DATA")
+    named = variable("CLEARSIGHT_DATA")
     return Path(named).expanduser() if named else Path.home() / ".cache" / "clearsight" / "data"
 
 
@@ -51,7 +51,9 @@ def cifar10(folder: Path | None) -> Listing:
     from torchvision.datasets import CIFAR10
 
     root = folder or store()
-    fetch = partial(CIFAR10, root, download=folder is None)  # a named folder is read; a run from others may name any
+    fetch = partial(
+        CIFAR10, root, download=folder is None and not is_offline()
+    )  # a named folder is read; a run from others may name any
     parts = [_download("cifar10", partial(fetch, train=train), root) for train in (True, False)]
     images = np.concatenate([p.data for p in parts]).transpose(0, 3, 1, 2)
     classes = tuple(parts[0].classes)
@@ -136,7 +138,7 @@ def _idx(name: str, torchvision_name: str, folder: Path | None, classes: tuple[s
         from torchvision import datasets
 
         made = getattr(datasets, torchvision_name)
-        _download(name, lambda: made(store(), train=True, download=True), store())
+        _download(name, lambda: made(store(), train=True, download=not is_offline()), store())
         place = store() / torchvision_name / "raw"
     return read_idx_folder(place, name, name, classes)
 

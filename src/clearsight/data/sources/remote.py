@@ -19,6 +19,7 @@ from urllib.request import url2pathname
 from clearsight.console import current_console
 from clearsight.data.cache import cache_limit, entry, is_cached, threaded
 from clearsight.data.sources.archive import member_path
+from clearsight.environment import require_online
 from clearsight.errors import DataError
 
 URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
@@ -133,6 +134,7 @@ def images(urls: Sequence[str]) -> list[Path | str]:
 
 def opened_url(url: str) -> tuple[Any, str]:
     """The file system of a URL, and its path there."""
+    require_online(f"opening {url}", "download it on a machine with internet access, and pass its path")
     try:
         import fsspec
 

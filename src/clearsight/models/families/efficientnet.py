@@ -54,6 +54,10 @@ class PackageWeights(Weights):
     library = "package"
 
     @property
+    def licence(self) -> str:
+        return "apache-2.0"  # of TensorFlow's repository, where they were published
+
+    @property
     def module(self) -> str:
         """Name by which the package is imported."""
         return self.weights.replace("-", "_")
