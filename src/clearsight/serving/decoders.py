@@ -11,7 +11,6 @@ from __future__ import annotations
 import asyncio
 import atexit
 import contextlib
-import json
 import math
 import os
 import queue
@@ -30,6 +29,7 @@ from clearsight.data.decode import DecodeRule
 from clearsight.data.formats.limits import SERVED, Limits, counted
 from clearsight.data.pixels import Pixels
 from clearsight.errors import ClearsightError, ImageError
+from clearsight.json_values import from_json
 
 LARGE = 16_000_000
 """Bytes that a decoder passes over from which an image is large, such as 5 million pixels in colour."""
@@ -51,7 +51,7 @@ GRACE = 0.1
 """Seconds beyond its time limit after which a process counts as hung."""
 
 
-BROKEN = (OSError, EOFError, ValueError, KeyError, TypeError, RecursionError)
+BROKEN = (OSError, EOFError, ValueError, KeyError, TypeError)
 """What reading a response raises where a process ended, hangs, or sends what is no response."""
 
 
@@ -243,7 +243,7 @@ if sys.platform != "win32":
             (size,) = RESPONSE.unpack(receive(connection, RESPONSE.size))
             if size > RESPONSE_BYTES:
                 raise ValueError
-            response: dict[str, Any] = json.loads(receive(connection, size))
+            response: dict[str, Any] = from_json(receive(connection, size))
             if "shape" not in response:
                 raise ImageError(**{part: str(response[part]) for part in PARTS if part in response})
             form, geometry = self.settings.rule.form, self.settings.rule.geometry
