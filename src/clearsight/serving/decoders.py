@@ -192,6 +192,17 @@ if sys.platform != "win32":
     _PROGRAM = _Program()
     atexit.register(_PROGRAM.end)
 
+    def _waits(connection: socket.socket) -> bool:
+        """Whether the other side is open and has sent nothing: what it sends unasked answers no request."""
+        connection.settimeout(0)
+        try:
+            connection.recv(1, socket.MSG_PEEK)
+        except BlockingIOError:
+            return True
+        except OSError:
+            return False
+        return False
+
     class _Processes:
         """Decodes in processes with limits."""
 
@@ -211,10 +222,7 @@ if sys.platform != "win32":
 
         def decode(self, content: bytes, name: str, priority: int) -> Pixels:
             idle = self._idle[priority]
-            try:
-                process, connection = idle.get_nowait()
-            except queue.Empty:
-                process, connection = self._fork(priority)
+            process, connection = self._waiting(idle) or self._fork(priority)
             began = time.monotonic()
             try:
                 pixels = self._asked(connection, content, name)
@@ -227,6 +235,16 @@ if sys.platform != "win32":
                 raise self._unfinished(name, late) from error
             idle.put((process, connection))
             return pixels
+
+        def _waiting(self, idle: queue.LifoQueue[tuple[int, socket.socket]]) -> tuple[int, socket.socket] | None:
+            """A process that waits for a request, None for none; those that ended meanwhile are replaced."""
+            with contextlib.suppress(queue.Empty):
+                while True:
+                    process, connection = idle.get_nowait()
+                    if _waits(connection):
+                        return process, connection
+                    self._close(process, connection)
+            return None
 
         def _fork(self, priority: int) -> tuple[int, socket.socket]:
             return _PROGRAM.fork(replace(self.settings, priority=priority))
