@@ -36,12 +36,12 @@ def part_of_images(split: Split, n: int) -> NDArray[np.str_]:
     return part
 
 
-def exact_duplicates(dataset: Dataset, scan: Scan, split: Split) -> list[Finding]:
-    """Findings about files of equal content.
+def exact_duplicates(dataset: Dataset, contents: Sequence[str], split: Split) -> list[Finding]:
+    """Findings about images of equal pixels, whatever their files.
 
     Args:
         dataset: images and targets.
-        scan: digests of the images.
+        contents: digests of the pixels, "" for images that cannot be read.
         split: the training, validation and test images.
 
     Returns:
@@ -49,7 +49,7 @@ def exact_duplicates(dataset: Dataset, scan: Scan, split: Split) -> list[Finding
     """
     part = part_of_images(split, len(dataset))
     copies: dict[str, list[int]] = {}
-    for i, digest in enumerate(scan.digests):
+    for i, digest in enumerate(contents):
         if digest and part[i]:
             copies.setdefault(digest, []).append(i)
     groups = [group for group in copies.values() if len(group) > 1]
