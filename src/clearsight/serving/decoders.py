@@ -192,7 +192,7 @@ if sys.platform != "win32":
     _PROGRAM = _Program()
     atexit.register(_PROGRAM.end)
 
-    def _waits(connection: socket.socket) -> bool:
+    def _is_idle(connection: socket.socket) -> bool:
         """Whether the other side is open and has sent nothing: what it sends unasked answers no request."""
         connection.settimeout(0)
         try:
@@ -222,7 +222,7 @@ if sys.platform != "win32":
 
         def decode(self, content: bytes, name: str, priority: int) -> Pixels:
             idle = self._idle[priority]
-            process, connection = self._waiting(idle) or self._fork(priority)
+            process, connection = self._idle_process(idle) or self._fork(priority)
             began = time.monotonic()
             try:
                 pixels = self._asked(connection, content, name)
@@ -236,12 +236,12 @@ if sys.platform != "win32":
             idle.put((process, connection))
             return pixels
 
-        def _waiting(self, idle: queue.LifoQueue[tuple[int, socket.socket]]) -> tuple[int, socket.socket] | None:
+        def _idle_process(self, idle: queue.LifoQueue[tuple[int, socket.socket]]) -> tuple[int, socket.socket] | None:
             """A process that waits for a request, None for none; those that ended meanwhile are replaced."""
             with contextlib.suppress(queue.Empty):
                 while True:
                     process, connection = idle.get_nowait()
-                    if _waits(connection):
+                    if _is_idle(connection):
                         return process, connection
                     self._close(process, connection)
             return None
