@@ -6,7 +6,7 @@ import math
 import numpy as np
 import pytest
 
-from clearsight.json_values import json_values, to_json
+from clearsight.json_values import from_json, json_values, to_json
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf, np.float32("nan"), np.float64("inf")])
@@ -23,3 +23,9 @@ def test_arrays_scalars_and_keys():
 
 def test_rounding_is_to_significant_digits():
     assert json_values([0.000123456789, 123456.0, 7, math.inf], digits=3) == [0.000123, 123000.0, 7, None]
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000, '{"a":' * 100_000, "", "[1", b"\xff", "1" * 10_000])
+def test_a_text_that_is_no_json_is_a_value_error(text):
+    with pytest.raises(ValueError):  # noqa: PT011 - of several messages
+        from_json(text)

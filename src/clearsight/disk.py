@@ -17,7 +17,7 @@ from typing import Any, BinaryIO
 
 from clearsight.csv_cells import as_cell
 from clearsight.errors import BundleError, OutputError
-from clearsight.json_values import to_json
+from clearsight.json_values import from_json, to_json
 
 FULL = {
     errno.ENOSPC: "no space left on the disk",
@@ -217,6 +217,20 @@ def read_within(folder: Path, name: str, limit: int | None = None) -> bytes:
             return stream.read()
     except OSError as error:
         raise BundleError(f"{folder / name} cannot be read", found=error.strerror or str(error)) from error
+
+
+def object_within(folder: Path, name: str) -> dict[str, Any]:
+    """The JSON object in `file_within`; BundleError as there, and for a file without one."""
+    content = read_within(folder, name)
+    try:
+        found = from_json(content)
+        if not isinstance(found, dict):
+            raise ValueError(f"a {type(found).__name__} in place of an object")
+    except ValueError as error:
+        raise BundleError(
+            f"{folder / name} cannot be read", found=str(error)[:120], fix="restore it from a backup, or train again"
+        ) from error
+    return found
 
 
 def _no_file(path: Path) -> BundleError:

@@ -1,4 +1,6 @@
-"""Results as JSON. JSON has no NaN and no infinity: numbers that are not finite become null, here and nowhere else."""
+"""Results as JSON, and JSON that others wrote. JSON has no NaN and no infinity: numbers that are not finite become
+null, here and nowhere else.
+"""
 
 from __future__ import annotations
 
@@ -28,3 +30,14 @@ def json_values(value: Any, digits: int | None = None) -> Any:
 def to_json(value: Any, indent: int | None = 1) -> str:
     """JSON text of a result, by the rule of `json_values`."""
     return json.dumps(json_values(value), indent=indent, allow_nan=False)
+
+
+def from_json(text: str | bytes | bytearray, **hooks: Any) -> Any:
+    """The values of a JSON text; ValueError for any text that is none, also for one nested too deeply to be read.
+
+    hooks: of `json.loads`.
+    """
+    try:
+        return json.loads(text, **hooks)
+    except RecursionError:
+        raise ValueError("brackets nested too deeply") from None

@@ -8,12 +8,12 @@ A check is a function of a value and of its place. Numbers are finite: `read_jso
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Callable, Mapping
 from typing import Any, NoReturn
 
 from clearsight.errors import BundleError
+from clearsight.json_values import from_json
 
 Check = Callable[[Any, str], None]
 
@@ -46,7 +46,7 @@ def read_json(content: bytes, place: str) -> Any:
         Plain values.
 
     Raises:
-        JSONDecodeError: the text is not JSON.
+        ValueError: the text is not JSON.
         BundleError: it contains such values.
     """
 
@@ -61,7 +61,7 @@ def read_json(content: bytes, place: str) -> Any:
             invalid(place, f"the repeated key {next(n for n in names if names.count(n) > 1)!r}", "each key once")
         return unique
 
-    return json.loads(content, parse_constant=number, parse_float=number, object_pairs_hook=pairs)
+    return from_json(content, parse_constant=number, parse_float=number, object_pairs_hook=pairs)
 
 
 def anything(value: Any, place: str) -> None:

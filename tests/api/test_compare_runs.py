@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -101,3 +102,31 @@ def test_pictures_show_the_bands_of_the_model() -> None:
     held = SimpleNamespace(rows=np.array([7]), predictor=SimpleNamespace(bundle=SimpleNamespace(form=form)))
     view = np.arange(5, dtype=np.uint8)[None, :, None, None].repeat(8, 2).repeat(8, 3) * 50
     assert _picture(cast(Any, held), cast(Any, view), 7)[0, 0].tolist() == [200, 100, 0]
+
+
+@pytest.mark.parametrize("content", ["", "5", "null", '"text"', "[1, 2]", '{"model": "li', "[" * 100_000])
+@pytest.mark.parametrize("name", ["metrics.json", "config.json"])
+def test_a_run_with_a_damaged_file_is_one_line(
+    linear_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str, content: str
+) -> None:
+    copied = shutil.copytree(linear_run, tmp_path / "copied")
+    (copied / name).write_text(content)
+    assert main(["compare", str(linear_run), str(copied)]) == 2
+    (line,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("clearsight:")]
+    assert f"{name} cannot be read" in line
+
+
+@pytest.mark.parametrize("seconds", ["'a while'", -1, 1e308, None, [1]])
+def test_a_training_time_that_is_none_is_left_out(linear_run: Path, tmp_path: Path, seconds: Any) -> None:
+    copied = shutil.copytree(linear_run, tmp_path / "copied")
+    facts = json.loads((copied / "metrics.json").read_text())
+    (copied / "metrics.json").write_text(json.dumps(facts | {"train_seconds": seconds}))
+    found = cs.compare_runs([linear_run, copied])
+    assert found.runs[1].seconds is None
+    assert "trained in" in found._repr_html_()
+
+
+def test_a_model_without_its_run_has_unknown_options(linear_run: Path) -> None:
+    found = cs.compare_runs([linear_run, linear_run / "model"], "digits")
+    assert found.differences["network"] == ("linear", "unknown")
+    assert found.differences["epochs"] == ("2", "unknown")

@@ -52,8 +52,42 @@ def test_a_recall_takes_the_strictest_threshold():
     """59 of 59 are needed for a bound of 95 %, so the threshold lies below the lowest of 59 images of the class."""
     score = np.linspace(0.1, 0.9, 118)
     truth = np.arange(118) >= 59
-    at = threshold(score, truth, "recall", 0.95)
+    at, tried = threshold(score, truth, "recall", 0.95)
+    assert tried == 1
     assert score[58] < at < score[59]
+
+
+@pytest.mark.parametrize("images", [150, 2000])
+def test_a_precision_just_out_of_reach_is_rarely_promised(images):
+    """Scores that say nothing, and a precision a little lower than wanted at each threshold: the search over thresholds
+    must not find one that seems to reach it more often than in 5 % of runs.
+    """
+    draws, promised, runs = np.random.default_rng(0), 0, 300
+    for _ in range(runs):
+        score, truth = draws.random(images), draws.random(images) < 0.88
+        at, tried = threshold(score, truth, "precision", 0.8801)
+        given = score >= at
+        promised += lower_bound(int((given & truth).sum()), int(given.sum()), tried) >= 0.8801
+    assert promised <= binom.ppf(0.999, runs, 0.05)
+
+
+def test_a_precision_finds_most():
+    """The first 300 of 400 images are right: with a precision of 90 %, more than these are found."""
+    score = np.linspace(1, 0.1, 400)
+    at, _ = threshold(score, np.arange(400) < 300, "precision", 0.9)
+    assert 150 <= (score >= at).sum() < 330
+
+
+@pytest.mark.parametrize("images", [1, 5, 20, 43])
+def test_too_few_images_for_a_precision_make_a_strict_threshold(images):
+    """Half of the images are right, those with the highest scores: the class is not given to all of the others."""
+    score = np.linspace(1, 0.1, images)
+    truth = np.arange(images) < (images + 1) / 2
+    p = np.stack([score, 1 - score], axis=1)
+    point = operating_point(p, (~truth).astype(int), ("a", "b"), Wishes(precision={"a": 0.9}))
+    assert not point.reached[0].kept
+    assert (point.decide(p) == 0).sum() <= truth.sum() + 1
+    assert point.reached[0].value >= 0.5
 
 
 def test_an_unreachable_precision_is_reported():

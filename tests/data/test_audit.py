@@ -100,9 +100,14 @@ def test_exact_copies_within_a_split(tmp_path):
     assert len({g.split(": ")[0] for g in group}) == 1  # both train, or both validate
 
 
-def test_exact_copies_across_splits(tmp_path):
+FILES = ("again.png", "again.bmp", "again.tif")
+"""Files of the same pixels: of equal content, and in other formats without loss."""
+
+
+@pytest.mark.parametrize("again", FILES)
+def test_exact_copies_across_splits(tmp_path, again):
     clean(tmp_path)
-    put(tmp_path / "test" / "cat" / "again.png", picture(1))
+    put(tmp_path / "test" / "cat" / again, picture(1))
     found = audited(tmp_path)
     assert codes(found) == ["duplicates-across-splits"]
     one = finding(found, "duplicates-across-splits")
@@ -110,10 +115,14 @@ def test_exact_copies_across_splits(tmp_path):
     assert {g.split("/")[0] for g in one.evidence["groups"][0]} & {"test: test"}
 
 
-def test_exact_copies_with_two_labels(tmp_path):
+@pytest.mark.parametrize("again", FILES)
+def test_exact_copies_with_two_labels(tmp_path, again):
     clean(tmp_path)
-    put(tmp_path / "train" / "dog" / "again.png", picture(1))
-    assert codes(audited(tmp_path)) == ["duplicates-with-two-labels", "duplicates"]
+    put(tmp_path / "train" / "dog" / again, picture(1))
+    found = audited(tmp_path)
+    (group,) = finding(found, "duplicates-with-two-labels").evidence["groups"]
+    assert {g.split(": ")[1] for g in group} == {"train/cat/0.png", f"train/dog/{again}"}
+    assert len(codes(found)) == 2
 
 
 def test_a_copy_in_the_test_split_under_another_label_shows_no_test_label(tmp_path):

@@ -15,12 +15,14 @@ from torch import nn
 
 from clearsight.cli.main import main
 from clearsight.cli.options import add_config, chosen
+from clearsight.data.checks.duplicates import INFLATES
+from clearsight.data.findings import Finding
 from clearsight.data.scan import scan
 from clearsight.diagnosis import Diagnosis, Verdict, Vitals, cured, examine
 from clearsight.diagnosis.case import Case
 from clearsight.diagnosis.command import train_command
 from clearsight.diagnosis.rules import RULES
-from clearsight.diagnosis.rules.data import starved_loader
+from clearsight.diagnosis.rules.data import leaking_splits, starved_loader
 from clearsight.diagnosis.rules.fit import _larger, _regularised
 from clearsight.diagnosis.rules.rate import reversals
 from clearsight.errors import ConfigError, TrainingError
@@ -364,6 +366,22 @@ def test_a_starved_loader_is_given_nothing_dearer(augment, cure):
     found = starved_loader(case)
     assert found is not None
     assert found.options == cure
+
+
+def test_copies_across_several_splits_have_one_cure():
+    def of(part, images):
+        return Finding(
+            "near-duplicates-across-splits", "warning", f"{images} {part} images{INFLATES}", "inspect the pairs",
+            {"pairs": [[]] * images},
+        )  # fmt: skip
+
+    found = leaking_splits(replace(some_case(), findings=(of("validation", 7), of("test", 4))))
+    assert found is not None
+    assert found.words == (
+        "The same images are in several splits: 7 validation images; 4 test images; such leakage inflates the scores."
+    )
+    assert found.fix == "inspect the pairs"
+    assert found.evidence == {"near_duplicates_across_splits_at_least": 7}
 
 
 def some_case(model="", **options):

@@ -52,3 +52,12 @@ def test_the_interval_covers_what_it_states():
 
 def test_together_is_the_mean():
     np.testing.assert_allclose(mean_of([np.array([[0.2, 0.8]]), np.array([[0.6, 0.4]])]), [[0.4, 0.6]])
+
+
+def test_what_is_predicted_at_an_operating_point_counts():
+    """The most probable class is always 0; the second classifier predicts the other class from 40 % on."""
+    targets = np.array([0, 1, 1, 0])
+    own = np.array([[0.9, 0.1], [0.55, 0.45], [0.58, 0.42], [0.8, 0.2]])
+    predicted = own.argmax(1), (own[:, 1] >= 0.4).astype(int)
+    row = compare_paired("at 40 %", own, own, targets, predicted=predicted)
+    assert (row.accuracy, row.gained, row.lost) == (1.0, 2, 0)

@@ -4,15 +4,18 @@ import json
 import re
 import shutil
 import statistics
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 import clearsight as cs
+from clearsight.calibration.operating_points import OperatingPoint
 from clearsight.cli.main import main
 from clearsight.errors import ConfigError, DataError
 from clearsight.evaluation.image_changes import CHANGES
-from clearsight.evaluation.robustness import LOST, measure_robustness
+from clearsight.evaluation.robustness import LOST, measure_robustness, retained
+from clearsight.predictor import Predictor
 from clearsight.report.robustness_page import change_chart
 
 
@@ -149,3 +152,21 @@ def test_command(digits_run, tmp_path, capsys):
     assert "the list of changes is empty" in capsys.readouterr().err
     assert main([*words, "--seed", "-1"]) == 2
     assert "--seed must be 0 or more, not -1" in capsys.readouterr().err
+
+
+def test_the_predicted_class_is_that_of_the_operating_point(predictor, some):
+    """All predictions are 3, by costs of anything else: so 3 is right, whatever changes, and nothing else is."""
+    weights = np.zeros((10, 10))
+    weights[:, 3] = 1
+    point = OperatingPoint(tuple(map(tuple, weights.tolist())), "always 3")
+    bundle = replace(predictor.bundle, task=replace(predictor.bundle.task, operating_point=point))
+    always, images, labels = Predictor(bundle), some[0][:60], some[1][:60]
+    threes = int((labels == 3).sum())
+    kept = retained(always, images, labels)
+    assert threes
+    assert (kept.right_before, kept.right_after) == (threes, threes)
+    card = measure_robustness(always, images, labels, changes=["blur"])
+    assert card.accuracy == threes / 60
+    assert {step.accuracy for step in card.rows["blur"]} == {threes / 60}
+    paired = cs.compare_models(always, (images, labels.astype(str)), tta="shifts", include_training=True)
+    assert [row.accuracy for row in paired] == [threes / 60] * 2

@@ -142,8 +142,14 @@ def test_certificates_that_cannot_be_used(certificate, tmp_path):
         Tls.of(None, key)
     with pytest.raises(ConfigError, match=r"missing.pem cannot be read"):
         Tls.of(tmp_path / "missing.pem", key)
-    with pytest.raises(ConfigError, match="cannot be used"):
+    with pytest.raises(ConfigError, match=r"cannot be used; found no certificate in .*key\.pem"):
         Tls.of(key, public)
+    with pytest.raises(ConfigError, match=r"cannot be used; found no private key in .*certificate\.pem"):
+        Tls.of(public, public)
+    half = tmp_path / "half.pem"
+    half.write_bytes(public.read_bytes()[:200])
+    with pytest.raises(ConfigError, match=r"cannot be used; found (?!.*\[ssl)"):
+        Tls.of(half, key)
     other, encrypted = tmp_path / "other.pem", tmp_path / "encrypted.pem"
     subprocess.run(["openssl", "ecparam", "-name", "prime256v1", "-genkey", "-noout", "-out", other], check=True)
     with pytest.raises(ConfigError, match="key values mismatch"):

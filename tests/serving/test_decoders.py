@@ -1,11 +1,14 @@
 """Images of clients are decoded in processes that a hostile file can only end, not stop or fill."""
 
 import asyncio
+import os
+import select
+import signal
 import socket
 import subprocess
 import sys
 import threading
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import pytest
 
@@ -65,15 +68,45 @@ def test_an_image_that_needs_too_much_memory_is_refused(pngs):
         assert small.shape == (3, 20, 30)
 
 
-def test_a_process_that_ends_is_replaced(pngs):
+def test_a_process_that_ended_while_it_waited_is_replaced(pngs):
+    """Its end is no fault of the next file."""
+    with made() as decoders:
+        for _ in range(3):
+            decoders.start()
+        for process, connection in decoders._made._idle[0].queue[:2]:
+            os.kill(process, signal.SIGKILL)
+            select.select([connection], [], [], 30)  # until it has ended
+        module._PROGRAM.kill(decoders._made._idle[0].queue[2][0])
+        found = [decoded(decoders, pngs[0])[0] for _ in range(3)]
+        assert all(pixels.shape == (3, 20, 30) for pixels in found)
+        assert decoders._made._idle[0].qsize() == 1
+
+
+def test_a_process_that_ends_while_it_decodes_is_replaced(pngs, monkeypatch):
+    with made() as decoders:
+        ask = decoders._made._asked
+        monkeypatch.setattr(
+            decoders._made, "_asked",
+            lambda connection, *file: [os.kill(decoders._made.at_work, signal.SIGKILL), ask(connection, *file)][1],
+        )  # fmt: skip
+        decoders.start()
+        decoders._made.at_work = decoders._made._idle[0].queue[0][0]
+        (error,) = decoded(decoders, pngs[0])
+        assert "found a file that ends the decoder" in str(error)
+        monkeypatch.setattr(decoders._made, "_asked", ask)
+        assert decoded(decoders, pngs[0])[0].shape == (3, 20, 30)
+
+
+def test_only_processes_of_the_program_are_ended(pngs):
+    """After the program was replaced, the number of a process that it did not fork may be that of any other."""
+    other = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
     with made() as decoders:
         decoders.start()
-        process, connection = decoders._made._idle[0].get()
-        module._PROGRAM.kill(process)
-        decoders._made._idle[0].put((process, connection))
-        first, *others = [decoded(decoders, pngs[0])[0] for _ in range(3)]
-        assert "found a file that ends the decoder" in str(first)
-        assert all(pixels.shape == (3, 20, 30) for pixels in others)
+        module._PROGRAM.kill(other.pid)
+        assert decoded(decoders, pngs[0])[0].shape == (3, 20, 30)
+    assert other.poll() is None
+    other.communicate(b"\n")
+    assert other.returncode == 0
 
 
 def test_the_program_that_forks_is_replaced(pngs):
@@ -103,15 +136,34 @@ ANSWERS = (
 )  # fmt: skip
 
 
-@pytest.mark.parametrize("answer", ANSWERS)
-def test_what_a_process_sends_is_not_trusted(answer, pngs):
+@pytest.mark.parametrize("answer", ANSWERS[1:])
+def test_what_a_process_sends_unasked_answers_no_request(answer, pngs):
     with made() as decoders:
         ours, theirs = socket.socketpair()
         with theirs:
             theirs.sendall(answer)
-            theirs.shutdown(socket.SHUT_WR)
             decoders._made._idle[0].put((2**22 + 1, ours))
-            (error,) = decoded(decoders, pngs[0])
+            assert decoded(decoders, pngs[0])[0].shape == (3, 20, 30)
+
+
+@pytest.mark.parametrize("answer", ANSWERS)
+def test_what_a_process_sends_is_not_trusted(answer, pngs):
+    with made() as decoders:
+        ours, theirs = socket.socketpair()
+
+        def answered():
+            with theirs, suppress(OSError):  # the other side closes
+                theirs.recv(1)
+                theirs.sendall(answer)
+                theirs.shutdown(socket.SHUT_WR)
+                while theirs.recv(10_000):
+                    pass
+
+        thread = threading.Thread(target=answered)
+        thread.start()
+        decoders._made._idle[0].put((2**22 + 1, ours))
+        (error,) = decoded(decoders, pngs[0])
+        thread.join()
         assert isinstance(error, ImageError)
         assert "cannot be decoded" in str(error)
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from clearsight.arguments import known_arguments
 from clearsight.console import Console, usual_console
 from clearsight.data.cached_pixels import PixelView
 from clearsight.data.displayed import displayed
+from clearsight.disk import object_within
 from clearsight.errors import ConfigError, DataError
 from clearsight.evaluation.run_comparison import compare_runs as compare_outputs
 from clearsight.evaluation.several_runs import ChangedImage, ComparedRun, RunsComparison
@@ -32,6 +32,12 @@ from clearsight.train.config import TrainConfig
 
 NOT_COMPARED = ("out", "resume", "device", "model")
 """Options that do not make a difference, or that the network shows."""
+
+UNKNOWN = "unknown"
+"""Network and options of a model without the folder of its run."""
+
+LONGEST = 1e9
+"""Seconds of a training, about 30 years: what is longer is no time."""
 
 KEPT = 1000
 """Images with changed predictions that a result keeps at most."""
@@ -126,7 +132,7 @@ def _compared(
         facts = _facts(folders[number])
         evaluation = task.evaluate(output.logits, truth, groups=held.groups, indices=rows, images=held.names)
         run = ComparedRun(
-            name, str(facts.get("model", "")), facts.get("train_seconds"), evaluation, _options(folders[number])
+            name, str(facts.get("model", UNKNOWN)), _seconds(facts), evaluation, _options(folders[number])
         )
         if number:
             pair, columns = comparable_targets(first, task, dataset)
@@ -143,7 +149,7 @@ def _compared(
         runs.append(run)
     ordered = sorted(changed, key=lambda image: -abs(image.gain))
     return RunsComparison(
-        len(rows), score, share, tuple(runs), _differences(runs), tuple(ordered[:KEPT]),
+        len(rows), score, share, tuple(runs), _differences(runs, folders), tuple(ordered[:KEPT]),
         held.predictor.bundle.thing,
     )  # fmt: skip
 
@@ -168,8 +174,13 @@ def _changed(held: HeldOut, number: int, before: Outcomes, after: Outcomes, gain
 
 def _facts(folder: Path | None) -> dict[str, Any]:
     """What metrics.json says of the training; empty for a model without a run."""
-    path = None if folder is None else folder / "metrics.json"
-    return {} if path is None or not path.is_file() else dict(json.loads(path.read_text()))
+    return {} if folder is None or not (folder / "metrics.json").is_file() else object_within(folder, "metrics.json")
+
+
+def _seconds(facts: Mapping[str, Any]) -> float | None:
+    """How long the training took; None where the facts do not say, or what they say is no time."""
+    seconds = facts.get("train_seconds")
+    return seconds if isinstance(seconds, int | float) and 0 <= seconds < LONGEST else None
 
 
 def _options(folder: Path | None) -> dict[str, Any]:
@@ -181,11 +192,12 @@ def _options(folder: Path | None) -> dict[str, Any]:
     return {name: value for name, value in unlike.items() if name not in NOT_COMPARED}
 
 
-def _differences(runs: Sequence[ComparedRun]) -> dict[str, tuple[str, ...]]:
+def _differences(runs: Sequence[ComparedRun], folders: Sequence[Path | None]) -> dict[str, tuple[str, ...]]:
     """What is not the same for all runs, by the name of the option."""
     values = {"network": tuple(run.model for run in runs)}
+    usual = ["default" if folder and (folder / "config.json").is_file() else UNKNOWN for folder in folders]
     for name in sorted({name for run in runs for name in run.options}):
-        values[name] = tuple(str(run.options.get(name, "default")) for run in runs)
+        values[name] = tuple(str(run.options.get(name, word)) for run, word in zip(runs, usual, strict=True))
     return {name: each for name, each in values.items() if len(set(each)) > 1}
 
 

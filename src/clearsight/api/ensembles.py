@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from clearsight.arguments import known_arguments
 from clearsight.console import Console, usual_console
@@ -14,6 +15,7 @@ from clearsight.data.cached_pixels import PixelView
 from clearsight.errors import DataError
 from clearsight.evaluation import (
     ModelComparison,
+    Paired,
     compare_paired,
     mean_of,
     tta_functions,
@@ -22,6 +24,8 @@ from clearsight.predictor import Predictor
 from clearsight.runs.images import HeldOut, held_out, seen_by
 from clearsight.runs.load import ModelSource, folder_of, predictor_of
 from clearsight.wording import count
+
+Floats = NDArray[np.float64]
 
 
 @known_arguments
@@ -74,7 +78,13 @@ def compare_models(
             )
     held, views_by_model, known = unseen_by_all(held, list(predictors.values()), include_training, console)
     alone = held.predictor.predict_proba(held.images, console.stage("evaluating"))
-    rows = [compare_paired(_short(model), alone, alone, held.labels)]
+
+    def compared(name: str, second: Floats, knows: bool, decides: Predictor = held.predictor) -> Paired:
+        """A second prediction against the model alone, at the operating points of the models."""
+        predicted = held.predictor.bundle.task.decided(alone), decides.bundle.task.decided(second)
+        return compare_paired(name, alone, second, held.labels, knows, predicted)
+
+    rows = [compared(_short(model), alone, False)]
     probabilities = []
     for number, (name, predictor) in enumerate(predictors.items()):
         images = views_by_model[number]
@@ -89,11 +99,11 @@ def compare_models(
                 seen.append(predictor.viewed(images, view))
             advance(len(functions), len(functions))
             probabilities.append(mean_of(seen))
-            rows.append(compare_paired(f"{name}, {tta}", alone, probabilities[-1], held.labels, known[number]))
+            rows.append(compared(f"{name}, {tta}", probabilities[-1], known[number], predictor))
         if number and tta is None:
-            rows.append(compare_paired(name, alone, own, held.labels, known[number]))
+            rows.append(compared(name, own, known[number], predictor))
     if len(probabilities) > 1:
-        rows.append(compare_paired("together", alone, mean_of(probabilities), held.labels, any(known)))
+        rows.append(compared("together", mean_of(probabilities), any(known)))
     return ModelComparison(tuple(rows))
 
 

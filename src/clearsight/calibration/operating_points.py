@@ -7,8 +7,8 @@ probability of class c against the most probable other class is W diagonal, with
 
 A threshold is chosen on validation images by a lower confidence bound, so that it holds on new images drawn as these
 were. The number of images of a class that lie above a threshold falls as it rises, so the recall is bounded exactly
-[Clopper, Pearson 1934]. Precision need not; thresholds are tested from the strictest on, and the first that fails ends
-the search [fixed sequence testing, as in Angelopoulos et al. 2021, "Learn then test"].
+[Clopper, Pearson 1934]. Precision need not; a few thresholds are compared, each by a bound that fails with a
+probability of 5 % over their number [Bonferroni], so that all of these bounds hold together with a confidence of 95 %.
 
 Shapes: N images, K classes; probabilities (N, K); scores (N,), larger for likelier; truth (N,) booleans.
 """
@@ -33,8 +33,10 @@ Floats = NDArray[np.float64]
 CONFIDENCE = 0.95
 """Of the one-sided lower bounds."""
 
-GRID = 40
-"""Thresholds that are tried for a precision at most."""
+TRIED = 5
+"""Thresholds at most that may reach a precision, each with a number of images above it; with more of them each bound is
+lower. As many again have too few images above them for that.
+"""
 
 
 @dataclass(frozen=True)
@@ -155,11 +157,12 @@ def operating_point(
     if wishes.costs:
         return _least_cost(probabilities, labels, names, wishes.costs)
     asked = [(known_name(name, names), measure, required) for name, measure, required in wishes.each()]
-    diagonal = np.ones(len(names))
+    diagonal, tried = np.ones(len(names)), dict[tuple[int, Measure], int]()
     for k, measure, required in asked:
         others = np.delete(probabilities * diagonal, k, axis=1).max(1)
         score = probabilities[:, k] / np.maximum(others, 1e-300)
-        diagonal[k] = 1 / threshold(score, labels == k, measure, required)
+        at, tried[k, measure] = threshold(score, labels == k, measure, required)
+        diagonal[k] = 1 / at
     decided = (probabilities * diagonal).argmax(1)
     reached = []
     for k, measure, required in asked:
@@ -168,7 +171,15 @@ def operating_point(
         share = right / n if n else 0.0
         at = float(diagonal[k])
         reached.append(
-            Reached(names[k], measure, required, share, lower_bound(right, n), n, 1 / at if at else math.inf)
+            Reached(
+                names[k],
+                measure,
+                required,
+                share,
+                lower_bound(right, n, tried[k, measure]),
+                n,
+                1 / at if at else math.inf,
+            )
         )
     rule = "; ".join(r.words() for r in reached)
     return OperatingPoint(tuple(tuple(row) for row in np.diag(diagonal).tolist()), rule, tuple(reached))
@@ -187,57 +198,75 @@ def label_thresholds(
     found, reached = list(thresholds), []
     for name, measure, required in wishes.each():
         k = known_name(name, names)
-        found[k] = threshold(probabilities[:, k], truth[:, k], measure, required)
+        found[k], tried = threshold(probabilities[:, k], truth[:, k], measure, required)
         given = probabilities[:, k] >= found[k]
         counted = given if measure == "precision" else truth[:, k]
         right, n = int((given & truth[:, k]).sum()), int(counted.sum())
-        bound = lower_bound(right, n)
+        bound = lower_bound(right, n, tried)
         reached.append(Reached(name, measure, required, right / n if n else 0.0, bound, n, found[k]))
     return tuple(found), tuple(reached)
 
 
-def threshold(score: Floats, truth: NDArray[np.bool_], measure: Measure, required: float) -> float:
+def threshold(score: Floats, truth: NDArray[np.bool_], measure: Measure, required: float) -> tuple[float, int]:
     """The threshold on a score (M,) at which the lower bound of the precision or recall is as wanted: for a precision
     the one that finds most, for a recall the strictest. Where none is, for a precision the one with the highest bound,
-    for a recall the one that these images alone lead to.
+    for a recall the one that these images alone lead to. Also the number of thresholds that it was chosen among.
 
     truth: which images are of the class (M,). Infinite or NaN scores do not occur; thresholds lie halfway between two
     scores that do, on a logarithmic scale where these are ratios.
     """
     order = np.sort(np.maximum(score, 1e-300))[::-1]
     if measure == "recall":
-        own = np.sort(np.maximum(score[truth], 1e-300))[::-1]
-        if not len(own):
-            return float(order[-1]) if len(order) else 1.0
-        bounds = np.array([lower_bound(found, len(own)) for found in range(1, len(own) + 1)])
-        enough = np.flatnonzero(bounds >= required)
-        if not len(enough):  # so few images promise nothing: as many as wanted of those that there are
-            enough = np.array([math.ceil(required * len(own)) - 1])
-        return _below(order, float(own[enough[0]]))
-    places = np.unique(np.linspace(_fewest(required) - 1, len(order) - 1, GRID).round().astype(int))
-    best, best_bound, passing = 1.0, -1.0, False
-    for place in places[(places >= 0) & (places < len(order))].tolist():
+        return _recall_threshold(order, np.sort(np.maximum(score[truth], 1e-300))[::-1], required), 1
+    if not len(order):
+        return 1.0, 1
+    few, enough = _places(len(order), required)
+    bounds = {}
+    for place in (*few, *enough):
         given = score >= order[place]
-        bound = lower_bound(int((given & truth).sum()), int(given.sum()))
-        if bound >= required:
-            best, passing = _below(order, float(order[place])), True
-        elif passing:
-            break
-        elif bound > best_bound:
-            best, best_bound = _below(order, float(order[place])), bound
-    return best
+        bounds[place] = lower_bound(int((given & truth).sum()), int(given.sum()), TRIED)
+    reached = [place for place in enough if bounds[place] >= required]
+    chosen = max(reached) if reached else max(bounds, key=bounds.__getitem__)
+    return _below(order, float(order[chosen])), TRIED if reached else 2 * TRIED
 
 
-def lower_bound(right: int, n: int) -> float:
-    """Exact one-sided lower bound of a share [Clopper, Pearson 1934]; 0 for no image."""
+def _recall_threshold(order: Floats, own: Floats, required: float) -> float:
+    """The threshold for a recall. order: all scores, falling; own: those of the class, falling."""
+    if not len(own):
+        return float(order[-1]) if len(order) else 1.0
+    bounds = np.array([lower_bound(found, len(own)) for found in range(1, len(own) + 1)])
+    enough = np.flatnonzero(bounds >= required)
+    if not len(enough):  # so few images promise nothing: as many as wanted of those that there are
+        enough = np.array([math.ceil(required * len(own)) - 1])
+    return _below(order, float(own[enough[0]]))
+
+
+def _places(n: int, required: float) -> tuple[list[int], list[int]]:
+    """Places among n falling scores at which a precision is measured: those with too few images above them for a bound
+    as wanted, and the others.
+    """
+    fewest = _fewest(required)
+
+    def spread(low: int, high: int) -> list[int]:
+        if low > high:
+            return []
+        return np.unique(np.geomspace(low, high, TRIED).round().astype(int) - 1).tolist()  # type: ignore[no-any-return]
+
+    return spread(1, min(fewest - 1, n)), spread(fewest, n)
+
+
+def lower_bound(right: int, n: int, tried: int = 1) -> float:
+    """Exact one-sided lower bound of a share [Clopper, Pearson 1934]; 0 for no image. tried: number of such bounds that
+    hold together.
+    """
     from scipy.stats import beta
 
-    return float(beta.ppf(1 - CONFIDENCE, right, n - right + 1)) if right else 0.0
+    return float(beta.ppf((1 - CONFIDENCE) / tried, right, n - right + 1)) if right else 0.0
 
 
 def _fewest(required: float) -> int:
-    """Images that must all be right for a bound as wanted."""
-    return math.ceil(math.log(1 - CONFIDENCE) / math.log(required)) if 0 < required < 1 else 1
+    """Images that must all be right for a bound as wanted of a precision."""
+    return math.ceil(math.log((1 - CONFIDENCE) / TRIED) / math.log(required)) if 0 < required < 1 else 1
 
 
 def _below(order: Floats, at: float) -> float:

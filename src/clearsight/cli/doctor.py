@@ -12,7 +12,6 @@ too.
 from __future__ import annotations
 
 import argparse
-import json
 import math
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,6 +20,7 @@ from clearsight.cli.options import STRICT, add_config, chosen, listed, print_jso
 from clearsight.console import terminal
 from clearsight.disk import read_within
 from clearsight.errors import BundleError, ConfigError
+from clearsight.json_values import from_json
 from clearsight.train.config import TrainConfig
 from clearsight.wording import percent
 
@@ -105,7 +105,7 @@ def _saved(folder: Path) -> Diagnosis:
 
     content = read_within(folder, SAVED)
     try:
-        return Diagnosis.from_dict(json.loads(content))
+        return Diagnosis.from_dict(from_json(content))
     except (ValueError, KeyError, TypeError) as error:
         raise BundleError(f"{path} cannot be read", found=repr(error), fix="train again") from error
 

@@ -158,7 +158,7 @@ def audit(
         *missing_classes(dataset, split),
         *spelling_variants(dataset.classes, np.bincount(dataset.labels[known], minlength=len(dataset.classes))),
         *groups_across_splits(dataset, split),
-        *exact_duplicates(dataset, scan, split),
+        *exact_duplicates(dataset, pixels.contents, split),
         *near_duplicates(dataset, scan, split, copies),
         *shortcuts(dataset, scan, pixels, known),
         *blank_images(dataset, pixels, everything),

@@ -108,6 +108,7 @@ def main(descriptor: str) -> None:
     for name in IMPORTED:
         with contextlib.suppress(ImportError):
             importlib.import_module(name)
+    forked = set()
     with socket.socket(fileno=int(descriptor)) as control:
         while True:
             content, descriptors, _, _ = socket.recv_fds(control, COMMAND.size, 1)
@@ -117,10 +118,11 @@ def main(descriptor: str) -> None:
             if kind == FORK:
                 settings = DecoderSettings.from_json(receive(control, size).decode())
                 process = _forked(control, socket.socket(fileno=descriptors[0]), settings)
-            else:
-                with contextlib.suppress(ProcessLookupError, ChildProcessError):
-                    os.kill(process, signal.SIGKILL)
-                    os.waitpid(process, 0)
+                forked.add(process)
+            elif process in forked:  # of another program, its number may have been given to any process
+                forked.remove(process)
+                os.kill(process, signal.SIGKILL)
+                os.waitpid(process, 0)
             control.sendall(COMMAND.pack(kind, process, 0))
 
 

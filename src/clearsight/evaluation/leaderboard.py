@@ -7,7 +7,6 @@ validation images; the test images are evaluated once, when all candidates are t
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
@@ -27,7 +26,7 @@ from clearsight.data.prepare import prepare
 from clearsight.data.sample import sampled
 from clearsight.data.scan import Scan, scan
 from clearsight.data.temporary import TemporaryFolder
-from clearsight.disk import disk_errors, read_within, write_json
+from clearsight.disk import disk_errors, object_within, write_json
 from clearsight.errors import CheckpointError, ClearsightError, ConfigError, OutputError
 from clearsight.metrics import accuracy, log_loss, wilson_interval
 from clearsight.metrics.comparison import holm, mcnemar
@@ -193,7 +192,7 @@ def rank_models(
     for number, candidate in enumerate(chosen):
         place = _place(folder, candidate.name)
         if (place / "candidate.json").is_file():
-            done[candidate.name] = json.loads(read_within(folder, f"{place.relative_to(folder)}/candidate.json"))
+            done[candidate.name] = object_within(folder, f"{place.relative_to(folder)}/candidate.json")
             continue
         console.say(f"model {number + 1} of {len(chosen)}: {candidate.name}")
         try:
@@ -233,7 +232,7 @@ def _folder(config: TrainConfig, dataset: Dataset, names: list[str], images: int
     folder = Path(config.run.out or f"runs/{dataset.name}-leaderboard").expanduser()
     path = folder / "leaderboard.json"
     if path.is_file():
-        then = {key: value for key, value in json.loads(read_within(folder, path.name)).items() if key != "versions"}
+        then = {key: value for key, value in object_within(folder, path.name).items() if key != "versions"}
         then = {"resize_mode": "squash", "class_weight": "none"} | then  # as earlier versions had it
         changed = [f"{key} {about[key]!r} instead of {then.get(key)!r}" for key in about if then.get(key) != about[key]]
         if changed:

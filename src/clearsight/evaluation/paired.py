@@ -9,7 +9,7 @@ from typing import Any, overload
 import numpy as np
 from numpy.typing import NDArray
 
-from clearsight.metrics import accuracy, log_loss, wilson_interval
+from clearsight.metrics import log_loss, wilson_interval
 from clearsight.metrics.comparison import mcnemar
 from clearsight.result import Result
 from clearsight.wording import percent
@@ -106,6 +106,7 @@ def compare_paired(
     second: NDArray[np.floating],
     targets: NDArray[np.integer],
     knows: bool = False,
+    predicted: tuple[NDArray[np.integer], NDArray[np.integer]] | None = None,
 ) -> Paired:
     """Compare probabilities (N, K) with probabilities (N, K) for the same images.
 
@@ -118,16 +119,17 @@ def compare_paired(
         second: probabilities (N, K).
         targets: class indices (N,).
         knows: see `Paired`.
+        predicted: the classes (N,) that the first and the second predict; None for the most probable ones.
 
     Returns:
         The difference in accuracy, with its interval and p-value.
     """
-    right, now = first.argmax(1) == targets, second.argmax(1) == targets
+    right, now = (one == targets for one in predicted or (first.argmax(1), second.argmax(1)))
     n, gained, lost = len(targets), int((now & ~right).sum()), int((right & ~now).sum())
     return Paired(
         name=name,
         n=n,
-        accuracy=accuracy(targets, second.argmax(1)),
+        accuracy=float(now.mean()),
         accuracy_interval=wilson_interval(int(now.sum()), n),
         log_loss=log_loss(targets, second),
         difference=(gained - lost) / n,

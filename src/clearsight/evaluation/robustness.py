@@ -217,10 +217,9 @@ def measure_robustness(
         raise ConfigError("there are no images")
     x = torch.from_numpy(np.concatenate(list(predictor.pixels(inputs))))
     truth = np.asarray(labels, np.int64)
-    classes, n = predictor.classes, len(x)
+    classes, n, task = predictor.classes, len(x), predictor.bundle.task
     predictor.prepare(5 * n * len(parts))
-    own = predictor.logits(x.numpy())
-    before = own.argmax(1)
+    before = _decided(predictor, x)
     right = int((before == truth).sum())
     advance = console.stage("changing images", "steps")
     rows: dict[str, tuple[ChangeResult, ...]] = {}
@@ -232,7 +231,7 @@ def measure_robustness(
         for step in range(5):
             moved = _changed(x, words, step, seed).numpy()
             output = predictor.forward(moved)
-            after, ood = output.logits.argmax(1), predictor.ood(output)
+            after, ood = task.decided(task.decode(output.logits)), predictor.ood(output)
             valid = _same_class(words, step, truth, turns)
             amount = KNOWN[words[0]].steps[step] if len(words) == 1 else step + 1
             flagged = None if ood is None else ood.flagged
@@ -284,11 +283,8 @@ def retained(predictor: Predictor, images: Images, labels: NDArray[np.integer], 
         return _retained_known(predictor, images, labels, seed)
     x = torch.from_numpy(np.concatenate(list(predictor.pixels(predictor.inputs(images)))))
     predictor.prepare(len(MILD) * len(x))
-    right = predictor.decoded_outputs(x.numpy()).argmax(1) == labels
-    kept = [
-        int((predictor.decoded_outputs(_changed(x, [name], 0, seed).numpy()).argmax(1)[right] == labels[right]).sum())
-        for name in MILD
-    ]
+    right = _decided(predictor, x) == labels
+    kept = [int((_decided(predictor, _changed(x, [name], 0, seed)) == labels)[right].sum()) for name in MILD]
     return Retained(int(right.sum()), float(np.mean(kept)), len(MILD), tuple(zip(MILD, kept, strict=True)))
 
 
@@ -309,10 +305,17 @@ def _retained_known(predictor: Predictor, images: PixelView, labels: NDArray[np.
         one if not name else digest(f"{one} {name} 0 {seed} {VERSION}".encode()) for name in names for one in digests
     ]
     logits = derived_logits(predictor, changed, (len(keys), *images.shape[1:]), keys)
-    right = (predictor.bundle.task.decode(logits).argmax(1) == np.tile(labels, len(names))).reshape(len(names), n)
+    task = predictor.bundle.task
+    right = (task.decided(task.decode(logits)) == np.tile(labels, len(names))).reshape(len(names), n)
     kept = (right[1:] & right[0]).sum(1)
     each = tuple(zip(MILD, kept.tolist(), strict=True))
     return Retained(int(right[0].sum()), float(kept.mean()), len(MILD), each)
+
+
+def _decided(predictor: Predictor, x: torch.Tensor) -> NDArray[np.int64]:
+    """The class predicted for each image (N,), at the operating point of the model."""
+    task = predictor.bundle.task
+    return task.decided(task.decode(predictor.logits(x.numpy())))
 
 
 def _all_turned(x: torch.Tensor, degrees: float) -> torch.Tensor:
@@ -414,14 +417,14 @@ def _sensitivity(
         if not len(rows):
             console.say(f"{edit}: skipped, because none of the images for this test is predicted correctly")
             return
-        edited = made(x[torch.from_numpy(rows)]).numpy()
-        predicted = predictor.predict_proba(edited).argmax(1)
+        edited = made(x[torch.from_numpy(rows)])
+        predicted = _decided(predictor, edited)
         if goal is not None:
             changed = int((predicted == goal).sum())
         else:
             gone = predicted != truth[rows]
             if predictor.bundle.ood_detector is not None:
-                gone |= predictor.detect_ood(edited)[1]  # flagged as OOD counts as a change
+                gone |= predictor.detect_ood(edited.numpy())[1]  # flagged as OOD counts as a change
             changed = int(gone.sum())
         found.append(Sensitivity(edit, len(rows), changed / len(rows), wilson_interval(changed, len(rows))))
 

@@ -5,7 +5,6 @@ agree.
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import tempfile
 from collections.abc import Iterator
@@ -29,7 +28,7 @@ from clearsight.exporting.int8 import Quantised, evaluate, quantise, require_int
 from clearsight.exporting.parity import Parity, compare
 from clearsight.exporting.runner import is_runner, runner
 from clearsight.exporting.runtime import BATCH, Exported
-from clearsight.json_values import to_json
+from clearsight.json_values import from_json, to_json
 from clearsight.models.network import frozen
 from clearsight.predictor import Predictor
 from clearsight.result import Result
@@ -232,7 +231,7 @@ def _check_beside(file: Path, card: dict[str, Any]) -> None:
     """OutputError where the names of card and runner are taken by files that are not this model's."""
     beside, script = file.parent / "card.json", file.parent / "run.py"
     try:
-        mine = not beside.exists() or json.loads(beside.read_text())["weights"] == card["weights"]
+        mine = not beside.exists() or from_json(beside.read_text())["weights"] == card["weights"]
     except (ValueError, KeyError, TypeError, OSError):
         mine = False
     ours = not script.exists() or is_runner(script)

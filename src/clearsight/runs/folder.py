@@ -7,7 +7,6 @@ A folder is complete or says that it is not: every file is written under another
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import shutil
 from collections.abc import Iterator
@@ -22,7 +21,7 @@ from clearsight.data.dataset import Dataset
 from clearsight.data.sources.builtin import BUILTIN
 from clearsight.data.sources.read import recorded_place
 from clearsight.data.split_record import targets_digest
-from clearsight.disk import disk_errors, exclusive, read_within
+from clearsight.disk import disk_errors, exclusive, object_within
 from clearsight.errors import BundleError, CheckpointError, OutputError
 from clearsight.memory import memory_errors
 from clearsight.train.config import TrainConfig
@@ -145,9 +144,9 @@ def require_targets(config: TrainConfig, dataset: Dataset) -> None:
 
 def _about(folder: Path) -> dict[str, Any]:
     """What config.json of a run says."""
-    content = read_within(folder, "config.json")
+    content = object_within(folder, "config.json")
     try:
-        return format1.run_from(json.loads(content))
+        return format1.run_from(content)
     except (ValueError, TypeError, AttributeError) as error:
         path = folder / "config.json"
         raise BundleError(
@@ -221,7 +220,7 @@ def near_duplicates(model: object) -> frozenset[str]:
         return frozenset()
     folder = Path(place).expanduser()
     try:
-        return near_duplicates_of(json.loads(read_within(folder, "audit.json")))
+        return near_duplicates_of(object_within(folder, "audit.json"))
     except (ValueError, AttributeError, TypeError, KeyError) as error:
         raise BundleError(f"{folder / 'audit.json'} cannot be read", found=str(error), fix="train again") from error
 

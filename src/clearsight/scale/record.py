@@ -21,6 +21,7 @@ from typing import Any, TextIO
 from clearsight.bundle import Bundle
 from clearsight.disk import disk_errors, write_json
 from clearsight.errors import ConfigError, DataError, OutputError
+from clearsight.json_values import from_json
 from clearsight.scale.part_files import FORMATS
 from clearsight.scale.spans import PartEnd
 
@@ -204,7 +205,7 @@ class Record:
     def _compare(self) -> None:
         """Require that what is there was made in the same way."""
         try:
-            there = json.loads((self.folder / MANIFEST).read_text())
+            there = from_json((self.folder / MANIFEST).read_text())
             before = {key: there[key] for key in self.about}
             version, format = there["version"], there["format"]
         except (OSError, ValueError, KeyError, TypeError) as error:
@@ -235,7 +236,7 @@ class Record:
             try:
                 if not line.endswith("\n"):
                     raise ValueError(line)
-                part = Part(**json.loads(line))
+                part = Part(**from_json(line))
             except (ValueError, TypeError):  # the process ended while it wrote
                 break
             whole += len(line.encode())

@@ -11,7 +11,6 @@ from __future__ import annotations
 import asyncio
 import atexit
 import contextlib
-import json
 import math
 import os
 import queue
@@ -30,6 +29,7 @@ from clearsight.data.decode import DecodeRule
 from clearsight.data.formats.limits import SERVED, Limits, counted
 from clearsight.data.pixels import Pixels
 from clearsight.errors import ClearsightError, ImageError
+from clearsight.json_values import from_json
 
 LARGE = 16_000_000
 """Bytes that a decoder passes over from which an image is large, such as 5 million pixels in colour."""
@@ -51,7 +51,7 @@ GRACE = 0.1
 """Seconds beyond its time limit after which a process counts as hung."""
 
 
-BROKEN = (OSError, EOFError, ValueError, KeyError, TypeError, RecursionError)
+BROKEN = (OSError, EOFError, ValueError, KeyError, TypeError)
 """What reading a response raises where a process ended, hangs, or sends what is no response."""
 
 
@@ -192,6 +192,17 @@ if sys.platform != "win32":
     _PROGRAM = _Program()
     atexit.register(_PROGRAM.end)
 
+    def _is_idle(connection: socket.socket) -> bool:
+        """Whether the other side is open and has sent nothing: what it sends unasked answers no request."""
+        connection.settimeout(0)
+        try:
+            connection.recv(1, socket.MSG_PEEK)
+        except BlockingIOError:
+            return True
+        except OSError:
+            return False
+        return False
+
     class _Processes:
         """Decodes in processes with limits."""
 
@@ -211,10 +222,7 @@ if sys.platform != "win32":
 
         def decode(self, content: bytes, name: str, priority: int) -> Pixels:
             idle = self._idle[priority]
-            try:
-                process, connection = idle.get_nowait()
-            except queue.Empty:
-                process, connection = self._fork(priority)
+            process, connection = self._idle_process(idle) or self._fork(priority)
             began = time.monotonic()
             try:
                 pixels = self._asked(connection, content, name)
@@ -227,6 +235,16 @@ if sys.platform != "win32":
                 raise self._unfinished(name, late) from error
             idle.put((process, connection))
             return pixels
+
+        def _idle_process(self, idle: queue.LifoQueue[tuple[int, socket.socket]]) -> tuple[int, socket.socket] | None:
+            """A process that waits for a request, None for none; those that ended meanwhile are replaced."""
+            with contextlib.suppress(queue.Empty):
+                while True:
+                    process, connection = idle.get_nowait()
+                    if _is_idle(connection):
+                        return process, connection
+                    self._close(process, connection)
+            return None
 
         def _fork(self, priority: int) -> tuple[int, socket.socket]:
             return _PROGRAM.fork(replace(self.settings, priority=priority))
@@ -243,7 +261,7 @@ if sys.platform != "win32":
             (size,) = RESPONSE.unpack(receive(connection, RESPONSE.size))
             if size > RESPONSE_BYTES:
                 raise ValueError
-            response: dict[str, Any] = json.loads(receive(connection, size))
+            response: dict[str, Any] = from_json(receive(connection, size))
             if "shape" not in response:
                 raise ImageError(**{part: str(response[part]) for part in PARTS if part in response})
             form, geometry = self.settings.rule.form, self.settings.rule.geometry

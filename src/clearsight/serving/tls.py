@@ -8,6 +8,9 @@ from pathlib import Path
 
 from clearsight.errors import ConfigError
 
+CERTIFICATE, KEY = b"-----BEGIN CERTIFICATE-----", b" PRIVATE KEY-----"
+"""What PEM files with these contain."""
+
 
 @dataclass(frozen=True)
 class Tls:
@@ -38,15 +41,19 @@ class Tls:
         except (ssl.SSLError, ConfigError) as error:
             raise ConfigError(
                 "the certificate and the key cannot be used",
-                found=error.happened if isinstance(error, ConfigError) else _reason(error),
+                found=error.happened if isinstance(error, ConfigError) else found._reason(error),
                 expected="PEM files: a certificate, and the private key that belongs to it",
             ) from None
         return found
 
+    def _reason(self, error: ssl.SSLError) -> str:
+        """Why the files cannot be used."""
+        if CERTIFICATE not in self.certificate.read_bytes():
+            return f"no certificate in {self.certificate}"
+        if KEY not in self.key.read_bytes():
+            return f"no private key in {self.key}"
+        return error.reason.lower().replace("_", " ") if error.reason else "a damaged file"
+
 
 def _encrypted() -> str:
     raise ConfigError("an encrypted key")
-
-
-def _reason(error: ssl.SSLError) -> str:
-    return (error.reason or str(error)).lower().replace("_", " ")

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from clearsight.errors import ConfigError
+from clearsight.json_values import from_json
 
 WORDS = ("none", "balanced")
 
@@ -49,7 +50,7 @@ def class_weight_text(value: Any) -> Any:
 
 def _of_json(text: str, source: str) -> Iterable[tuple[str, Any]]:
     try:
-        content = json.loads(text, object_pairs_hook=list)  # pairs, so that a class named twice is seen
+        content = from_json(text, object_pairs_hook=list)  # pairs, so that a class named twice is seen
     except ValueError as error:
         raise _unreadable(source, f"it is not valid JSON: {error}") from error
     if not isinstance(content, list) or not all(isinstance(pair, tuple) for pair in content):

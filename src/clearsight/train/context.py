@@ -24,7 +24,7 @@ from clearsight.data.augment import augment
 from clearsight.data.loader import Images, to_float
 from clearsight.data.prepare import Prepared
 from clearsight.data.ranks import alone
-from clearsight.disk import read_within
+from clearsight.disk import object_within
 from clearsight.distributed import ALONE, World
 from clearsight.errors import ConfigError
 from clearsight.models.base import ModelNetwork
@@ -306,7 +306,7 @@ class TrainContext:
         value = None
         if self.world.rank == 0:
             path = self.folder / "decided.json" if self.folder is not None else None
-            known = json.loads(read_within(path.parent, path.name)) if path is not None and path.is_file() else {}
+            known = object_within(path.parent, path.name) if path is not None and path.is_file() else {}
             if name not in known:
                 with alone():
                     known[name] = decide()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from numpy.typing import NDArray
 from clearsight.calibration.operating_points import Wishes, known_name
 from clearsight.data.dataset import Dataset
 from clearsight.errors import ConfigError
+from clearsight.json_values import from_json
 from clearsight.tasks import Task, task_named
 from clearsight.tasks.classification import Classification
 from clearsight.tasks.multilabel import Multilabel
@@ -58,7 +58,7 @@ def read_costs(path: Path) -> Mapping[str, Mapping[str, float]]:
     try:
         text = path.read_text(encoding="utf-8-sig")
         if path.suffix.lower() == ".json":
-            content = json.loads(text)
+            content = from_json(text)
             return {str(k): {str(d): float(c) for d, c in row.items()} for k, row in content.items()}
         head, *rows = [row for row in csv.reader(text.splitlines()) if any(cell.strip() for cell in row)]
         names = [cell.strip() for cell in head[1:]]

@@ -43,7 +43,7 @@ class RunConfig:
     budget: str | None = option(
         None,
         "time limit for training, such as 90s, 5m or 1h; below 1m, only a head of a pretrained network is trained "
-        "(default: none; layers of a pretrained network are not trained)",
+        "(default: none)",
     )
     seed: int = option(0, "random seed for splits, initial weights and data order", within="[0, 4294967295]")
     device: str = option("auto", "device for training: auto, cpu, cuda, mps or xpu, or one of several, as cuda:1")

@@ -16,6 +16,9 @@ from clearsight.data.scan import Scan
 from clearsight.data.splits import Split
 from clearsight.wording import count, listed
 
+INFLATES = "; such leakage inflates the scores"
+"""End of the messages on copies across splits."""
+
 TURNED = ("mirrored", "rotated")
 """Words of copies whose label may differ for a reason: a 6 turned around is a 9."""
 
@@ -36,12 +39,12 @@ def part_of_images(split: Split, n: int) -> NDArray[np.str_]:
     return part
 
 
-def exact_duplicates(dataset: Dataset, scan: Scan, split: Split) -> list[Finding]:
-    """Findings about files of equal content.
+def exact_duplicates(dataset: Dataset, contents: Sequence[str], split: Split) -> list[Finding]:
+    """Findings about images of equal pixels, whatever their files.
 
     Args:
         dataset: images and targets.
-        scan: digests of the images.
+        contents: digests of the pixels, "" for images that cannot be read.
         split: the training, validation and test images.
 
     Returns:
@@ -49,7 +52,7 @@ def exact_duplicates(dataset: Dataset, scan: Scan, split: Split) -> list[Finding
     """
     part = part_of_images(split, len(dataset))
     copies: dict[str, list[int]] = {}
-    for i, digest in enumerate(scan.digests):
+    for i, digest in enumerate(contents):
         if digest and part[i]:
             copies.setdefault(digest, []).append(i)
     groups = [group for group in copies.values() if len(group) > 1]
@@ -62,7 +65,7 @@ def exact_duplicates(dataset: Dataset, scan: Scan, split: Split) -> list[Finding
     within = [group for group in groups if group not in crossing]
     found = []
     if crossing:
-        message = f"{_groups(crossing)} in several splits; such leakage inflates the scores"
+        message = f"{_groups(crossing)} in several splits{INFLATES}"
         fix = "keep the copies of an image in one split only"
         found.append(Finding("duplicates-across-splits", "warning", message, fix, named(crossing)))
     if contradicting:
@@ -142,7 +145,7 @@ def _across(dataset: Dataset, part: NDArray[np.str_], pairs: Sequence[Copy]) -> 
             "near-duplicates-across-splits",
             "warning",
             f"{count(len(images), f'{PART_NAMES[new]} image')} nearly identical to, or changed copies of, "
-            f"{PART_NAMES[known]} images ({_kinds(some)}); such leakage inflates the scores",
+            f"{PART_NAMES[known]} images ({_kinds(some)}){INFLATES}",
             "inspect the pairs with `clearsight audit DATA --out FOLDER`, and keep the copies of an image in one "
             "split: give them the same value in a `group` column",
             {"pairs": _pairs(dataset, ordered), "images": images, "splits": [known, new]},

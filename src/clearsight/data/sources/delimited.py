@@ -15,6 +15,7 @@ from clearsight.data.sources.label_studio import is_short, read_tasks, rows_of
 from clearsight.data.sources.selection import Selection
 from clearsight.data.sources.table import read_frame
 from clearsight.errors import DataError
+from clearsight.json_values import from_json
 from clearsight.wording import count
 
 if TYPE_CHECKING:
@@ -165,7 +166,7 @@ def jsonl_frame(path: Path) -> pd.DataFrame:
             for number, line in enumerate(stream, start=1):
                 if not line.strip():
                     continue
-                row: Any = json.loads(line)
+                row: Any = from_json(line)
                 if not isinstance(row, dict):
                     raise ValueError(f"no JSON object in line {number}: {line.strip()[:60]}")
                 rows.append(row)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ from clearsight.data.sources.label_studio import is_tasks, read_tasks
 from clearsight.data.sources.selection import Selection
 from clearsight.data.sources.table import read_frame
 from clearsight.errors import ClearsightError, DataError
+from clearsight.json_values import from_json
 
 
 def read_json(path: Path, selection: Selection | None = None, base: str = "") -> Listing:
@@ -31,8 +31,8 @@ def read_json(path: Path, selection: Selection | None = None, base: str = "") ->
     """
     selection = selection or Selection()
     try:
-        content = json.loads(path.read_text(encoding="utf-8-sig"))
-    except (OSError, ValueError, RecursionError) as error:
+        content = from_json(path.read_text(encoding="utf-8-sig"))
+    except (OSError, ValueError) as error:
         raise DataError(
             f"{path} cannot be read as COCO annotations or another JSON file",
             found=f"{type(error).__name__}: {str(error)[:120]}",

@@ -8,7 +8,6 @@ Reference: https://labelstud.io/guide/export
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -23,6 +22,7 @@ from clearsight.data.sources.selection import Selection
 from clearsight.data.sources.table import read_frame
 from clearsight.data.sources.table_paths import at_url
 from clearsight.errors import DataError
+from clearsight.json_values import from_json
 from clearsight.wording import count
 
 if TYPE_CHECKING:
@@ -121,8 +121,8 @@ def _cell(value: Any) -> Any:
     text = value.strip() if isinstance(value, str) else ""
     if text[:1] in ("{", "["):
         try:
-            return json.loads(text)
-        except (ValueError, RecursionError):
+            return from_json(text)
+        except ValueError:
             return value
     return value
 

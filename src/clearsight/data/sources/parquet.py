@@ -29,6 +29,7 @@ from clearsight.data.sources.split_names import splits_of
 from clearsight.data.sources.table import read_frame
 from clearsight.data.sources.table_columns import ABOUT, IMAGE, LABEL, choices
 from clearsight.errors import DataError
+from clearsight.json_values import from_json
 from clearsight.wording import count
 
 if TYPE_CHECKING:
@@ -233,7 +234,7 @@ def _batches(path: Path, columns: list[str]) -> Iterator[pa.RecordBatch]:
 def _features(schema: pa.Schema) -> dict[str, Any]:
     """What `datasets` state about columns, by name."""
     try:
-        found = json.loads((schema.metadata or {})[b"huggingface"])["info"]["features"]
+        found = from_json((schema.metadata or {})[b"huggingface"])["info"]["features"]
     except (KeyError, ValueError, TypeError):
         return {}
     return found if isinstance(found, dict) else {}

@@ -16,7 +16,6 @@ from __future__ import annotations
 import csv
 import glob
 import itertools
-import json
 import re
 import tarfile
 import zipfile
@@ -54,6 +53,7 @@ from clearsight.data.sources.table_columns import by_name, image_column
 from clearsight.data.sources.table_paths import below, named_path
 from clearsight.data.sources.webdataset import is_tar, shards_of
 from clearsight.errors import ClearsightError, DataError, ImageError
+from clearsight.json_values import from_json
 from clearsight.wording import count
 
 Items = Iterator[Item]
@@ -364,7 +364,7 @@ def _objects(path: Path) -> Iterator[tuple[int, list[str]]]:
         for number, line in enumerate(stream, start=1):
             if not line.strip():
                 continue
-            row = json.loads(line)
+            row = from_json(line)
             if not isinstance(row, dict):
                 raise ValueError(f"no JSON object in line {number}")
             if not keys:

@@ -39,6 +39,7 @@ from clearsight.data.sources.table import read_frame
 from clearsight.data.sources.table_columns import LABEL, choices, same_classes, texts
 from clearsight.data.targets import is_number
 from clearsight.errors import DataError
+from clearsight.json_values import from_json
 from clearsight.wording import count
 
 LABELS = ("cls", "json", "txt")
@@ -282,8 +283,8 @@ def _fields(labels: dict[str, str], name: str, path: Path) -> dict[str, Any]:
     found: dict[str, Any] = {ending: text.strip() for ending, text in labels.items() if ending != "json"}
     if "json" in labels:
         try:
-            content = json.loads(labels["json"])
-        except (ValueError, RecursionError) as error:
+            content = from_json(labels["json"])
+        except ValueError as error:
             raise DataError(
                 f"{name.rpartition('.')[0]}.json in {path} is not valid JSON", found=str(error)[:120]
             ) from error

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from clearsight.data.checks.duplicates import INFLATES
 from clearsight.diagnosis.case import MIN_VALIDATION_IMAGES, Case, Verdict
 from clearsight.wording import percent
 
@@ -149,17 +150,16 @@ def leaking_splits(case: Case) -> Verdict | None:
     leaks = [finding for finding in case.findings if finding.code in LEAKS]
     if not leaks:
         return None
-    evidence = {
-        finding.code.replace("-", "_") + "_at_least": float(max(map(len, finding.evidence.values()), default=0))
-        for finding in leaks
-    }
+    evidence: dict[str, float] = {}
+    for finding in leaks:
+        name = finding.code.replace("-", "_") + "_at_least"
+        most = float(max(map(len, finding.evidence.values()), default=0))
+        evidence[name] = max(evidence.get(name, 0.0), most)
+    found = "; ".join(finding.message.removesuffix(INFLATES) for finding in leaks)
     return Verdict(
-        "leaking-splits",
-        "warning",
-        "The same images are in several splits: " + "; ".join(finding.message for finding in leaks) + ".",
-        evidence,
-        "; ".join(finding.fix for finding in leaks),
-    )
+        "leaking-splits", "warning", f"The same images are in several splits: {found}{INFLATES}.", evidence,
+        "; ".join(dict.fromkeys(finding.fix for finding in leaks)),
+    )  # fmt: skip
 
 
 def starved_loader(case: Case) -> Verdict | None:
