@@ -74,6 +74,8 @@ def test_any_size_and_number_of_channels(photographs, name):
 def test_lengths_grow_with_the_image(photographs):
     """A picture blurred at twice the size and made smaller is the picture blurred."""
     large = torch.nn.functional.interpolate(photographs, scale_factor=2, mode="bilinear", align_corners=False)
+    small = torch.nn.functional.avg_pool2d(photographs, 28)
+    assert (corrupted("glass_blur", small, 1) - small).abs().max() < 0.01, "displacements far below a pixel"
     for name in ("defocus_blur", "zoom_blur", "elastic_transform"):
         there = torch.nn.functional.avg_pool2d(corrupted(name, large, 3), 2)
         assert (there - corrupted(name, photographs, 3)).abs().mean() < 0.01

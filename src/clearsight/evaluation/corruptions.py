@@ -110,11 +110,11 @@ def defocus_blur(images: torch.Tensor, amount: float, generator: torch.Generator
 def glass_blur(images: torch.Tensor, amount: float, generator: torch.Generator) -> torch.Tensor:
     """Through frosted glass: pixels change places with near ones."""
     sigma, most, rounds = GLASS[int(amount) - 1]
-    sigma, most = _length(images, sigma), max(1, round(_length(images, most)))
+    sigma, most = _length(images, sigma), round(_length(images, most))
     n, channels, height, width = images.shape
     made = _blurred(images, sigma)
     rows, columns = torch.arange(height)[:, None], torch.arange(width)
-    for _ in range(rounds):
+    for _ in range(rounds if most else 0):
         move = torch.randint(-most, most + 1, (2, n, height, width), generator=generator)
         place = (rows + move[0]).clamp(0, height - 1) * width + (columns + move[1]).clamp(0, width - 1)
         place = place.view(n, 1, -1).expand(-1, channels, -1).to(images.device)
