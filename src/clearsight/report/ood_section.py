@@ -7,7 +7,7 @@ from typing import Any
 
 from clearsight.evaluation import OODCheck
 from clearsight.evaluation.ood import SetsCheck
-from clearsight.ood.detector import FALSE_ALARMS
+from clearsight.ood.detector import CHANGED_ALARMS, FALSE_ALARMS
 from clearsight.report.components.pictures import picture
 from clearsight.train.fit import Fitted
 from clearsight.wording import count, listed, percent
@@ -117,7 +117,7 @@ def _raised(allowed: float) -> str:
     """Why the threshold allows fewer false alarms than usual; nothing where it allows as many."""
     if allowed >= FALSE_ALARMS:
         return ""
-    most, usual = percent(2 * FALSE_ALARMS), percent(FALSE_ALARMS)
+    most, usual = percent(CHANGED_ALARMS), percent(FALSE_ALARMS)
     return (
         f"The threshold is higher than usual: at a false alarm rate of {usual}, "
         f"more than {most} of slightly changed images would be flagged. "
