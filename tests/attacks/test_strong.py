@@ -149,7 +149,7 @@ def test_on_a_trained_model_stronger_attacks_leave_less(digits_run, digits_array
 
 def test_models_without_gradients_have_the_square_attack(classical_run, digits_arrays):
     predictor, (images, labels) = cs.load(classical_run).predictor, (part[-30:] for part in digits_arrays)
-    with pytest.raises(ModelError, match=r"needs gradients.*--method square"):
+    with pytest.raises(ModelError, match=r"needs gradients.*attack square"):
         attack(predictor, images, labels)
     curve = attack(predictor, images, labels, method="square", epsilons=(0.1, 0.4), steps=60)
     assert curve.points[0].accuracy > curve.points[2].accuracy

@@ -132,7 +132,7 @@ def test_index_and_search(digits_run, digit_folders, tmp_path, capsys, monkeypat
     assert main(["search", str(digits_run), image, "--index", index, "-k", "3"]) == 0
     first = capsys.readouterr().out.splitlines()[0].split()
     assert first[0] == "1.000"
-    assert first[-1] == "1"
+    assert first[-1] == "1" or first[-2:] == ["1", "*"]
     assert (tmp_path / "4.similar.png").is_file()
     assert main(["search", str(digits_run), image, "--index", index, "-k", "61"]) == 2
     assert "the index contains 60 images" in capsys.readouterr().err

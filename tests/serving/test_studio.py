@@ -314,7 +314,7 @@ def test_the_data_dir_of_a_run_shows_no_other_images(digits_run, digit_folders, 
 def test_a_classical_model_shows_what_it_has_and_says_why_not_more(classical_run, pngs, serving):
     with serving(cs.load(classical_run).predictor, run=classical_run) as client:
         left = client.get("/v1/model").json()["left_out"]
-        assert "need gradients" in left["attack"]
+        assert "needs gradients" in left["attack"]
         assert "no layers to visualise" in left["network"]
         assert client.post("/v1/attack?epsilon=0.1", content=pngs[0]).status_code == 422
         assert client.get("/v1/network").status_code == 422

@@ -111,7 +111,8 @@ def check(predictor: Predictor, method: str, norm: str) -> None:
     if method_of(method).gradients and not predictor.has_gradients:
         without = next(name for name, one in METHODS.items() if not one.gradients)
         raise ModelError(
-            f"the attack {method} needs gradients, which this model does not have", fix=f"use --method {without}"
+            f"the attack {method} needs gradients, which this model does not have",
+            fix=f"use the attack {without}, which needs none",
         )
     if norm not in EPSILONS:
         raise ConfigError(f"unknown norm {norm!r}", expected="linf or l2")

@@ -203,8 +203,8 @@ def _fractal(images: torch.Tensor, decay: float, generator: torch.Generator) -> 
 def brightness(images: torch.Tensor, amount: float, generator: torch.Generator) -> torch.Tensor:
     """Brighter, with hue and saturation as they are."""
     value = images.amax(1, keepdim=True)
-    wanted = (value + BRIGHTNESS[int(amount) - 1]).clamp(max=1)
-    return torch.where(value > 0, images * wanted / value.clamp_min(1e-6), wanted).clamp(0, 1)
+    brighter = (value + BRIGHTNESS[int(amount) - 1]).clamp(max=1)
+    return torch.where(value > 0, images * brighter / value.clamp_min(1e-6), brighter).clamp(0, 1)
 
 
 def contrast(images: torch.Tensor, amount: float, generator: torch.Generator) -> torch.Tensor:

@@ -196,19 +196,7 @@ def measure_robustness(
         ConfigError: a change is unknown or given twice, an angle is not finite, or there are no images.
     """
     console = console or Silent()
-    chosen = [*CHANGES, COMBINED] if changes is None else list(changes)
-    chosen = [name for word in chosen for name in (CORRUPTIONS if word == "corruptions" else [word])]
-    parts = {name: [word.strip() for word in name.split("+")] for name in chosen}
-    for word in (w for words in parts.values() for w in words):
-        if word not in KNOWN:
-            expected = f"{', '.join(CHANGES)}, corruptions, or one of these: {', '.join(CORRUPTIONS)}"
-            raise ConfigError(f"unknown change {word!r}", expected=expected, fix=did_you_mean(word, KNOWN))
-    if not parts:
-        raise ConfigError(
-            "the list of changes is empty", expected=", ".join(CHANGES), fix="omit the list to test all changes"
-        )
-    if doubled := next((name for name, words in parts.items() if len(set(words)) < len(words)), None):
-        raise ConfigError(f"{doubled!r} contains a change twice", fix="list each change once")
+    parts = _parts([*CHANGES, COMBINED] if changes is None else changes)
     if wrong := next((degrees for _, degrees, _ in turns if not math.isfinite(degrees)), None):
         raise ConfigError(f"invalid rotation angle {wrong}", expected="a finite number of degrees, such as 180 or -90")
     inputs = predictor.inputs(images)
@@ -250,6 +238,23 @@ def measure_robustness(
         clusters=_clusters(predictor, x, before, truth, called, seed),
         sensitivity=_sensitivity(predictor, x, before, truth, turns, console), examples=examples,
     )  # fmt: skip
+
+
+def _parts(names: Sequence[str]) -> dict[str, list[str]]:
+    """The changes that are made together, by the name of each row."""
+    chosen = [name for word in names for name in (CORRUPTIONS if word == "corruptions" else [word])]
+    parts = {name: [word.strip() for word in name.split("+")] for name in chosen}
+    for word in (w for words in parts.values() for w in words):
+        if word not in KNOWN:
+            expected = f"{', '.join(CHANGES)}, corruptions, or one of these: {', '.join(CORRUPTIONS)}"
+            raise ConfigError(f"unknown change {word!r}", expected=expected, fix=did_you_mean(word, KNOWN))
+    if not parts:
+        raise ConfigError(
+            "the list of changes is empty", expected=", ".join(CHANGES), fix="omit the list to test all changes"
+        )
+    if doubled := next((name for name, words in parts.items() if len(set(words)) < len(words)), None):
+        raise ConfigError(f"{doubled!r} contains a change twice", fix="list each change once")
+    return parts
 
 
 @dataclass(frozen=True)

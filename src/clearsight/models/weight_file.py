@@ -58,6 +58,10 @@ class FileWeights(Weights):
         return cls(path, int(cfg.input_size[-1]), tuple(cfg.mean), tuple(cfg.std))
 
     @property
+    def licence(self) -> str:
+        return ""
+
+    @property
     def is_cached(self) -> bool:
         return True
 

@@ -132,7 +132,7 @@ class SearchRenderer(PicturesRenderer[SearchResult]):
     def sections(self) -> Sequence[Section]:
         marks = {True: "no", False: "yes", None: ""}
         rows = tuple((n.image, f"{n.likeness:.3f}", n.label, marks[n.other_class]) for n in self.result)
-        columns = ("Image", "Cosine similarity", "Label", "Same class as predicted")
+        columns = ("Image", "Cosine similarity", "Label", "As predicted")
         return (Section("neighbours", "In numbers", (Table(columns, rows),)),)
 
 
