@@ -50,6 +50,27 @@ def _handle(number: int, frame: FrameType | None) -> None:
         raise Preempted
 
 
+@contextlib.contextmanager
+def interrupts_noted(found: list[int]) -> Iterator[None]:
+    """Inside the block Ctrl-C raises KeyboardInterrupt, and `found` says that it did: an extension module that is being
+    imported turns the exception into another one.
+    """
+
+    def note(number: int, frame: FrameType | None) -> None:
+        found.append(number)
+        raise KeyboardInterrupt
+
+    usual = threading.current_thread() is threading.main_thread()
+    usual = usual and signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    if usual:
+        signal.signal(signal.SIGINT, note)
+    try:
+        yield
+    finally:
+        if usual and signal.getsignal(signal.SIGINT) is note:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 def requested() -> bool:
     """Whether a signal has come."""
     return _requested

@@ -171,3 +171,28 @@ def test_names_that_the_terminal_cannot_show_are_escaped(tmp_path, monkeypatch):
     assert main(["audit", str(tmp_path)]) == 0
     assert rb"caf\xe9" in shown.getvalue()
     assert rb"\u732b" in shown.getvalue()
+
+
+def test_an_interruption_that_becomes_another_error_is_still_one(monkeypatch, capsys):
+    """Ctrl-C while NumPy's extension modules are imported raises ImportError."""
+    import signal
+
+    from clearsight.cli import audit, main
+
+    def imported(arguments):
+        try:
+            signal.raise_signal(signal.SIGINT)
+        except KeyboardInterrupt as error:
+            raise ImportError("could not import module") from error
+
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        monkeypatch.setattr(audit, "run", imported)
+        assert main.main(["audit", "digits"]) == 130
+        assert "interrupted" in capsys.readouterr().err
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+        monkeypatch.setattr(audit, "run", lambda arguments: (_ for _ in ()).throw(ImportError("could not import")))
+        with pytest.raises(ImportError):
+            main.main(["audit", "digits"])
+    finally:
+        signal.signal(signal.SIGINT, before)

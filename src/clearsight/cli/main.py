@@ -78,19 +78,27 @@ def build_parser() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code."""
+    interrupts: list[int] = []
     try:
         from clearsight.cli.streams import guarded, open_standard_streams
+        from clearsight.preemption import interrupts_noted
 
         open_standard_streams()
-        with guarded():
-            return _logged(list(sys.argv[1:] if argv is None else argv))
+        with guarded(), interrupts_noted(interrupts):
+            code = _logged(list(sys.argv[1:] if argv is None else argv))
+        if not code or not interrupts:
+            return code
     except KeyboardInterrupt:
-        print(
-            "clearsight: interrupted. Finished results are kept, and no file is incomplete. To resume `compare` or "
-            "`tune`, repeat the command; to resume `train`, add --resume.",
-            file=sys.stderr,
-        )
-        return 130
+        pass
+    except Exception:  # an extension module that was being imported makes another error of an interruption
+        if not interrupts:
+            raise
+    print(
+        "clearsight: interrupted. Finished results are kept, and no file is incomplete. To resume `compare` or "
+        "`tune`, repeat the command; to resume `train`, add --resume.",
+        file=sys.stderr,
+    )
+    return 130
 
 
 def _logged(argv: list[str]) -> int:

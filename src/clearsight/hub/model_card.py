@@ -25,7 +25,7 @@ MEASURES = {
     "ece": ("expected_calibration_error", "Expected calibration error"),
     "mae": ("mae", "Mean absolute error"),
     "rmse": ("rmse", "Root mean squared error"),
-    "r2": ("r_squared", "Explained variance"),
+    "r2": ("r_squared", "Coefficient of determination"),
 }
 """Scores of the test split that the metadata list, with their names on the Hub and on the card."""
 
