@@ -72,9 +72,15 @@ def _compared(run: Any) -> dict[str, Any]:
     one_hot = np.eye(len(predictor.classes), dtype=np.float32)[labels]
     theirs = {
         "apgd": AutoProjectedGradientDescent(
-            classifier, eps=COMPARED, eps_step=2 * COMPARED, max_iter=100, nb_random_init=1, verbose=False
+            classifier,
+            eps=COMPARED,
+            eps_step=2 * COMPARED,
+            max_iter=100,
+            nb_random_init=1,
+            batch_size=256,
+            verbose=False,
         ),
-        "autoattack": AutoAttack(classifier, eps=COMPARED, eps_step=2 * COMPARED),
+        "autoattack": AutoAttack(classifier, eps=COMPARED, eps_step=2 * COMPARED, batch_size=256),
     }
     found: dict[str, Any] = {"images": len(x)}
     for name, other in theirs.items():
